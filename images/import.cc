@@ -1,0 +1,122 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <future>
+#include <string_view>
+
+#include "images/fingerprint.h"
+#include "images/image.h"
+#include "images/scan.h"
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/files.h"
+
+namespace lxmgr::images {
+namespace {
+
+/// LXD's architecture names, and the other names by which image makers call them.
+struct Architecture {
+    std::string_view name;
+    std::array<std::string_view, 4> aliases;
+};
+constexpr std::array kArchitectures{
+    Architecture{"x86_64", {"amd64"}},
+    Architecture{"i686", {"i386", "i586", "386", "x86"}},
+    Architecture{"aarch64", {"arm64"}},
+    Architecture{"armv8l", {}},
+    Architecture{"armv7l", {"armhf", "armhfp", "arm"}},
+    Architecture{"armv6l", {"armel"}},
+    Architecture{"ppc", {"powerpc"}},
+    Architecture{"ppc64", {"powerpc64"}},
+    Architecture{"ppc64le", {"ppc64el"}},
+    Architecture{"s390x", {}},
+    Architecture{"mips", {"mipsel"}},
+    Architecture{"mips64", {"mips64el"}},
+    Architecture{"riscv32", {}},
+    Architecture{"riscv64", {}},
+    Architecture{"loongarch64", {"loong64"}},
+};
+
+Result<std::string> architecture_name(std::string_view given) {
+    if (given.empty()) return fail(Status::bad_request, "metadata.yaml: 'architecture' is missing");
+    for (const auto& [name, aliases] : kArchitectures) {
+        if (given == name) return std::string(name);
+        for (const auto alias : aliases) {
+            if (given == alias) return std::string(name);
+        }
+    }
+    return fail(Status::bad_request,
+                fmt::format("metadata.yaml: architecture '{}' is unknown", given.substr(0, 64)));
+}
+
+/// An upload's file made private and durable. Returns its size.
+Result<std::uint64_t> settle(const std::string& path) {
+    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!fd) return fail_errno("Opening", path);
+    struct stat st{};
+    if (::fstat(fd.get(), &st) != 0) return fail_errno("fstat", path);
+    if (!S_ISREG(st.st_mode)) return fail(Status::bad_request, fmt::format("{} is no regular file", path));
+    if (::fchmod(fd.get(), 0600) != 0) return fail_errno("fchmod", path);
+    if (::fsync(fd.get()) != 0) return fail_errno("fsync", path);
+    return static_cast<std::uint64_t>(st.st_size);
+}
+
+/// Renames to a place in the store. Undone by renaming back, so that a failed import leaves its upload to the
+/// caller; a file that was there already has the same content (its name is the hash), so it may be replaced.
+Result<> move_into_store(const std::string& from, const std::string& to, Revert& undo) {
+    if (failpoint_fails("image-import-rename"))
+        return fail(Status::internal, "Failpoint image-import-rename");
+    if (::rename(from.c_str(), to.c_str()) != 0) return fail_errno(fmt::format("Renaming {} to", from), to);
+    undo.add([from, to] { ::rename(to.c_str(), from.c_str()); });
+    return {};
+}
+
+Result<Metadata> check_content(const ImageFiles& upload, const std::stop_token& stop) {
+    const bool unified = upload.rootfs_path.empty();
+    LX_TRY_AS(Metadata metadata, scan_metadata(upload.metadata_path, unified, stop));
+    LX_TRY_AS(metadata.architecture, architecture_name(metadata.architecture));
+    if (!unified) LX_TRY(scan_rootfs(upload.rootfs_path, stop));
+    return metadata;
+}
+
+}  // namespace
+
+Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string& store_dir,
+                                    std::stop_token stop) {
+    ImportedImage out;
+    LX_TRY_AS(out.size_bytes, settle(upload.metadata_path));
+    const bool unified = upload.rootfs_path.empty();
+    if (!unified) {
+        LX_TRY_AS(const std::uint64_t rootfs_bytes, settle(upload.rootfs_path));
+        out.size_bytes += rootfs_bytes;
+    }
+    // Hashing beside decompressing: each takes about as long as the other.
+    std::stop_source hash_stop;
+    const std::stop_callback forward(stop, [&hash_stop] { hash_stop.request_stop(); });
+    auto hashing = std::async(std::launch::async, [&upload, token = hash_stop.get_token()] {
+        return fingerprint_of(upload, token);
+    });
+    auto checked = check_content(upload, stop);
+    if (!checked) hash_stop.request_stop();
+    auto fingerprint = hashing.get();
+    LX_TRY_AS(out.metadata, std::move(checked));
+    LX_TRY_AS(out.fingerprint, std::move(fingerprint));
+
+    Revert undo;
+    out.files.metadata_path = fmt::format("{}/{}", store_dir, out.fingerprint);
+    failpoint("image-import-checked");
+    LX_TRY(move_into_store(upload.metadata_path, out.files.metadata_path, undo));
+    if (!unified) {
+        failpoint("image-import-metadata-moved");
+        out.files.rootfs_path = out.files.metadata_path + ".rootfs";
+        LX_TRY(move_into_store(upload.rootfs_path, out.files.rootfs_path, undo));
+    }
+    failpoint("image-import-moved");
+    LX_TRY(sync_directory(store_dir));
+    undo.commit();
+    return out;
+}
+
+}  // namespace lxmgr::images

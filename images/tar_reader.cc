@@ -1,0 +1,199 @@
+#include "images/tar_reader.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <locale.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "images/acl.h"
+
+namespace lxmgr::images {
+namespace {
+
+constexpr std::size_t kReadBytes = std::size_t{256} << 10;
+constexpr std::size_t kMaxXattrBytes = std::size_t{64} << 10;  // XATTR_SIZE_MAX
+
+/// libarchive translates pax names from UTF-8 to the thread's character set and mangles them in the C locale.
+class Utf8Locale {
+public:
+    Utf8Locale() : before_(::uselocale(shared())) {}
+    Utf8Locale(const Utf8Locale&) = delete;
+    Utf8Locale& operator=(const Utf8Locale&) = delete;
+    ~Utf8Locale() { ::uselocale(before_); }
+
+private:
+    static locale_t shared() {
+        static const locale_t utf8 = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+        return utf8;
+    }
+    locale_t before_;
+};
+
+bool enable(archive* a) {
+    // Not ..._filter_all(): that starts programs (lrzip, lzop, grzip) for formats it cannot read itself.
+    const bool formats = archive_read_support_format_tar(a) == ARCHIVE_OK;
+    const bool filters = archive_read_support_filter_gzip(a) == ARCHIVE_OK &&
+                         archive_read_support_filter_bzip2(a) == ARCHIVE_OK &&
+                         archive_read_support_filter_xz(a) == ARCHIVE_OK &&
+                         archive_read_support_filter_lzma(a) == ARCHIVE_OK &&
+                         archive_read_support_filter_lzip(a) == ARCHIVE_OK &&
+                         archive_read_support_filter_zstd(a) == ARCHIVE_OK &&
+                         archive_read_support_filter_lz4(a) == ARCHIVE_OK &&
+                         archive_read_support_filter_compress(a) == ARCHIVE_OK;
+    return formats && filters;
+}
+
+std::string text_of(const char* text) { return text == nullptr ? std::string() : std::string(text); }
+
+Result<EntryType> type_of(archive_entry* raw, const std::string& path) {
+    if (archive_entry_hardlink(raw) != nullptr) return EntryType::hard_link;
+    switch (archive_entry_filetype(raw)) {
+        case AE_IFREG:
+            return EntryType::file;
+        case AE_IFDIR:
+            return EntryType::directory;
+        case AE_IFLNK:
+            return EntryType::symlink;
+        case AE_IFIFO:
+            return EntryType::fifo;
+        case AE_IFSOCK:
+            return EntryType::socket;
+        case AE_IFCHR:
+            return EntryType::char_device;
+        case AE_IFBLK:
+            return EntryType::block_device;
+        default:
+            return refuse(path, "has an unknown type");
+    }
+}
+
+Result<std::vector<Xattr>> xattrs_of(archive_entry* raw, const std::string& path) {
+    std::vector<Xattr> out;
+    const char* name = nullptr;
+    const void* value = nullptr;
+    std::size_t size = 0;
+    archive_entry_xattr_reset(raw);
+    while (archive_entry_xattr_next(raw, &name, &value, &size) == ARCHIVE_OK) {
+        if (name == nullptr || !is_image_xattr(name)) continue;
+        if (size > kMaxXattrBytes) return refuse(path, "has an extended attribute that is too large");
+        out.push_back({name, std::string(static_cast<const char*>(value), size)});
+    }
+    for (const auto& [type, key] : {std::pair{ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access"},
+                                    std::pair{ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default"}}) {
+        if (auto acl = posix_acl_xattr(raw, type)) out.push_back({key, *std::move(acl)});
+    }
+    return out;
+}
+
+}  // namespace
+
+void TarReader::FreeArchive::operator()(archive* a) const { archive_read_free(a); }
+
+TarReader::TarReader(UniqueFd fd, std::unique_ptr<archive, FreeArchive> archive, std::string path,
+                     std::uint64_t size_bytes, Budget& budget)
+    : fd_(std::move(fd)),
+      archive_(std::move(archive)),
+      path_(std::move(path)),
+      size_bytes_(size_bytes),
+      budget_(&budget) {}
+
+Result<TarReader> TarReader::open(const std::string& path, Budget& budget) {
+    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd) return fail_errno("Opening", path);
+    struct stat st{};
+    if (::fstat(fd.get(), &st) != 0) return fail_errno("fstat", path);
+    ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    std::unique_ptr<archive, FreeArchive> a(archive_read_new());
+    if (!a || !enable(a.get())) return fail(Status::internal, "libarchive lacks a format that images need");
+    if (archive_read_open_fd(a.get(), fd.get(), kReadBytes) != ARCHIVE_OK) {
+        return fail(Status::bad_request,
+                    fmt::format("The image file is no tarball: {}", text_of(archive_error_string(a.get()))));
+    }
+    return TarReader(std::move(fd), std::move(a), path, static_cast<std::uint64_t>(st.st_size), budget);
+}
+
+std::unexpected<Error> TarReader::broken() const {
+    return fail(Status::bad_request, fmt::format("The image tarball cannot be read: {}",
+                                                 text_of(archive_error_string(archive_.get()))));
+}
+
+Result<std::optional<Entry>> TarReader::next() {
+    const Utf8Locale utf8;
+    // Not left to libarchive: it would skip a bomb's content in one call, without limit.
+    if (in_entry_) LX_TRY(read([](std::uint64_t, const char*, std::size_t) { return Result<>(); }));
+    archive_entry* raw = nullptr;
+    const int rc = archive_read_next_header(archive_.get(), &raw);
+    if (rc == ARCHIVE_EOF) return std::optional<Entry>();
+    if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN) return broken();
+    // Warnings are about odd headers, most of them harmless; one about names means that we got a mangled one.
+    if (rc == ARCHIVE_WARN && text_of(archive_error_string(archive_.get())).contains("can't be converted"))
+        return broken();
+    in_entry_ = true;
+    LX_TRY(budget_->check_stream(static_cast<std::uint64_t>(archive_filter_bytes(archive_.get(), 0))));
+    LX_TRY_AS(Entry entry, convert(raw));
+    entry_path_ = entry.path;
+    return std::optional<Entry>(std::move(entry));
+}
+
+Result<Entry> TarReader::convert(archive_entry* raw) const {
+    Entry entry;
+    LX_TRY_AS(entry.path, entry_path(text_of(archive_entry_pathname(raw))));
+    LX_TRY_AS(entry.type, type_of(raw, entry.path));
+    entry.mode = archive_entry_perm(raw) & 07777;
+    entry.uid = static_cast<std::uint64_t>(archive_entry_uid(raw));
+    entry.gid = static_cast<std::uint64_t>(archive_entry_gid(raw));
+    entry.mtime = {archive_entry_mtime(raw), archive_entry_mtime_nsec(raw)};
+    entry.size_bytes = static_cast<std::uint64_t>(std::max<std::int64_t>(archive_entry_size(raw), 0));
+    entry.device_major = static_cast<unsigned>(archive_entry_rdevmajor(raw));
+    entry.device_minor = static_cast<unsigned>(archive_entry_rdevminor(raw));
+    if (entry.type == EntryType::symlink) entry.link_target = text_of(archive_entry_symlink(raw));
+    if (entry.type == EntryType::hard_link) {
+        auto target = entry_path(text_of(archive_entry_hardlink(raw)));
+        if (!target)
+            return refuse(entry.path,
+                          fmt::format("is a hard link out of the image: {}", target.error().message));
+        entry.link_target = *std::move(target);
+    }
+    LX_TRY_AS(entry.xattrs, xattrs_of(raw, entry.path));
+    return entry;
+}
+
+Result<> TarReader::read(const BlockSink& sink) {
+    in_entry_ = false;
+    for (;;) {
+        const void* data = nullptr;
+        std::size_t size = 0;
+        std::int64_t offset = 0;
+        const int rc = archive_read_data_block(archive_.get(), &data, &size, &offset);
+        if (rc == ARCHIVE_EOF) return {};
+        if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN) return broken();
+        LX_TRY(budget_->check_stream(static_cast<std::uint64_t>(archive_filter_bytes(archive_.get(), 0))));
+        if (offset < 0) return refuse(entry_path_, "has content at a negative offset");
+        if (size > 0) LX_TRY(sink(static_cast<std::uint64_t>(offset), static_cast<const char*>(data), size));
+    }
+}
+
+Result<std::string> TarReader::read_text(std::size_t max_bytes) {
+    std::string out;
+    LX_TRY(read([&](std::uint64_t offset, const char* data, std::size_t size) -> Result<> {
+        if (offset + size > max_bytes)
+            return refuse(entry_path_, fmt::format("is larger than {} bytes", max_bytes));
+        out.resize(std::max<std::size_t>(out.size(), offset));
+        out.replace(offset, size, data, size);
+        return {};
+    }));
+    return out;
+}
+
+int TarReader::percent() const {
+    const auto read =
+        static_cast<std::uint64_t>(std::max<std::int64_t>(archive_filter_bytes(archive_.get(), -1), 0));
+    return size_bytes_ == 0 ? 0 : static_cast<int>(std::min<std::uint64_t>(read * 100 / size_bytes_, 100));
+}
+
+}  // namespace lxmgr::images

@@ -1,0 +1,54 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "images/entry.h"
+#include "lxd-daemon/base/own.h"
+
+struct archive;
+struct archive_entry;
+
+namespace lxmgr::images {
+
+/// Reads a tarball entry by entry: ustar, pax, GNU and old tar; plain or compressed with gzip, bzip2, xz,
+/// lzma, lzip, zstd, lz4 or compress, always inside this process (libarchive's helper programs are not
+/// enabled). One thread only.
+class TarReader {
+public:
+    /// @param path    a file of the daemon; a symlink is not followed
+    /// @param budget  bounds the decompressed stream; must outlive the reader
+    /// Errors: `bad_request` when the file is no tarball (found by the first next()).
+    static Result<TarReader> open(const std::string& path, Budget& budget);
+
+    /// The next entry, with `path` and a hard link's target brought into form; none at the end. What is left
+    /// of the entry before is read and dropped.
+    Result<std::optional<Entry>> next();
+    using BlockSink = std::function<Result<>(std::uint64_t offset, const char* data, std::size_t size)>;
+    /// The content of the current entry, block by block; holes of a sparse file are left out.
+    Result<> read(const BlockSink& sink);
+    /// The whole content. Errors: `bad_request` above the limit.
+    Result<std::string> read_text(std::size_t max_bytes);
+    /// How much of the file has been read, 0..100.
+    int percent() const;
+
+private:
+    struct FreeArchive {
+        void operator()(archive* a) const;
+    };
+    TarReader(UniqueFd fd, std::unique_ptr<archive, FreeArchive> archive, std::string path,
+              std::uint64_t size_bytes, Budget& budget);
+    Result<Entry> convert(archive_entry* raw) const;
+    std::unexpected<Error> broken() const;
+
+    UniqueFd fd_;
+    std::unique_ptr<archive, FreeArchive> archive_;
+    std::string path_;
+    std::string entry_path_;
+    std::uint64_t size_bytes_;
+    Budget* budget_;
+    bool in_entry_ = false;
+};
+
+}  // namespace lxmgr::images

@@ -1,0 +1,69 @@
+#include "lxd-daemon/base/failpoint.h"
+
+#ifdef LXMGR_FAILPOINTS
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "lxd-daemon/base/strings.h"
+
+namespace lxmgr {
+namespace {
+
+struct Armed {
+    std::string name;
+    std::uint64_t at = 1;
+    bool error = false;
+};
+
+const Armed& armed() {
+    static const Armed value = [] {
+        Armed out;
+        const char* env = std::getenv("LXMGR_FAILPOINT");
+        if (env == nullptr) return out;
+        std::string_view text = env;
+        if (const auto colon = text.rfind(":error"); colon != std::string_view::npos) {
+            out.error = true;
+            text = text.substr(0, colon);
+        }
+        if (const auto equals = text.find('='); equals != std::string_view::npos) {
+            out.at = parse_uint(text.substr(equals + 1)).value_or(1);
+            text = text.substr(0, equals);
+        }
+        out.name = text;
+        return out;
+    }();
+    return value;
+}
+
+void record(const char* name) {
+    static const char* const file = std::getenv("LXMGR_FAILPOINT_LOG");
+    if (file == nullptr) return;
+    const int fd = ::open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return;
+    const std::string line = std::string(name) + "\n";
+    [[maybe_unused]] const auto n = ::write(fd, line.data(), line.size());
+    ::close(fd);
+}
+
+}  // namespace
+
+void failpoint(const char* name) {
+    record(name);
+    static std::atomic<std::uint64_t> hits{0};
+    if (armed().error || armed().name != name) return;
+    if (++hits == armed().at) ::kill(::getpid(), SIGKILL);
+}
+
+bool failpoint_fails(const char* name) {
+    failpoint(name);  // a point that can fail is one to die at, too
+    return armed().error && armed().name == name;
+}
+
+}  // namespace lxmgr
+#endif

@@ -1,0 +1,208 @@
+#include "lxd-daemon/daemon.h"
+
+#include <fmt/format.h>
+#include <grp.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <optional>
+#include <thread>
+
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/events/hub.h"
+#include "lxd-daemon/instances/image_store.h"
+#include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/operations/operation.h"
+#include "lxd-daemon/operations/worker_pool.h"
+#include "lxd-daemon/rest/expiry.h"
+#include "lxd-daemon/rest/router.h"
+#include "lxd-daemon/rest/routes.h"
+#include "lxd-daemon/rest/server.h"
+#include "lxd-daemon/rest/server_info.h"
+#include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/runtime/container.h"
+#include "lxd-daemon/state_dir.h"
+
+namespace lxmgr {
+namespace {
+
+/// What a stop waits for running operations before it leaves them to the recovery of the next daemon.
+constexpr std::chrono::seconds kDrainTime{20};
+
+/// The group of the unix socket.
+Result<gid_t> socket_group(const Options& options) {
+    if (const group* found = ::getgrnam(options.group.c_str()); found != nullptr) return found->gr_gid;
+    if (!options.group_given) return gid_t{0};
+    return fail(Status::bad_request, fmt::format("There is no group '{}' for the socket", options.group));
+}
+
+/// Hundreds of instances and connections need descriptors; what the kernel allows is taken.
+void raise_limits() {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// Log lines are events of type `logging` too.
+void publish_log(log::Level level, std::string_view message, const log::Field* fields, std::size_t count,
+                 void* hub) {
+    events::publish_log_line(*static_cast<events::Hub*>(hub), level, message, fields, count);
+}
+
+}  // namespace
+
+/// In the order of construction; destroyed in reverse, so that nothing outlives what it refers to.
+struct Daemon::Parts {
+    UniqueFd lock;
+    std::unique_ptr<database::Database> database;
+    events::Hub hub;
+    std::optional<instances::Pools> pools;
+    std::optional<instances::Networks> networks;
+    std::atomic<instances::Service*> listener_target =
+        nullptr;  ///< null once the daemon ends: the next one hears of it
+    std::unique_ptr<runtime::Runtime> runtime;
+    std::optional<operations::WorkerPool> workers;
+    std::optional<operations::Registry> operations;
+    std::optional<instances::Service> instances;
+    boost::asio::io_context io{1};
+    std::optional<rest::ServerInfo> server_info;
+    std::optional<rest::Services> services;
+    std::optional<rest::Router> router;
+    std::optional<rest::Server> server;
+    std::optional<rest::Expiry> expiry;
+    std::jthread stopper;
+
+    Result<> open_state(const Options& options);
+    Result<> open_runtime(const Options& options);
+    Result<> open_rest(const Options& options);
+    void on_signal(int number);
+    void stop(bool stop_instances);
+};
+
+Result<> Daemon::Parts::open_state(const Options& options) {
+    LX_TRY_AS(lock, prepare_state_dir(options.root));
+    LX_TRY_AS(database, database::Database::open(options.root + "/database/lxmgr.db"));
+    pools.emplace(*database, options.root);
+    networks.emplace(*database, options.root);
+    pools->open_all();
+    return instances::ImageStore(*database, *pools, options.root).recover();
+}
+
+Result<> Daemon::Parts::open_runtime(const Options& options) {
+    LX_TRY_AS(const std::string monitor, sibling_program("lxmgr-monitor"));
+    runtime::Listener listener;
+    listener.on_exit = [this](const std::string& name, const runtime::ExitStatus& status) {
+        if (auto* target = listener_target.load()) target->exited(name, status);
+    };
+    listener.on_ready = [this](const std::string& name) {
+        if (auto* target = listener_target.load()) target->ready(name);
+    };
+    LX_TRY_AS(runtime, runtime::Runtime::open({monitor, cgroup_name(options.root)}, std::move(listener)));
+    workers.emplace();
+    operations.emplace(*workers, hub);
+    instances.emplace(instances::Dependencies{*database, *runtime, *pools, *networks, *operations, *workers,
+                                              hub, options.root});
+    listener_target = &*instances;
+    return instances->recover();
+}
+
+Result<> Daemon::Parts::open_rest(const Options& options) {
+    LX_TRY_AS(const gid_t gid, socket_group(options));
+    server_info.emplace(*database);
+    services.emplace(rest::Services{
+        .root = options.root, .io = io, .workers = *workers, .operations = *operations, .hub = hub});
+    services->database = database.get();
+    services->runtime = runtime.get();
+    services->instances = &*instances;
+    services->pools = &*pools;
+    services->networks = &*networks;
+    services->server = &*server_info;
+    services->exec_target.prepare = [this](const std::string& name,
+                                           std::map<std::string, std::string>& environment) -> Result<> {
+        LX_TRY_AS(const auto record, instances->require(name));
+        if (instances->status(name) != api::StatusCode::running)
+            return fail(Status::bad_request, "Instance is not running");
+        for (auto& [key, value] : instances->exec_environment(*record)) environment.emplace(key, value);
+        return {};
+    };
+    services->exec_target.logs_dir = [this](const std::string& name) { return instances->log_dir(name); };
+    services->exec_target.console_log = [this](const std::string& name) -> Result<std::string> {
+        LX_TRY(instances->require(name));
+        return instances->console_log_path(name);
+    };
+    const auto tables = rest::all_routes();
+    router.emplace(tables);
+    server.emplace(*services, *router);
+    expiry.emplace(io, *operations);
+    LX_TRY_AS(auto socket, rest::listen_unix(options.root + "/unix.socket", 0660, gid));
+    server->listen(std::move(socket));
+    return {};
+}
+
+/// Runs beside the I/O thread, which goes on answering while operations end.
+void Daemon::Parts::stop(bool stop_instances) {
+    notify_service_manager("STOPPING=1");
+    boost::asio::post(io, [this] { server->drain(); });
+    if (stop_instances) instances->stop_all();
+    if (!operations->drain(std::chrono::steady_clock::now() + kDrainTime)) {
+        log::warn("operations were still running at the stop; the next start recovers from them");
+    }
+    boost::asio::post(io, [this] {
+        server->close();
+        io.stop();
+    });
+}
+
+void Daemon::Parts::on_signal(int number) {
+    if (number == SIGHUP || stopper.joinable()) return;
+    log::info("stopping", {{"signal", std::to_string(number)}});
+    stopper = std::jthread([this, number] { stop(number == SIGPWR); });
+}
+
+Daemon::Daemon() : parts_(std::make_unique<Parts>()) {}
+Daemon::~Daemon() = default;
+
+Result<std::unique_ptr<Daemon>> Daemon::open(const Options& options) {
+    raise_limits();
+    std::unique_ptr<Daemon> daemon(new Daemon);
+    auto& parts = *daemon->parts_;
+    LX_TRY(parts.open_state(options));
+    LX_TRY(parts.open_runtime(options));
+    parts.networks->apply_all();
+    LX_TRY(parts.open_rest(options));
+    return daemon;
+}
+
+Result<> Daemon::run() {
+    auto& parts = *parts_;
+    boost::asio::signal_set signals(parts.io, SIGTERM, SIGINT, SIGPWR);
+    signals.add(SIGHUP);
+    std::function<void()> wait = [&] {
+        signals.async_wait([&](const boost::system::error_code& error, int number) {
+            if (error) return;
+            parts.on_signal(number);
+            wait();
+        });
+    };
+    wait();
+    log::set_sink(publish_log, &parts.hub);
+    parts.instances->autostart();
+    notify_service_manager("READY=1");
+    log::info("serving", {{"pid", std::to_string(::getpid())}});
+    parts.io.run();
+    if (parts.stopper.joinable()) parts.stopper.join();
+    parts.listener_target = nullptr;
+    parts.workers.reset();  // runs what is queued while everything it uses still stands
+    log::set_sink(nullptr, nullptr);
+    log::info("stopped");
+    return {};
+}
+
+}  // namespace lxmgr

@@ -1,0 +1,58 @@
+#include "lxd-daemon/database/database.h"
+
+#include "lxd-daemon/database/connection.h"
+
+namespace lxmgr::database {
+
+struct Database::Impl {
+    explicit Impl(std::unique_ptr<Connection> opened) : connection(std::move(opened)) {}
+
+    // One transaction: all tables become visible together, and the only one who writes to disk is a first
+    // start.
+    Result<> load() {
+        return connection->transaction([this]() -> Result<> {
+            LX_TRY(server_config.load());
+            LX_TRY(profiles.load());
+            LX_TRY(instances.load());
+            LX_TRY(images.load());
+            LX_TRY(pools.load());
+            return networks.load();
+        });
+    }
+
+    std::unique_ptr<Connection> connection;
+    Instances instances{*connection};
+    Profiles profiles{*connection};
+    Images images{*connection};
+    Pools pools{*connection};
+    Networks networks{*connection};
+    ServerConfig server_config{*connection};
+    Warnings warnings{*connection};
+    Intents intents{*connection};
+};
+
+Database::Database() = default;
+Database::~Database() = default;
+
+Result<std::unique_ptr<Database>> Database::open(const std::string& path) {
+    LX_TRY_AS(auto connection, Connection::open(path));
+    std::unique_ptr<Database> database(new Database);
+    database->impl_ = std::make_unique<Impl>(std::move(connection));
+    LX_TRY(database->impl_->load());
+    return database;
+}
+
+Result<> Database::transaction(const std::function<Result<>()>& work) {
+    return impl_->connection->transaction(work);
+}
+
+Instances& Database::instances() { return impl_->instances; }
+Profiles& Database::profiles() { return impl_->profiles; }
+Images& Database::images() { return impl_->images; }
+Pools& Database::pools() { return impl_->pools; }
+Networks& Database::networks() { return impl_->networks; }
+ServerConfig& Database::server_config() { return impl_->server_config; }
+Warnings& Database::warnings() { return impl_->warnings; }
+Intents& Database::intents() { return impl_->intents; }
+
+}  // namespace lxmgr::database

@@ -1,0 +1,134 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "lxd-daemon/database/database.h"
+
+/// Private to the room: the records in memory. What a transaction changes is staged: its own thread sees it
+/// at once, all others when the transaction has been committed, all tables together.
+namespace lxmgr::database {
+
+/// Shared by all tables of one database.
+struct Visibility {
+    mutable std::shared_mutex mutex;        ///< guards the committed rows of every table
+    std::atomic<std::thread::id> writer{};  ///< thread inside a transaction; default id: none
+    [[nodiscard]] bool is_writer() const { return writer.load() == std::this_thread::get_id(); }
+};
+
+template <typename Record>
+class Table {
+public:
+    using Ptr = std::shared_ptr<const Record>;
+    explicit Table(const Visibility& visibility) : visibility_(visibility) {}
+
+    [[nodiscard]] Ptr find(const std::string& key) const {
+        if (visibility_.is_writer()) {
+            if (const auto it = staged_.find(key); it != staged_.end()) return it->second;
+        }
+        const std::shared_lock lock(visibility_.mutex);
+        const auto it = rows_.find(key);
+        return it == rows_.end() ? nullptr : it->second;
+    }
+
+    /// All rows for which `wanted(record)` holds, by key.
+    template <typename Predicate>
+    [[nodiscard]] std::vector<Ptr> select(Predicate wanted) const {
+        if (visibility_.is_writer() && !staged_.empty()) return select_with_staged(wanted);
+        std::vector<Ptr> out;
+        const std::shared_lock lock(visibility_.mutex);
+        for (const auto& [key, row] : rows_) {
+            if (wanted(*row)) out.push_back(row);
+        }
+        return out;
+    }
+    [[nodiscard]] std::vector<Ptr> list() const {
+        return select([](const Record&) { return true; });
+    }
+
+    /// The two writes: only inside a transaction, after its SQL succeeded.
+    Ptr put(const std::string& key, Record record) {
+        auto row = std::make_shared<const Record>(std::move(record));
+        staged_[key] = row;
+        return row;
+    }
+    void erase(const std::string& key) { staged_[key] = nullptr; }
+
+    /// By Connection: under the exclusive lock of `visibility` (publish), or after a rollback (discard).
+    void publish() {
+        if (staged_.empty()) return;
+        for (auto& [key, row] : staged_) {
+            if (row) {
+                rows_[key] = std::move(row);
+            } else {
+                rows_.erase(key);
+            }
+        }
+        staged_.clear();
+        generation_.fetch_add(1);
+    }
+    void discard() { staged_.clear(); }
+    [[nodiscard]] std::uint64_t generation() const { return generation_.load(); }
+
+private:
+    template <typename Predicate>
+    std::vector<Ptr> select_with_staged(Predicate wanted) const {
+        std::map<std::string, Ptr> all;
+        {
+            const std::shared_lock lock(visibility_.mutex);
+            all = rows_;
+        }
+        for (const auto& [key, row] : staged_) all[key] = row;
+        std::vector<Ptr> out;
+        for (const auto& [key, row] : all) {
+            if (row && wanted(*row)) out.push_back(row);
+        }
+        return out;
+    }
+
+    const Visibility& visibility_;
+    std::map<std::string, Ptr> rows_;
+    std::map<std::string, Ptr> staged_;  ///< null: erased. Touched by the writing thread only.
+    std::atomic<std::uint64_t> generation_{1};
+};
+
+struct Memory {
+    Visibility visibility;
+    Table<InstanceRecord> instances{visibility};
+    Table<ProfileRecord> profiles{visibility};
+    Table<ImageRecord> images{visibility};
+    Table<AliasRecord> aliases{visibility};
+    Table<PoolRecord> pools{visibility};
+    Table<NetworkRecord> networks{visibility};
+    Table<AddressRecord> addresses{visibility};
+    Table<api::ConfigMap> server_config{visibility};  ///< one row, key ""
+
+    void publish() {
+        const std::unique_lock lock(visibility.mutex);
+        for_each([](auto& table) { table.publish(); });
+    }
+    void discard() {
+        for_each([](auto& table) { table.discard(); });
+    }
+
+private:
+    template <typename Action>
+    void for_each(Action action) {
+        action(instances);
+        action(profiles);
+        action(images);
+        action(aliases);
+        action(pools);
+        action(networks);
+        action(addresses);
+        action(server_config);
+    }
+};
+
+}  // namespace lxmgr::database

@@ -1,0 +1,197 @@
+#include "lxd-daemon/database/schema.h"
+
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "lxd-daemon/database/connection.h"
+
+namespace lxmgr::database {
+namespace {
+
+// Maps (config, devices, properties) are JSON text: they are read whole, in memory, and never searched by
+// SQL. Times are nanoseconds since the epoch, 0 = never. What refers to a row by id follows its renames.
+constexpr const char* kInitial = R"sql(
+CREATE TABLE server_config (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE profiles (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    description TEXT NOT NULL,
+    config TEXT NOT NULL,
+    devices TEXT NOT NULL
+);
+
+CREATE TABLE instances (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    type TEXT NOT NULL,
+    description TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    pool TEXT NOT NULL,
+    ephemeral INTEGER NOT NULL,
+    config TEXT NOT NULL,
+    devices TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL
+);
+
+CREATE TABLE instance_profiles (
+    instance_id INTEGER NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    profile_id INTEGER NOT NULL REFERENCES profiles (id) ON DELETE RESTRICT,
+    PRIMARY KEY (instance_id, position),
+    UNIQUE (instance_id, profile_id)
+) WITHOUT ROWID;
+CREATE INDEX instance_profiles_by_profile ON instance_profiles (profile_id);
+
+CREATE TABLE images (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    fingerprint TEXT NOT NULL UNIQUE,
+    filename TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    type TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    is_public INTEGER NOT NULL,
+    auto_update INTEGER NOT NULL,
+    cached INTEGER NOT NULL,
+    split INTEGER NOT NULL,
+    properties TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL,
+    uploaded_at INTEGER NOT NULL
+);
+
+CREATE TABLE image_profiles (
+    image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    profile_id INTEGER NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    PRIMARY KEY (image_id, position),
+    UNIQUE (image_id, profile_id)
+) WITHOUT ROWID;
+CREATE INDEX image_profiles_by_profile ON image_profiles (profile_id);
+
+CREATE TABLE image_aliases (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    type TEXT NOT NULL,
+    description TEXT NOT NULL,
+    image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE
+);
+CREATE INDEX image_aliases_by_image ON image_aliases (image_id);
+
+CREATE TABLE storage_pools (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    driver TEXT NOT NULL,
+    description TEXT NOT NULL,
+    config TEXT NOT NULL
+);
+
+CREATE TABLE networks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    type TEXT NOT NULL,
+    description TEXT NOT NULL,
+    config TEXT NOT NULL
+);
+
+-- The instance is a name, not a reference: a NIC claims its address before its instance is stored.
+CREATE TABLE network_addresses (
+    network_id INTEGER NOT NULL REFERENCES networks (id) ON DELETE CASCADE,
+    instance TEXT NOT NULL,
+    device TEXT NOT NULL,
+    hwaddr TEXT NOT NULL,
+    ipv4 TEXT NOT NULL,
+    ipv6 TEXT NOT NULL,
+    is_static INTEGER NOT NULL,
+    PRIMARY KEY (network_id, instance, device)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX network_addresses_ipv4 ON network_addresses (network_id, ipv4) WHERE ipv4 <> '';
+CREATE UNIQUE INDEX network_addresses_ipv6 ON network_addresses (network_id, ipv6) WHERE ipv6 <> '';
+
+CREATE TABLE intents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    details TEXT NOT NULL
+);
+
+CREATE TABLE warnings (
+    uuid TEXT PRIMARY KEY,
+    type TEXT NOT NULL,
+    entity_url TEXT NOT NULL,
+    project TEXT NOT NULL,
+    last_message TEXT NOT NULL,
+    severity INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    first_seen_at INTEGER NOT NULL,
+    last_seen_at INTEGER NOT NULL
+) WITHOUT ROWID;
+)sql";
+
+constexpr Migration kMigrations[] = {
+    {1, "initial schema", kInitial},
+};
+
+constexpr int kApplicationId =
+    0x6c786d67;  // "lxmg", so that file(1) and we can tell our database from others
+
+Result<std::int64_t> read_number(Connection& connection, std::string_view sql) {
+    LX_TRY_AS(auto statement, connection.prepare(sql));
+    LX_TRY(statement.step());
+    return statement.integer(0);
+}
+
+Result<> run_script(Connection& connection, std::string_view sql) {
+    while (!sql.empty()) {
+        LX_TRY_AS(const std::size_t used, connection.execute_first(sql));
+        sql.remove_prefix(used);
+    }
+    return {};
+}
+
+Result<> apply(Connection& connection, const Migration& migration) {
+    return connection.write(Durability::normal, [&]() -> Result<> {
+        LX_TRY(run_script(connection, migration.sql));
+        LX_TRY(connection.execute(fmt::format("PRAGMA application_id={}", kApplicationId)));
+        return connection.execute(fmt::format("PRAGMA user_version={}", migration.version));
+    });
+}
+
+Result<> check_owner(Connection& connection, const std::string& path) {
+    LX_TRY_AS(const auto id, read_number(connection, "PRAGMA application_id"));
+    if (id == kApplicationId) return {};
+    LX_TRY_AS(const auto tables, read_number(connection, "SELECT count(*) FROM sqlite_schema"));
+    if (tables == 0) return {};
+    return fail(Status::internal, fmt::format("Database '{}' belongs to another program", path));
+}
+
+}  // namespace
+
+std::span<const Migration> migrations() { return kMigrations; }
+
+Result<> migrate(Connection& connection, const std::string& path) {
+    LX_TRY(check_owner(connection, path));
+    LX_TRY_AS(const auto version, read_number(connection, "PRAGMA user_version"));
+    const int newest = migrations().back().version;
+    if (version > newest) {
+        return fail(
+            Status::internal,
+            fmt::format("Database '{}' has schema {}, but this program knows only {}: it was written by a "
+                        "newer lxmgr, which must be used",
+                        path, version, newest));
+    }
+    for (const Migration& migration : migrations()) {
+        if (migration.version <= version) continue;
+        if (auto done = apply(connection, migration); !done) {
+            return std::unexpected(in(fmt::format("Migrating database '{}' to schema {} ({})", path,
+                                                  migration.version, migration.what),
+                                      std::move(done).error()));
+        }
+    }
+    return {};
+}
+
+}  // namespace lxmgr::database

@@ -1,0 +1,117 @@
+#pragma once
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lxd-daemon/api/types.h"
+#include "lxd-daemon/base/own.h"
+#include "lxd-daemon/base/result.h"
+#include "lxd-daemon/sys/idmap.h"
+
+/// What an instance's devices are made of: one class per device type, without state of its own. The caller
+/// (instances/) keeps all that must survive in `volatile.*` keys and holds the instance's lock.
+namespace lxmgr::devices {
+
+/// What the caller asks of a network for one NIC.
+struct NicClaim {
+    std::string network, instance, device;
+    std::string hwaddr;
+    std::string ipv4;  ///< set by the user; empty: chosen by the network
+};
+
+/// The managed networks and pools, as far as devices need them; implemented by instances/.
+class Surroundings {
+public:
+    virtual ~Surroundings() = default;
+    /// Config of a managed network; nullopt: there is none of that name.
+    virtual std::optional<api::ConfigMap> network_config(const std::string& network) = 0;
+    /// Gives the NIC its address for life and announces it (DHCP, DNS). Repeating it is harmless. `conflict`
+    /// when another NIC holds the address.
+    virtual Result<> claim_address(const NicClaim& claim) = 0;
+    /// Gives the address up. One that is not held is success.
+    virtual Result<> release_address(const std::string& network, const std::string& instance,
+                                     const std::string& device) = 0;
+    virtual bool pool_exists(const std::string& pool) = 0;
+};
+
+/// One device of one instance. References live as long as the call.
+struct DeviceContext {
+    std::string instance;
+    std::string device;     ///< its name in the instance's devices
+    api::ConfigMap config;  ///< expanded: own or from a profile; "type" is one of the keys
+    /// The instance's config, of which `volatile.<device>.*` is read.
+    const api::ConfigMap& instance_config;
+    Surroundings& surroundings;
+    const sys::IdMap& idmap;  ///< of the instance
+    sys::IdmapCache& idmaps;
+    /// All expanded devices of the instance, this one among them; null: not known. Lets a NIC without a name
+    /// take the first of eth0, eth1, ... that no other NIC has.
+    const api::DeviceMap* siblings = nullptr;
+    /// For stop(): the run has ended, all processes are gone. What goes away with the instance's namespaces
+    /// is then not waited for.
+    bool run_over = false;
+
+    [[nodiscard]] std::string key(std::string_view name) const;             ///< config value or empty
+    [[nodiscard]] std::string volatile_key(std::string_view name) const;    ///< "volatile.<device>.<name>"
+    [[nodiscard]] std::string volatile_value(std::string_view name) const;  ///< or empty
+};
+
+/// Something to be attached at start: as runtime::Attach, but owned.
+struct Attach {
+    UniqueFd mount;      ///< detached mount, private propagation
+    std::string target;  ///< path inside
+    bool is_directory = true;
+};
+
+/// What a device wants done.
+struct Started {
+    api::ConfigMap volatile_changes;  ///< whole keys; an empty value removes the key
+    std::vector<Attach> attaches;
+    /// Makes network links; called once the instance's network namespace exists (in Runtime's setup_network,
+    /// or at once when it runs already). Empty: nothing to do. Owns what it needs.
+    std::function<Result<>(int netns_fd)> in_network;
+};
+
+/// A device type. A member that fails has undone its own work.
+class DeviceType {
+public:
+    virtual ~DeviceType() = default;
+    /// True when the device can be added to and taken from a running instance.
+    [[nodiscard]] virtual bool hotplug() const = 0;
+    /// What the key table of profiles/ cannot check: that what the device refers to exists, that values
+    /// agree. `bad_request` naming the device, key and value.
+    virtual Result<> validate(const DeviceContext& context) const = 0;
+    /// Values the device keeps for its life (a MAC address), to be stored before the first start, at creation
+    /// of the instance or when the device is added. Nothing is made.
+    virtual Result<api::ConfigMap> prepare(const DeviceContext& context) const = 0;
+    /// Before a run, or at once on a running instance (hotplug). Takes over what prepare() would choose when
+    /// that was not stored. Store `volatile_changes` before going on, so that a crash leaves what stop()
+    /// needs.
+    virtual Result<Started> start(const DeviceContext& context) const = 0;
+    /// After a restart of the daemon, for an instance that runs on.
+    virtual Result<> recover(const DeviceContext& context) const = 0;
+    /// Keys that may change while the instance runs ("user.*" is a family); a change of any other means stop
+    /// and start of the device.
+    [[nodiscard]] virtual std::span<const std::string_view> live_keys() const = 0;
+    /// Applies a change of live_keys() to a running instance; `before` and `after` are of the same device.
+    virtual Result<> update(const DeviceContext& before, const DeviceContext& after) const = 0;
+    /// After a run, after a failed start, or at removal from a running instance: takes away all that start()
+    /// and in_network() made on the host. What is absent is success. Returns volatile changes.
+    virtual Result<api::ConfigMap> stop(const DeviceContext& context) const = 0;
+    /// The device leaves the instance for good (or the instance is deleted): releases what it held for life.
+    /// Returns volatile changes.
+    virtual Result<api::ConfigMap> remove(const DeviceContext& context) const = 0;
+};
+
+struct DeviceEntry {
+    std::string_view type;
+    const DeviceType& device;
+};
+std::span<const DeviceEntry> device_types();
+/// By the config's "type". `bad_request` "Device 'x': unknown type 'y'; allowed are disk, nic, none".
+Result<const DeviceType*> find_type(const std::string& device, const api::ConfigMap& config);
+
+}  // namespace lxmgr::devices

@@ -1,0 +1,48 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "lxd-daemon/devices/device.h"
+#include "lxd-daemon/devices/disk.h"
+#include "lxd-daemon/devices/nic.h"
+#include "lxd-daemon/devices/none.h"
+
+namespace lxmgr::devices {
+namespace {
+
+std::string find_value(const api::ConfigMap& config, const std::string& key) {
+    const auto found = config.find(key);
+    return found == config.end() ? std::string() : found->second;
+}
+
+}  // namespace
+
+std::string DeviceContext::key(std::string_view name) const { return find_value(config, std::string(name)); }
+std::string DeviceContext::volatile_key(std::string_view name) const {
+    return fmt::format("volatile.{}.{}", device, name);
+}
+std::string DeviceContext::volatile_value(std::string_view name) const {
+    return find_value(instance_config, volatile_key(name));
+}
+
+std::span<const DeviceEntry> device_types() {
+    static const DeviceEntry types[] = {
+        {"disk", disk()},
+        {"nic", nic()},
+        {"none", none()},
+    };
+    return types;
+}
+
+Result<const DeviceType*> find_type(const std::string& device, const api::ConfigMap& config) {
+    const std::string type = find_value(config, "type");
+    const auto found = std::ranges::find(device_types(), type, &DeviceEntry::type);
+    if (found != device_types().end()) return &found->device;
+    std::vector<std::string_view> known;
+    for (const auto& entry : device_types()) known.push_back(entry.type);
+    return fail(Status::bad_request, fmt::format("Device '{}': unknown type '{}'; allowed are {}", device,
+                                                 type, fmt::join(known, ", ")));
+}
+
+}  // namespace lxmgr::devices

@@ -1,0 +1,88 @@
+#pragma once
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "lxd-daemon/instances/limits.h"
+#include "lxd-daemon/instances/live.h"
+#include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/instances/stopped_roots.h"
+
+/// Private to the room: what its files share.
+namespace lxmgr::instances {
+
+struct Context {
+    explicit Context(Dependencies dependencies) : deps(std::move(dependencies)) {}
+    Dependencies deps;
+    LiveStates live;
+    CpuPlacement cpus;
+    KeyedMutex images;  ///< "POOL/FINGERPRINT": an image is unpacked once
+    StoppedRoots stopped_roots;
+    sys::IdMap idmap;  ///< of unprivileged instances
+    std::atomic<bool> host_shutdown =
+        false;  ///< instances that stop now are to run again after the host's boot
+
+    [[nodiscard]] database::Instances& rows() const { return deps.database.instances(); }
+    [[nodiscard]] std::string run_dir(const std::string& name) const {
+        return deps.state_dir + "/run/" + name;
+    }
+    [[nodiscard]] std::string log_dir(const std::string& name) const {
+        return deps.state_dir + "/logs/" + name;
+    }
+    [[nodiscard]] std::string console_log(const std::string& name) const {
+        return log_dir(name) + "/console.log";
+    }
+    /// Publishes a lifecycle event; `context` is JSON text or empty.
+    void lifecycle(const std::string& action, const std::string& name, const std::string& requestor,
+                   const nlohmann::json& context) const;
+};
+
+/// `not_found` "Instance not found".
+Result<database::InstancePtr> require(const Context& context, const std::string& name);
+
+/// Config and devices after the profiles; profiles that are gone count as empty.
+struct ExpandedInstance {
+    api::ConfigMap config;
+    api::DeviceMap devices;
+};
+ExpandedInstance expand(const Context& context, const database::InstanceRecord& record);
+api::Instance view(const Context& context, const database::InstanceRecord& record);
+
+// Blocking steps; the caller's operation holds the lock "instance:NAME".
+Result<> start_instance(Context& context, const std::string& name, const std::string& requestor);
+/// @param timeout none: wait as long as it takes
+Result<> stop_instance(Context& context, const std::string& name, bool force,
+                       std::optional<std::chrono::seconds> timeout, const std::string& requestor,
+                       std::stop_token stop);
+Result<> freeze_instance(Context& context, const std::string& name, const std::string& requestor);
+Result<> unfreeze_instance(Context& context, const std::string& name, const std::string& requestor);
+Result<> update_instance(Context& context, const std::string& name, const api::InstancePut& put,
+                         const std::string& requestor);
+Result<> rename_instance(Context& context, const std::string& name, const std::string& new_name,
+                         const std::string& requestor);
+Result<> delete_instance(Context& context, const std::string& name, const std::string& requestor);
+
+/// What POST /1.0/instances was turned into after all checks that need no disk.
+struct CreatePlan {
+    database::InstanceRecord record;
+    std::string fingerprint;  ///< of the image; empty: an empty root (source none)
+    std::string requestor;
+    bool start = false;
+};
+Result<CreatePlan> plan_create(Context& context, api::InstancesPost post);
+Result<> create_instance(Context& context, const CreatePlan& plan, operations::Operation& operation,
+                         std::stop_token stop);
+
+/// After the container has ended by itself or by us: releases its devices, records the exit, wakes waiters.
+void handle_exit(Context& context, const std::string& name, const runtime::ExitStatus& status);
+
+/// Undoes or finishes what the intents of the previous daemon say.
+void recover_intents(Context& context);
+/// Finds running instances again.
+void recover_running(Context& context);
+
+Result<api::InstanceState> instance_state(const Context& context, const database::InstanceRecord& record);
+
+}  // namespace lxmgr::instances

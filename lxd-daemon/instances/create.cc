@@ -1,0 +1,188 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "images/image.h"
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/idmaps.h"
+#include "lxd-daemon/instances/names.h"
+#include "profiles/config_keys.h"
+
+namespace lxmgr::instances {
+namespace {
+
+Result<database::ImagePtr> find_image(const Context& context, const api::InstanceSource& source) {
+    if (!source.server.empty()) {
+        return fail(Status::bad_request,
+                    fmt::format("Images from server '{}' cannot be fetched yet: import the image first",
+                                source.server));
+    }
+    auto& images = context.deps.database.images();
+    if (!source.fingerprint.empty()) return images.find_prefix(source.fingerprint);
+    if (!source.alias.empty()) {
+        const auto alias = images.find_alias(source.alias);
+        if (!alias) return fail(Status::not_found, fmt::format("Image alias '{}' not found", source.alias));
+        return images.find_prefix(alias->target);
+    }
+    return fail(Status::bad_request, "The source names no image: give 'alias' or 'fingerprint'");
+}
+
+/// The profiles asked for, each of which must exist; "default" when nothing was said.
+Result<std::vector<std::string>> check_profiles(const Context& context,
+                                                std::optional<std::vector<std::string>> wanted) {
+    std::vector<std::string> names = wanted ? std::move(*wanted) : std::vector<std::string>{"default"};
+    for (auto it = names.begin(); it != names.end(); ++it) {
+        if (!context.deps.database.profiles().find(*it))
+            return fail(Status::bad_request, fmt::format("Profile '{}' does not exist", *it));
+        if (std::find(names.begin(), it, *it) != it)
+            return fail(Status::bad_request, fmt::format("Profile '{}' is named twice", *it));
+    }
+    return names;
+}
+
+/// volatile.* of a new instance, as LXD sets them.
+void add_volatile(const Context& context, database::InstanceRecord& record, const std::string& fingerprint) {
+    const std::string map = idmap_json(context.idmap);
+    record.config["volatile.base_image"] = fingerprint;
+    if (fingerprint.empty()) record.config.erase("volatile.base_image");
+    record.config["volatile.apply_template"] = "create";
+    record.config["volatile.cloud-init.instance-id"] = random_uuid();
+    record.config["volatile.uuid"] = random_uuid();
+    record.config["volatile.uuid.generation"] = record.config["volatile.uuid"];
+    record.config["volatile.idmap.base"] = "0";
+    record.config["volatile.idmap.current"] = map;
+    record.config["volatile.idmap.next"] = map;
+    record.config["volatile.last_state.idmap"] = "[]";
+    record.config["volatile.last_state.power"] = "STOPPED";
+}
+
+/// Unpacks the image in the pool unless it is there. Two creations of the same image do it once.
+Result<> ensure_image_volume(Context& context, storage::Driver& driver, const database::ImageRecord& image,
+                             const std::string& pool, operations::Operation& operation,
+                             std::stop_token stop) {
+    const storage::Volume volume{storage::VolumeType::image, image.fingerprint};
+    const auto mutex = context.images.get(pool + "/" + image.fingerprint);
+    const std::lock_guard lock(*mutex);
+    if (driver.has_volume(volume)) return {};
+    const std::string base = fmt::format("{}/images/{}", context.deps.state_dir, image.fingerprint);
+    const images::ImageFiles files{base, image.split ? base + ".rootfs" : ""};
+    std::mutex progress_mutex;  // called from the threads that unpack
+    int shown = -1;
+    const auto progress = [&](int percent) {
+        const std::lock_guard progress_lock(progress_mutex);
+        if (percent <= shown) return;
+        shown = percent;
+        operation.update_metadata(
+            {{"create_instance_from_image_unpack_progress", fmt::format("Unpacking image: {}%", percent)}});
+    };
+    return driver.create_volume(
+        volume, [&](int root_fd) { return images::unpack_rootfs(files, root_fd, {}, stop, progress); });
+}
+
+Result<> make_volume(Context& context, const CreatePlan& plan, operations::Operation& operation,
+                     std::stop_token stop) {
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(plan.record.pool));
+    const storage::Volume volume{storage::VolumeType::container, plan.record.name};
+    if (plan.fingerprint.empty()) return driver->create_volume(volume, [](int) { return Result<>{}; });
+    const auto image = context.deps.database.images().find(plan.fingerprint);
+    if (!image) return fail(Status::not_found, "Image not found");
+    LX_TRY(ensure_image_volume(context, *driver, *image, plan.record.pool, operation, stop));
+    return driver->create_from_image(volume, plan.fingerprint);
+}
+
+}  // namespace
+
+Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
+    CreatePlan plan;
+    auto& record = plan.record;
+    if (!post.type.empty() && post.type != "container") {
+        return fail(Status::bad_request,
+                    fmt::format("Instance type '{}' is not supported: only containers", post.type));
+    }
+    if (post.stateful) return fail(Status::bad_request, "Stateful creation is not supported");
+    if (!post.instance_type.empty()) {
+        return fail(Status::bad_request,
+                    fmt::format("Instance type '{}' is not known: set limits.cpu and limits.memory",
+                                post.instance_type));
+    }
+    record.name = post.name.empty() ? random_name() : post.name;
+    LX_TRY(profiles::validate_instance_name(record.name));
+    LX_TRY_AS(record.profiles, check_profiles(context, std::move(post.profiles)));
+    std::erase_if(post.config, [](const auto& entry) {
+        return entry.first.starts_with("volatile.") && !entry.first.ends_with(".hwaddr");
+    });
+    LX_TRY(profiles::validate_instance_config(post.config, true));
+    LX_TRY(profiles::validate_devices(post.devices, false));
+    record.description = post.description;
+    record.architecture = post.architecture.empty() ? "x86_64" : post.architecture;
+    record.ephemeral = post.ephemeral;
+    record.config = std::move(post.config);
+    record.devices = std::move(post.devices);
+    record.created_at = now();
+
+    if (post.source.type == "image") {
+        LX_TRY_AS(const auto image, find_image(context, post.source));
+        plan.fingerprint = image->fingerprint;
+        record.architecture = image->architecture;
+        for (const auto& [key, value] : image->properties) record.config.emplace("image." + key, value);
+    } else if (post.source.type != "none") {
+        return fail(
+            Status::bad_request,
+            fmt::format("Source type '{}' is not supported: use 'image' or 'none'", post.source.type));
+    }
+    const auto expanded = expand(context, record);
+    LX_TRY(profiles::validate_devices(expanded.devices, true));
+    LX_TRY_AS(const auto root, root_disk(expanded.devices));
+    record.pool = root.second;
+    LX_TRY(context.deps.pools.driver(record.pool));
+    LX_TRY(validate_devices_for(context, expanded.devices, record));
+    LX_TRY(limits_of(record.name, expanded.config, context.cpus));
+    if (context.rows().find(record.name))
+        return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", record.name));
+    add_volatile(context, record, plan.fingerprint);
+    LX_TRY(prepare_devices(context, expanded.devices, record));
+    plan.start = post.start;
+    return plan;
+}
+
+Result<> create_instance(Context& context, const CreatePlan& plan, operations::Operation& operation,
+                         std::stop_token stop) {
+    const std::string& name = plan.record.name;
+    auto& database = context.deps.database;
+    if (context.rows().find(name))
+        return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", name));
+    LX_TRY_AS(const auto intent,
+              database.intents().add("create-instance", {{"pool", plan.record.pool}, {"name", name}}));
+    Revert undo;
+    undo.add([&] {
+        if (auto removed = database.intents().remove(intent); !removed)
+            log::error("intent left", {{"error", removed.error().message}});
+    });
+    failpoint("instances.create.intent");
+    LX_TRY(make_volume(context, plan, operation, stop));
+    undo.add([&] {
+        const auto driver = context.deps.pools.driver(plan.record.pool);
+        auto removed = driver ? (*driver)->delete_volume({storage::VolumeType::container, name}) : Result<>{};
+        if (!removed) log::error("volume left", {{"instance", name}, {"error", removed.error().message}});
+    });
+    failpoint("instances.create.volume");
+    const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY(context.rows().create(plan.record));
+        return database.intents().remove(intent);
+    });
+    LX_TRY(stored);
+    undo.commit();
+    failpoint("instances.create.row");
+    context.lifecycle("instance-created", name, plan.requestor,
+                      {{"type", "container"}, {"storage-pool", plan.record.pool}});
+    if (plan.start) return start_instance(context, name, plan.requestor);
+    return {};
+}
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,142 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "lxd-daemon/instances/device_steps.h"
+
+/// Changes of devices while the instance runs: each step puts its own undo on the list of the whole update.
+namespace lxmgr::instances {
+namespace {
+
+class LiveDevices {
+public:
+    LiveDevices(Context& context, database::InstanceRecord& record, Revert& undo)
+        : context_(context), record_(record), undo_(undo) {}
+
+    Result<> add(const std::string& name, const api::ConfigMap& keys) {
+        LX_TRY_AS(const devices::DeviceType* type, hotpluggable(name, keys));
+        LX_TRY(start(*type, name, keys));
+        undo_.add(
+            [this_copy = *this, type, name, keys]() mutable { this_copy.stop_quietly(*type, name, keys); });
+        return {};
+    }
+    Result<> remove(const std::string& name, const api::ConfigMap& keys, bool for_good) {
+        LX_TRY_AS(const devices::DeviceType* type, hotpluggable(name, keys));
+        const auto context = of(name, keys);
+        LX_TRY_AS(auto changes, type->stop(context.device));
+        merge(changes);
+        undo_.add(
+            [this_copy = *this, type, name, keys]() mutable { this_copy.start_quietly(*type, name, keys); });
+        if (!for_good) return {};
+        LX_TRY_AS(changes, type->remove(of(name, keys).device));
+        merge(changes);
+        return {};
+    }
+    Result<> change(const std::string& name, const api::ConfigMap& before, const api::ConfigMap& after) {
+        LX_TRY_AS(const devices::DeviceType* type, devices::find_type(name, after));
+        if (!only_live_keys(*type, before, after)) {
+            LX_TRY(remove(name, before, false));
+            return add(name, after);
+        }
+        LX_TRY(type->update(of(name, before).device, of(name, after).device));
+        undo_.add([this_copy = *this, type, name, before, after]() mutable {
+            [[maybe_unused]] const auto restored =
+                type->update(this_copy.of(name, after).device, this_copy.of(name, before).device);
+        });
+        return {};
+    }
+
+private:
+    struct Held {
+        std::unique_ptr<devices::Surroundings> surroundings;
+        devices::DeviceContext device;
+    };
+    Held of(const std::string& name, const api::ConfigMap& keys) {
+        auto surroundings = make_surroundings(context_);
+        auto& reference = *surroundings;
+        return {std::move(surroundings),
+                {record_.name, name, keys, record_.config, reference, context_.idmap,
+                 context_.deps.pools.idmaps()}};
+    }
+    static Result<const devices::DeviceType*> hotpluggable(const std::string& name,
+                                                           const api::ConfigMap& keys) {
+        LX_TRY_AS(const devices::DeviceType* type, devices::find_type(name, keys));
+        if (type->hotplug()) return type;
+        return fail(
+            Status::bad_request,
+            fmt::format(
+                "Device '{}' cannot be added, changed or removed while the instance runs: stop it first",
+                name));
+    }
+    static bool only_live_keys(const devices::DeviceType& type, const api::ConfigMap& before,
+                               const api::ConfigMap& after) {
+        const auto live = type.live_keys();
+        const auto same = [&](const api::ConfigMap& a, const api::ConfigMap& b) {
+            return std::ranges::all_of(a, [&](const auto& entry) {
+                const auto other = b.find(entry.first);
+                const bool equal = other != b.end() && other->second == entry.second;
+                return equal || std::ranges::find(live, entry.first) != live.end();
+            });
+        };
+        return same(before, after) && same(after, before);
+    }
+    Result<> start(const devices::DeviceType& type, const std::string& name, const api::ConfigMap& keys) {
+        const auto context = of(name, keys);
+        LX_TRY_AS(const auto kept, type.prepare(context.device));
+        merge(kept);
+        auto started = type.start(context.device);
+        if (!started)
+            return std::unexpected(in(fmt::format("Adding device '{}'", name), std::move(started).error()));
+        merge(started->volatile_changes);
+        if (started->in_network) {
+            LX_TRY_AS(const UniqueFd netns, context_.deps.runtime.open_netns(record_.name));
+            if (auto linked = started->in_network(netns.get()); !linked) {
+                stop_quietly(type, name, keys);
+                return std::unexpected(
+                    in(fmt::format("Adding device '{}'", name), std::move(linked).error()));
+            }
+        }
+        return {};
+    }
+    void stop_quietly(const devices::DeviceType& type, const std::string& name, const api::ConfigMap& keys) {
+        if (auto changes = type.stop(of(name, keys).device)) merge(*changes);
+    }
+    void start_quietly(const devices::DeviceType& type, const std::string& name, const api::ConfigMap& keys) {
+        [[maybe_unused]] const auto restored = start(type, name, keys);
+    }
+    void merge(const api::ConfigMap& changes) {
+        for (const auto& [key, value] : changes) {
+            if (value.empty()) {
+                record_.config.erase(key);
+            } else {
+                record_.config[key] = value;
+            }
+        }
+    }
+
+    Context& context_;
+    database::InstanceRecord& record_;
+    Revert& undo_;
+};
+
+}  // namespace
+
+Result<> update_devices(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
+                        database::InstanceRecord& record, Revert& undo) {
+    LiveDevices live(context, record, undo);
+    for (const auto& [name, keys] : before.devices) {
+        if (!after.devices.contains(name)) LX_TRY(live.remove(name, keys, true));
+    }
+    for (const auto& [name, keys] : after.devices) {
+        const auto old = before.devices.find(name);
+        if (old == before.devices.end()) {
+            LX_TRY(live.add(name, keys));
+        } else if (old->second != keys) {
+            LX_TRY(live.change(name, old->second, keys));
+        }
+    }
+    return {};
+}
+
+}  // namespace lxmgr::instances

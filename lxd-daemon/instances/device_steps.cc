@@ -1,0 +1,191 @@
+#include "lxd-daemon/instances/device_steps.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lxd-daemon/base/log.h"
+
+namespace lxmgr::instances {
+namespace {
+
+/// The managed networks and pools as devices see them.
+class LiveSurroundings final : public devices::Surroundings {
+public:
+    explicit LiveSurroundings(Context& context) : context_(context) {}
+    std::optional<api::ConfigMap> network_config(const std::string& network) override {
+        const auto record = context_.deps.database.networks().find(network);
+        return record ? std::optional(record->config) : std::nullopt;
+    }
+    Result<> claim_address(const devices::NicClaim& claim) override {
+        LX_TRY(context_.deps.networks.claim(claim.network, claim.instance, claim.device, claim.hwaddr,
+                                            claim.ipv4));
+        return {};
+    }
+    Result<> release_address(const std::string& network, const std::string& instance,
+                             const std::string& device) override {
+        return context_.deps.networks.release(network, instance, device);
+    }
+    bool pool_exists(const std::string& pool) override {
+        return context_.deps.database.pools().find(pool) != nullptr;
+    }
+
+private:
+    Context& context_;
+};
+
+/// The devices of one instance, each with its type and context. `config` must outlive it.
+class DeviceSet {
+public:
+    DeviceSet(Context& context, std::string instance, const api::DeviceMap& expanded,
+              const api::ConfigMap& config)
+        : context_(context),
+          instance_(std::move(instance)),
+          expanded_(expanded),
+          config_(config),
+          surroundings_(context) {}
+
+    devices::DeviceContext of(const std::string& device, const api::ConfigMap& keys) {
+        return {
+            instance_, device, keys, config_, surroundings_, context_.idmap, context_.deps.pools.idmaps()};
+    }
+    /// Calls work(type, device context) for each device until one fails.
+    Result<> each(
+        const std::function<Result<>(const devices::DeviceType&, const devices::DeviceContext&)>& work) {
+        for (const auto& [name, keys] : expanded_) {
+            LX_TRY_AS(const devices::DeviceType* type, devices::find_type(name, keys));
+            LX_TRY(work(*type, of(name, keys)));
+        }
+        return {};
+    }
+
+private:
+    Context& context_;
+    std::string instance_;
+    const api::DeviceMap& expanded_;
+    const api::ConfigMap& config_;
+    LiveSurroundings surroundings_;
+};
+
+void merge(const api::ConfigMap& changes, api::ConfigMap& config) {
+    for (const auto& [key, value] : changes) {
+        if (value.empty()) {
+            config.erase(key);
+        } else {
+            config[key] = value;
+        }
+    }
+}
+
+database::ConfigChanges to_changes(const api::ConfigMap& changes) {
+    database::ConfigChanges out;
+    for (const auto& [key, value] : changes)
+        out.emplace_back(key, value.empty() ? std::nullopt : std::optional(value));
+    return out;
+}
+
+void store(Context& context, const std::string& name, const api::ConfigMap& changes) {
+    if (changes.empty() || !context.rows().find(name)) return;
+    if (auto stored = context.rows().change_config(name, to_changes(changes), false); !stored) {
+        log::error("device state not stored", {{"instance", name}, {"error", stored.error().message}});
+    }
+}
+
+using Step = Result<api::ConfigMap> (devices::DeviceType::*)(const devices::DeviceContext&) const;
+
+/// Runs a clean-up step over all devices; failures are logged and the rest goes on.
+api::ConfigMap run_cleanup(Context& context, const database::InstanceRecord& record,
+                           const api::DeviceMap& expanded, Step step) {
+    api::ConfigMap changes;
+    DeviceSet set(context, record.name, expanded, record.config);
+    for (const auto& [name, keys] : expanded) {
+        const auto type = devices::find_type(name, keys);
+        auto done = type ? ((*type)->*step)(set.of(name, keys))
+                         : Result<api::ConfigMap>(std::unexpected(type.error()));
+        if (done) {
+            changes.insert(done->begin(), done->end());
+        } else {
+            log::warn("device not cleaned up",
+                      {{"instance", record.name}, {"device", name}, {"error", done.error().message}});
+        }
+    }
+    return changes;
+}
+
+}  // namespace
+
+std::unique_ptr<devices::Surroundings> make_surroundings(Context& context) {
+    return std::make_unique<LiveSurroundings>(context);
+}
+
+Result<> prepare_devices(Context& context, const api::DeviceMap& expanded, database::InstanceRecord& record) {
+    api::ConfigMap changes;
+    DeviceSet set(context, record.name, expanded, record.config);
+    LX_TRY(set.each([&](const devices::DeviceType& type, const devices::DeviceContext& device) -> Result<> {
+        LX_TRY_AS(const auto kept, type.prepare(device));
+        changes.insert(kept.begin(), kept.end());
+        return {};
+    }));
+    merge(changes, record.config);
+    return {};
+}
+
+Result<> validate_devices_for(Context& context, const api::DeviceMap& expanded,
+                              const database::InstanceRecord& record) {
+    DeviceSet set(context, record.name, expanded, record.config);
+    return set.each([](const devices::DeviceType& type, const devices::DeviceContext& device) {
+        return type.validate(device);
+    });
+}
+
+Result<StartedDevices> start_devices(Context& context, const api::DeviceMap& expanded,
+                                     const database::InstanceRecord& record) {
+    StartedDevices out;
+    api::ConfigMap changes;
+    DeviceSet set(context, record.name, expanded, record.config);
+    auto done =
+        set.each([&](const devices::DeviceType& type, const devices::DeviceContext& device) -> Result<> {
+            auto started = type.start(device);
+            if (!started)
+                return std::unexpected(
+                    in(fmt::format("Starting device '{}'", device.device), std::move(started).error()));
+            std::ranges::move(started->attaches, std::back_inserter(out.attaches));
+            if (started->in_network) out.in_network.push_back(std::move(started->in_network));
+            changes.insert(started->volatile_changes.begin(), started->volatile_changes.end());
+            return {};
+        });
+    if (done && !changes.empty()) {
+        if (auto stored = context.rows().change_config(record.name, to_changes(changes), false); !stored)
+            done = std::unexpected(stored.error());
+    }
+    if (!done) {
+        database::InstanceRecord so_far = record;
+        merge(changes, so_far.config);
+        store(context, record.name, run_cleanup(context, so_far, expanded, &devices::DeviceType::stop));
+        return std::unexpected(std::move(done).error());
+    }
+    return out;
+}
+
+void release_devices(Context& context, const database::InstanceRecord& record) {
+    const auto expanded = expand(context, record);
+    store(context, record.name, run_cleanup(context, record, expanded.devices, &devices::DeviceType::stop));
+}
+
+void recover_devices(Context& context, const database::InstanceRecord& record) {
+    const auto expanded = expand(context, record);
+    DeviceSet set(context, record.name, expanded.devices, record.config);
+    auto done =
+        set.each([&](const devices::DeviceType& type, const devices::DeviceContext& device) -> Result<> {
+            if (auto recovered = type.recover(device); !recovered) {
+                log::warn("device not recovered", {{"instance", record.name},
+                                                   {"device", device.device},
+                                                   {"error", recovered.error().message}});
+            }
+            return {};
+        });
+    if (!done)
+        log::warn("devices not recovered", {{"instance", record.name}, {"error", done.error().message}});
+}
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,56 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lxd-daemon/base/own.h"
+#include "lxd-daemon/base/result.h"
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/devices/device.h"
+#include "lxd-daemon/instances/context.h"
+
+/// Private to the room: how an instance's expanded devices are started, changed and released.
+namespace lxmgr::instances {
+
+/// The managed networks and pools as devices see them.
+std::unique_ptr<devices::Surroundings> make_surroundings(Context& context);
+
+/// What the devices of one instance gave for its start.
+struct StartedDevices {
+    std::vector<devices::Attach> attaches;
+    std::vector<std::function<Result<>(int netns_fd)>> in_network;
+};
+
+/// Values that devices keep for life (MAC addresses), added to record.config; nothing is made.
+Result<> prepare_devices(Context& context, const api::DeviceMap& expanded, database::InstanceRecord& record);
+/// Checks of what devices refer to: networks, pools, host paths.
+Result<> validate_devices_for(Context& context, const api::DeviceMap& expanded,
+                              const database::InstanceRecord& record);
+/// Starts all devices for a new run and stores their volatile values; on failure those already started are
+/// stopped.
+Result<StartedDevices> start_devices(Context& context, const api::DeviceMap& expanded,
+                                     const database::InstanceRecord& record);
+/// After the end of a run: takes away what devices made on the host. Failures are logged: the instance is
+/// stopped anyway.
+void release_devices(Context& context, const database::InstanceRecord& record);
+/// After a restart of the daemon, for an instance that runs on.
+void recover_devices(Context& context, const database::InstanceRecord& record);
+
+/// Adds, changes and removes devices of a running instance; volatile values go into `record`.
+Result<> update_devices(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
+                        database::InstanceRecord& record, Revert& undo);
+
+/// What the change of a running instance starts from and goes to.
+struct LiveChange {
+    const runtime::Limits& old_limits;
+    const ExpandedInstance& old_expanded;
+    const ExpandedInstance& new_expanded;
+};
+/// Makes a running instance (in the kernel) equal to `after`; does nothing to a stopped one. On failure the
+/// caller's `undo` restores what was changed.
+Result<> apply_live(Context& context, const database::InstanceRecord& before, database::InstanceRecord& after,
+                    Revert& undo);
+Result<> apply_live_expanded(Context& context, const LiveChange& change, database::InstanceRecord& after,
+                             Revert& undo);
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,94 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/operations/operation.h"
+
+namespace lxmgr::instances {
+namespace {
+
+const char* kind_name(runtime::ExitStatus::Kind kind) {
+    switch (kind) {
+        case runtime::ExitStatus::Kind::halt:
+            return "halt";
+        case runtime::ExitStatus::Kind::reboot:
+            return "reboot";
+        case runtime::ExitStatus::Kind::exited:
+            return "exited";
+        case runtime::ExitStatus::Kind::signalled:
+            return "signalled";
+    }
+    return "unknown";
+}
+
+void record_exit(Context& context, const database::InstanceRecord& record, const runtime::ExitStatus& status,
+                 bool crashed) {
+    const database::ConfigChanges changes{
+        {"volatile.last_state.power", context.host_shutdown ? "RUNNING" : "STOPPED"},
+        {"volatile.last_state.ready", std::nullopt},
+        {"volatile.last_state.exit", crashed ? std::optional(status.detail) : std::nullopt},
+    };
+    if (auto changed = context.rows().change_config(record.name, changes, false); !changed) {
+        log::error("exit not recorded", {{"instance", record.name}, {"error", changed.error().message}});
+    }
+    if (!crashed) return;
+    log::warn("instance crashed", {{"instance", record.name}, {"exit", status.detail}});
+    if (auto raised = context.deps.database.warnings().raise("Instance crashed", 2,
+                                                             "/1.0/instances/" + record.name, status.detail);
+        !raised) {
+        log::error("warning not recorded", {{"error", raised.error().message}});
+    }
+}
+
+/// What follows when the guest itself asked for it: a new start, or the end of an ephemeral instance.
+void follow_up(Context& context, const std::string& name, bool reboot, bool ephemeral) {
+    if (!reboot && !ephemeral) return;
+    operations::Request request;
+    request.description = reboot ? "Restarting instance" : "Deleting instance";
+    request.resources = {{"instances", {name}}};
+    request.locks = {"instance:" + name};
+    request.body = [&context, name, reboot](operations::Operation&,
+                                            std::stop_token) -> Result<nlohmann::json> {
+        // Somebody may have started it before this operation got the lock.
+        if (context.live.get(name).status != api::StatusCode::stopped) return nlohmann::json(nullptr);
+        if (!reboot) {
+            LX_TRY(delete_instance(context, name, ""));
+            return nlohmann::json(nullptr);
+        }
+        LX_TRY(start_instance(context, name, ""));
+        context.lifecycle("instance-restarted", name, "", nullptr);
+        return nlohmann::json(nullptr);
+    };
+    if (auto started = context.deps.operations.start(std::move(request)); !started) {
+        log::error("instance not followed up after its exit",
+                   {{"instance", name}, {"error", started.error().message}});
+    }
+}
+
+}  // namespace
+
+void handle_exit(Context& context, const std::string& name, const runtime::ExitStatus& status) {
+    context.live.wait_not_starting(name);
+    const LiveState live = context.live.get(name);
+    const auto record = context.rows().find(name);
+    using Kind = runtime::ExitStatus::Kind;
+    const bool reboot = status.kind == Kind::reboot && !live.being_stopped;
+    const bool crashed =
+        (status.kind == Kind::exited || status.kind == Kind::signalled) && !live.being_stopped;
+    if (record) {
+        release_devices(context, *record);
+        record_exit(context, *record, status, crashed);
+    }
+    context.live.stopped(name);
+    if (!record) return;
+    if (!live.being_stopped && !reboot) {
+        const nlohmann::json detail{{"exit", status.detail}, {"kind", kind_name(status.kind)}};
+        context.lifecycle(crashed ? "instance-stopped" : "instance-shutdown", name, "", detail);
+    }
+    follow_up(context, name, reboot, record->ephemeral && !reboot && status.kind != Kind::reboot);
+}
+
+}  // namespace lxmgr::instances

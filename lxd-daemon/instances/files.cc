@@ -1,0 +1,305 @@
+#include "lxd-daemon/instances/files.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <climits>
+#include <memory>
+
+#include "lxd-daemon/sys/credentials.h"
+#include "lxd-daemon/sys/path.h"
+
+namespace lxmgr::instances {
+namespace {
+
+constexpr std::uint32_t kNobody = 65534;
+constexpr mode_t kModeBits = 07777;
+
+struct CloseDir {
+    void operator()(DIR* dir) const { ::closedir(dir); }
+};
+
+std::uint32_t to_instance(const std::vector<sys::IdRange>& ranges, std::uint32_t host) {
+    if (ranges.empty()) return host;
+    for (const auto& range : ranges) {
+        if (host >= range.host_first && host - range.host_first < range.count)
+            return range.container_first + (host - range.host_first);
+    }
+    return kNobody;
+}
+
+std::uint32_t host_uid(const InstanceRoot& root, std::uint32_t uid) {
+    return root.idmap.uids.empty() ? uid : root.idmap.host_uid(uid);
+}
+std::uint32_t host_gid(const InstanceRoot& root, std::uint32_t gid) {
+    return root.idmap.gids.empty() ? gid : root.idmap.host_gid(gid);
+}
+
+Result<> check_path(const std::string& path) {
+    if (path.empty()) return fail(Status::bad_request, "Missing path argument");
+    if (path.contains('\0')) return fail(Status::bad_request, "The path holds a zero byte");
+    return {};
+}
+
+/// Directory part and last component: "/a/b" gives "/a" and "b". The last component is never "", "." or "..".
+Result<std::pair<std::string, std::string>> split_last(const std::string& path) {
+    LX_TRY(check_path(path));
+    std::string whole = path;
+    while (whole.size() > 1 && whole.back() == '/') whole.pop_back();
+    const auto at = whole.rfind('/');
+    std::string last = at == std::string::npos ? whole : whole.substr(at + 1);
+    if (last.empty() || last == "." || last == "..")
+        return fail(Status::bad_request, fmt::format("'{}' names no file", path));
+    return std::pair{at == std::string::npos || at == 0 ? std::string("/") : whole.substr(0, at),
+                     std::move(last)};
+}
+
+/// What the client is told of a missing path, whatever component is missing.
+std::unexpected<Error> reword(Error error) {
+    if (error.status == Status::not_found) error.message = "Not Found";
+    return std::unexpected(std::move(error));
+}
+
+Result<struct stat> stat_of(int fd, const std::string& path) {
+    struct stat st{};
+    if (::fstatat(fd, "", &st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("fstat", path);
+    return st;
+}
+
+Result<FileInfo> info_of(const InstanceRoot& root, int fd, const std::string& path) {
+    LX_TRY_AS(const struct stat st, stat_of(fd, path));
+    FileInfo info;
+    info.uid = to_instance(root.idmap.uids, st.st_uid);
+    info.gid = to_instance(root.idmap.gids, st.st_gid);
+    info.mode = st.st_mode & kModeBits;
+    info.modified =
+        Time(std::chrono::seconds(st.st_mtim.tv_sec) + std::chrono::nanoseconds(st.st_mtim.tv_nsec));
+    info.size_bytes = static_cast<std::uint64_t>(st.st_size);
+    if (S_ISREG(st.st_mode)) {
+        info.type = FileType::file;
+    } else if (S_ISDIR(st.st_mode)) {
+        info.type = FileType::directory;
+    } else if (S_ISLNK(st.st_mode)) {
+        info.type = FileType::symlink;
+    } else {
+        return fail(
+            Status::bad_request,
+            fmt::format("'{}' is a device, pipe or socket: only files, directories and symlinks can be read",
+                        path));
+    }
+    return info;
+}
+
+/// O_PATH handle of the object itself, not of what a symlink points to.
+Result<UniqueFd> open_object(const InstanceRoot& root, const std::string& path) {
+    LX_TRY(check_path(path));
+    auto opened = sys::open_in_root(root.fd.get(), path, O_PATH | O_NOFOLLOW);
+    if (!opened) return reword(std::move(opened).error());
+    return opened;
+}
+
+/// A usable descriptor of what an O_PATH handle refers to: no second walk, so nothing can change in between.
+Result<UniqueFd> reopen(int handle, int flags, const std::string& path) {
+    UniqueFd fd(::open(fmt::format("/proc/self/fd/{}", handle).c_str(), flags | O_CLOEXEC | O_NOCTTY));
+    if (!fd) return fail_errno("Opening", path);
+    return fd;
+}
+
+Result<std::vector<std::string>> entries_of(UniqueFd fd, const std::string& path) {
+    const std::unique_ptr<DIR, CloseDir> dir(::fdopendir(fd.get()));
+    if (!dir) return fail_errno("Reading", path);
+    [[maybe_unused]] const int owned_by_dir = fd.release();
+    std::vector<std::string> names;
+    while (const dirent* entry = ::readdir(dir.get())) {
+        const std::string_view name = entry->d_name;
+        if (name != "." && name != "..") names.emplace_back(name);
+    }
+    std::ranges::sort(names);
+    return names;
+}
+
+Result<std::string> link_of(int handle, const std::string& path) {
+    std::string target(PATH_MAX, '\0');
+    const ssize_t n = ::readlinkat(handle, "", target.data(), target.size());
+    if (n < 0) return fail_errno("readlink", path);
+    target.resize(static_cast<std::size_t>(n));
+    return target;
+}
+
+/// Owner and mode as far as they are given. Order matters: chown(2) clears setuid bits.
+Result<> apply_ownership(const InstanceRoot& root, int fd, const Ownership& ownership,
+                         const std::string& path) {
+    const uid_t uid = ownership.uid ? host_uid(root, *ownership.uid) : static_cast<uid_t>(-1);
+    const gid_t gid = ownership.gid ? host_gid(root, *ownership.gid) : static_cast<gid_t>(-1);
+    if ((ownership.uid || ownership.gid) && ::fchown(fd, uid, gid) != 0)
+        return fail_errno("Changing the owner of", path);
+    if (ownership.mode && ::fchmod(fd, *ownership.mode & kModeBits) != 0)
+        return fail_errno("Changing the mode of", path);
+    return {};
+}
+
+Result<> copy_all(int from, int to, const std::string& path) {
+    for (;;) {
+        const ssize_t n = ::sendfile(to, from, nullptr, std::size_t{16} << 20);
+        if (n == 0) return {};
+        if (n < 0 && errno != EINTR) return fail_errno("Writing", path);
+    }
+}
+
+/// Runs `work` as the instance's user, so that what it makes belongs to it; ids on disk need no such help.
+template <typename Work>
+auto as_owner(const InstanceRoot& root, const Ownership& ownership, const Work& work) -> decltype(work()) {
+    const auto ids = sys::ScopedFsIds::become(host_uid(root, ownership.uid.value_or(0)),
+                                              host_gid(root, ownership.gid.value_or(0)));
+    if (!ids) return std::unexpected(ids.error());
+    return work();
+}
+
+/// Follows a dangling symlink inside the root, as open(2) in the instance would: hence no O_EXCL.
+Result<UniqueFd> create_file(const InstanceRoot& root, const std::string& path, const Ownership& ownership) {
+    return as_owner(root, ownership, [&]() -> Result<UniqueFd> {
+        auto fd = sys::open_in_root(root.fd.get(), path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0600);
+        if (!fd) return reword(std::move(fd).error());
+        LX_TRY_AS(const struct stat st, stat_of(fd->get(), path));
+        if (!S_ISREG(st.st_mode))
+            return fail(Status::bad_request, fmt::format("'{}' is not a regular file", path));
+        return fd;
+    });
+}
+
+Result<UniqueFd> open_parent(const InstanceRoot& root, const std::string& dir) {
+    auto parent = sys::open_in_root(root.fd.get(), dir, O_PATH | O_DIRECTORY);
+    if (!parent) return reword(std::move(parent).error());
+    return parent;
+}
+
+Result<> remove_below(int parent, const std::string& name, const std::string& path, unsigned depth) {
+    constexpr unsigned kMaxDepth = 512;
+    if (depth > kMaxDepth) return fail(Status::bad_request, fmt::format("'{}' is nested too deeply", path));
+    if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return {};
+    if (errno != EISDIR && errno != EPERM) return fail_errno("Removing", path);
+    UniqueFd dir(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!dir) return fail_errno("Opening", path);
+    UniqueFd copy(::fcntl(dir.get(), F_DUPFD_CLOEXEC, 0));
+    LX_TRY_AS(const auto names, entries_of(std::move(copy), path));
+    for (const auto& entry : names) LX_TRY(remove_below(dir.get(), entry, path + "/" + entry, depth + 1));
+    if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
+        return fail_errno("Removing", path);
+    return {};
+}
+
+}  // namespace
+
+const char* to_string(FileType type) {
+    switch (type) {
+        case FileType::file:
+            return "file";
+        case FileType::directory:
+            return "directory";
+        case FileType::symlink:
+            return "symlink";
+    }
+    return "file";
+}
+
+Result<FileInfo> file_info(const InstanceRoot& root, const std::string& path) {
+    LX_TRY_AS(const UniqueFd handle, open_object(root, path));
+    return info_of(root, handle.get(), path);
+}
+
+Result<OpenedFile> open_file(const InstanceRoot& root, const std::string& path) {
+    LX_TRY_AS(const UniqueFd handle, open_object(root, path));
+    OpenedFile file;
+    LX_TRY_AS(file.info, info_of(root, handle.get(), path));
+    if (file.info.type == FileType::symlink) {
+        LX_TRY_AS(file.link_target, link_of(handle.get(), path));
+    } else if (file.info.type == FileType::directory) {
+        LX_TRY_AS(UniqueFd dir, reopen(handle.get(), O_RDONLY | O_DIRECTORY, path));
+        LX_TRY_AS(file.entries, entries_of(std::move(dir), path));
+    } else {
+        LX_TRY_AS(file.fd, reopen(handle.get(), O_RDONLY | O_NONBLOCK, path));
+    }
+    return file;
+}
+
+Result<> write_file(const InstanceRoot& root, const std::string& path, int source, bool append,
+                    const Ownership& ownership) {
+    LX_TRY(split_last(path));
+    UniqueFd target;
+    if (auto existing = sys::open_in_root(root.fd.get(), path, O_PATH)) {
+        LX_TRY_AS(const struct stat st, stat_of(existing->get(), path));
+        if (!S_ISREG(st.st_mode))
+            return fail(Status::bad_request, fmt::format("'{}' exists and is not a regular file", path));
+        LX_TRY_AS(target, reopen(existing->get(), O_WRONLY | O_NONBLOCK | (append ? 0 : O_TRUNC), path));
+        // Not O_APPEND: sendfile(2) refuses it.
+        if (append && ::lseek(target.get(), 0, SEEK_END) < 0) return fail_errno("Seeking in", path);
+        LX_TRY(copy_all(source, target.get(), path));
+        return apply_ownership(root, target.get(), ownership, path);
+    }
+    LX_TRY_AS(target, create_file(root, path, ownership));
+    LX_TRY(copy_all(source, target.get(), path));
+    Ownership whole = ownership;
+    whole.mode = ownership.mode.value_or(0644);
+    return apply_ownership(root, target.get(), whole, path);
+}
+
+Result<> make_directory(const InstanceRoot& root, const std::string& path, const Ownership& ownership) {
+    LX_TRY_AS(const auto parts, split_last(path));
+    LX_TRY_AS(const UniqueFd parent, open_parent(root, parts.first));
+    LX_TRY_AS(const bool made, as_owner(root, ownership, [&]() -> Result<bool> {
+                  if (::mkdirat(parent.get(), parts.second.c_str(), 0700) == 0) return true;
+                  if (errno == EEXIST) return false;
+                  return fail_errno("Creating directory", path);
+              }));
+    Ownership whole = ownership;
+    if (made) whole.mode = ownership.mode.value_or(0755);
+    LX_TRY_AS(const UniqueFd handle, open_object(root, path));
+    LX_TRY_AS(const struct stat st, stat_of(handle.get(), path));
+    if (!S_ISDIR(st.st_mode))
+        return fail(Status::bad_request, fmt::format("'{}' exists and is not a directory", path));
+    LX_TRY_AS(const UniqueFd dir, reopen(handle.get(), O_RDONLY | O_DIRECTORY, path));
+    return apply_ownership(root, dir.get(), whole, path);
+}
+
+Result<> make_symlink(const InstanceRoot& root, const std::string& path, const std::string& target,
+                      const Ownership& ownership) {
+    if (target.empty() || target.size() >= PATH_MAX || target.contains('\0')) {
+        return fail(Status::bad_request,
+                    fmt::format("The target of symlink '{}' is empty, too long or holds a zero byte", path));
+    }
+    LX_TRY_AS(const auto parts, split_last(path));
+    LX_TRY_AS(const UniqueFd parent, open_parent(root, parts.first));
+    struct stat st{};
+    if (::fstatat(parent.get(), parts.second.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (!S_ISLNK(st.st_mode))
+            return fail(Status::bad_request, fmt::format("'{}' exists and is not a symlink", path));
+        if (::unlinkat(parent.get(), parts.second.c_str(), 0) != 0) return fail_errno("Replacing", path);
+    }
+    return as_owner(root, ownership, [&]() -> Result<> {
+        if (::symlinkat(target.c_str(), parent.get(), parts.second.c_str()) != 0)
+            return fail_errno("Creating symlink", path);
+        return {};
+    });
+}
+
+Result<> remove_path(const InstanceRoot& root, const std::string& path, bool recursive) {
+    LX_TRY_AS(const auto parts, split_last(path));
+    LX_TRY_AS(const UniqueFd parent, open_parent(root, parts.first));
+    struct stat st{};
+    if (::fstatat(parent.get(), parts.second.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno == ENOENT) return fail(Status::not_found, "Not Found");
+        return fail_errno("fstat", path);
+    }
+    if (recursive) return remove_below(parent.get(), parts.second, path, 0);
+    if (::unlinkat(parent.get(), parts.second.c_str(), S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) == 0)
+        return {};
+    if (errno == ENOTEMPTY)
+        return fail(Status::bad_request, fmt::format("Directory '{}' is not empty", path));
+    return fail_errno("Removing", path);
+}
+
+}  // namespace lxmgr::instances

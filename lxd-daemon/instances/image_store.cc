@@ -1,0 +1,153 @@
+#include "lxd-daemon/instances/image_store.h"
+
+#include <dirent.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/log.h"
+#include "profiles/config_keys.h"
+
+namespace lxmgr::instances {
+namespace {
+
+constexpr const char* kDeleteIntent = "delete-image";
+constexpr std::string_view kRootfsSuffix = ".rootfs";
+
+std::unexpected<Error> image_exists() {
+    return fail(Status::bad_request, "Image with same fingerprint already exists");
+}
+
+Result<> remove_file(const std::string& path) {
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("Removing", path);
+    return {};
+}
+
+// Properties become image.* keys of instances, so they follow the same rules.
+Result<> check_properties(const api::ConfigMap& properties) {
+    api::ConfigMap keys;
+    for (const auto& [key, value] : properties) keys.emplace("image." + key, value);
+    return profiles::validate_instance_config(keys, false);
+}
+
+database::ImageRecord record_of(const ImageUpload& upload, const images::ImportedImage& imported) {
+    database::ImageRecord out;
+    out.fingerprint = imported.fingerprint;
+    out.filename = upload.filename;
+    out.architecture = imported.metadata.architecture;
+    out.size_bytes = imported.size_bytes;
+    out.is_public = upload.is_public;
+    out.properties = upload.properties;
+    out.properties.insert(imported.metadata.properties.begin(), imported.metadata.properties.end());
+    out.profiles = upload.profiles;
+    out.created_at = imported.metadata.creation_date;
+    out.expires_at = imported.metadata.expiry_date;
+    out.uploaded_at = now();
+    out.split = !imported.files.rootfs_path.empty();
+    return out;
+}
+
+Result<std::vector<std::string>> names_in(const std::string& directory) {
+    struct Close {
+        void operator()(DIR* dir) const { ::closedir(dir); }
+    };
+    const std::unique_ptr<DIR, Close> dir(::opendir(directory.c_str()));
+    if (!dir) return fail_errno("Opening", directory);
+    std::vector<std::string> out;
+    errno = 0;
+    while (const dirent* entry = ::readdir(dir.get())) {
+        const std::string name = entry->d_name;
+        if (name != "." && name != "..") out.push_back(name);
+        errno = 0;
+    }
+    if (errno != 0) return fail_errno("Reading", directory);
+    return out;
+}
+
+}  // namespace
+
+images::ImageFiles ImageStore::files_of(const database::ImageRecord& record) const {
+    images::ImageFiles out{fmt::format("{}/{}", directory_, record.fingerprint), ""};
+    if (record.split) out.rootfs_path = out.metadata_path + std::string(kRootfsSuffix);
+    return out;
+}
+
+Result<> ImageStore::remove_remains(const std::string& fingerprint) {
+    LX_TRY(pools_.remove_image(fingerprint));
+    const std::string path = fmt::format("{}/{}", directory_, fingerprint);
+    LX_TRY(remove_file(path));
+    failpoint("image-delete-between-files");
+    LX_TRY(remove_file(path + std::string(kRootfsSuffix)));
+    return sync_directory(directory_);
+}
+
+Result<database::ImagePtr> ImageStore::import(const ImageUpload& upload, std::stop_token stop) {
+    LX_TRY(check_properties(upload.properties));
+    LX_TRY_AS(const auto imported, images::import_upload(upload.files, directory_, stop));
+    // The same files, then: what is in the store is as good as before.
+    if (database_.images().find(imported.fingerprint)) return image_exists();
+    failpoint("image-import-before-row");
+    const auto finish = [&]() -> Result<database::ImagePtr> {
+        const std::string& expected = upload.expected_fingerprint;
+        if (!expected.empty() && expected != imported.fingerprint) {
+            return fail(Status::bad_request,
+                        fmt::format("Image has fingerprint {}, expected {}", imported.fingerprint, expected));
+        }
+        const database::ImageRecord record = record_of(upload, imported);
+        LX_TRY(check_properties(record.properties));
+        return database_.images().create(record);
+    };
+    auto stored = finish();
+    if (stored) return stored;
+    if (auto removed = remove_remains(imported.fingerprint); !removed) {
+        log::warn("files of a refused image left behind", {{"error", removed.error().message}});
+    }
+    return stored;
+}
+
+Result<> ImageStore::remove(const std::string& fingerprint) {
+    std::int64_t intent = 0;
+    // One commit: the image is gone for clients, and a crash from here on still leads to its removal from
+    // disk.
+    auto noted = database_.transaction([&]() -> Result<> {
+        LX_TRY_AS(intent, database_.intents().add(kDeleteIntent, {{"fingerprint", fingerprint}}));
+        return database_.images().remove(fingerprint);
+    });
+    LX_TRY(std::move(noted));
+    failpoint("image-delete-row-gone");
+    LX_TRY(remove_remains(fingerprint));
+    failpoint("image-delete-before-intent");
+    return database_.intents().remove(intent);
+}
+
+Result<> ImageStore::sweep() {
+    LX_TRY_AS(const auto names, names_in(directory_));
+    for (const std::string& name : names) {
+        const bool is_rootfs = name.ends_with(kRootfsSuffix);
+        const std::string fingerprint = is_rootfs ? name.substr(0, name.size() - kRootfsSuffix.size()) : name;
+        const auto record = database_.images().find(fingerprint);
+        if (record && (!is_rootfs || record->split)) continue;
+        log::info("interrupted image import was cleaned up", {{"file", name}});
+        LX_TRY(remove_file(fmt::format("{}/{}", directory_, name)));
+    }
+    return {};
+}
+
+Result<> ImageStore::recover() {
+    LX_TRY_AS(const auto intents, database_.intents().list());
+    for (const auto& intent : intents) {
+        if (intent.kind != kDeleteIntent) continue;
+        const auto fingerprint = intent.details.find("fingerprint");
+        if (fingerprint != intent.details.end() && !database_.images().find(fingerprint->second)) {
+            LX_TRY(remove_remains(fingerprint->second));
+            log::info("interrupted image deletion was finished", {{"image", fingerprint->second}});
+        }
+        LX_TRY(database_.intents().remove(intent.id));
+    }
+    return sweep();
+}
+
+}  // namespace lxmgr::instances

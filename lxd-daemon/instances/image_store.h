@@ -1,0 +1,52 @@
+#pragma once
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "images/image.h"
+#include "lxd-daemon/base/result.h"
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/instances/pools.h"
+
+namespace lxmgr::instances {
+
+/// An upload and what the client said about it.
+struct ImageUpload {
+    images::ImageFiles files;          ///< in STATE/tmp; consumed on success
+    std::string filename;              ///< shown to clients; empty: none
+    std::string expected_fingerprint;  ///< empty: any
+    api::ConfigMap properties;         ///< win over those of metadata.yaml
+    std::vector<std::string> profiles{"default"};
+    bool is_public = false;
+};
+
+/// The images as rows and as files in STATE/images: both or neither. Calls that change the same image must
+/// not overlap: operations hold the lock kImageLock. What a crash interrupts is undone by recover().
+class ImageStore {
+public:
+    /// The lock string of operations that import or delete.
+    static constexpr const char* kImageLock = "images";
+
+    ImageStore(database::Database& database, Pools& pools, std::string state_dir)
+        : database_(database), pools_(pools), directory_(std::move(state_dir) + "/images") {}
+
+    /// Files first, then the row. Errors: `bad_request` for what is wrong with the image or when it is there
+    /// already.
+    Result<database::ImagePtr> import(const ImageUpload& upload, std::stop_token stop);
+    /// The row first, then volumes and files; instances that stand on the image go on. `not_found`.
+    Result<> remove(const std::string& fingerprint);
+    /// At daemon start, before requests: removes files without a row and finishes interrupted deletions.
+    Result<> recover();
+    /// Where the files of a stored image are.
+    [[nodiscard]] images::ImageFiles files_of(const database::ImageRecord& record) const;
+
+private:
+    Result<> remove_remains(const std::string& fingerprint);
+    Result<> sweep();
+
+    database::Database& database_;
+    Pools& pools_;
+    std::string directory_;
+};
+
+}  // namespace lxmgr::instances

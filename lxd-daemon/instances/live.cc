@@ -1,0 +1,76 @@
+#include "lxd-daemon/instances/live.h"
+
+namespace lxmgr::instances {
+
+LiveState LiveStates::get(const std::string& name) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = states_.find(name);
+    return found == states_.end() ? LiveState{} : found->second;
+}
+
+void LiveStates::starting(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    states_[name].status = api::StatusCode::starting;
+    changed();
+}
+
+void LiveStates::started(const std::string& name, const runtime::Running& running,
+                         const runtime::Limits& limits) {
+    const std::lock_guard lock(mutex_);
+    LiveState& state = states_[name];
+    state = {};
+    state.status = running.frozen ? api::StatusCode::frozen : api::StatusCode::running;
+    state.init_pid = running.init_pid;
+    state.ready = running.ready;
+    state.limits = limits;
+    state.runs = ++runs_[name];
+    changed();
+    wake_.notify_all();
+}
+
+void LiveStates::set_status(const std::string& name, api::StatusCode status) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = states_.find(name); found != states_.end()) found->second.status = status;
+    changed();
+}
+
+void LiveStates::set_ready(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = states_.find(name); found != states_.end()) found->second.ready = true;
+}
+
+void LiveStates::set_limits(const std::string& name, const runtime::Limits& limits) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = states_.find(name); found != states_.end()) found->second.limits = limits;
+}
+
+void LiveStates::set_being_stopped(const std::string& name, bool value) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = states_.find(name); found != states_.end()) found->second.being_stopped = value;
+}
+
+void LiveStates::stopped(const std::string& name) {
+    {
+        const std::lock_guard lock(mutex_);
+        states_.erase(name);
+        changed();
+    }
+    wake_.notify_all();
+}
+
+void LiveStates::wait_not_starting(const std::string& name) const {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [&] {
+        const auto found = states_.find(name);
+        return found == states_.end() || found->second.status != api::StatusCode::starting;
+    });
+}
+
+bool LiveStates::wait_stopped(const std::string& name, std::optional<std::chrono::milliseconds> timeout,
+                              const std::stop_token& stop) const {
+    std::unique_lock lock(mutex_);
+    const auto gone = [&] { return !states_.contains(name); };
+    return timeout ? wake_.wait_for(lock, stop, *timeout, gone) : wake_.wait(lock, stop, gone);
+}
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,58 @@
+#pragma once
+#include <map>
+#include <memory>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "lxd-daemon/base/result.h"
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/sys/idmap.h"
+#include "storage/driver.h"
+
+namespace lxmgr::instances {
+
+/// The storage pools as they are in use: the database's rows, each with its open driver. Thread-safe; a
+/// driver stays valid while its pool exists, and a pool is deleted only when nothing uses it.
+class Pools {
+public:
+    /// @param state_dir the daemon's directory; pools live in state_dir/storage-pools/NAME
+    Pools(database::Database& database, std::string state_dir);
+    Pools(Pools&&) = delete;
+
+    /// Opens every pool of the database and removes what a crash left half-made. A pool that cannot be opened
+    /// is kept, unusable, with a warning: the rest of the daemon goes on.
+    void open_all();
+
+    /// Errors: `not_found` "Storage pool not found"; `unavailable` when it could not be opened.
+    Result<storage::Driver*> driver(const std::string& pool) const;
+    /// Validates, makes the pool on disk, then the row. Errors: `bad_request`, `conflict`.
+    Result<database::PoolPtr> create(const database::PoolRecord& record);
+    /// Changes description and user.* keys. Errors: `not_found`, `bad_request` for keys that cannot change.
+    Result<database::PoolPtr> update(const database::PoolRecord& record);
+    /// Errors: `bad_request` "The storage pool is currently in use" while anything in it is used.
+    Result<> remove(const std::string& pool);
+    /// URLs of what uses the pool: instances, images, profiles.
+    [[nodiscard]] std::vector<std::string> used_by(const std::string& pool) const;
+    /// True when the image has been unpacked in the pool.
+    [[nodiscard]] bool has_image(const std::string& pool, const std::string& fingerprint) const;
+    /// Removes the image's volume from every pool that has it; containers that stand on it go on.
+    Result<> remove_image(const std::string& fingerprint);
+    [[nodiscard]] sys::IdmapCache& idmaps() { return idmaps_; }
+
+private:
+    Result<std::unique_ptr<storage::Driver>> open_driver(const database::PoolRecord& record);
+
+    database::Database& database_;
+    std::string state_dir_;
+    sys::IdmapCache idmaps_;
+    mutable std::shared_mutex mutex_;
+    std::map<std::string, std::unique_ptr<storage::Driver>> drivers_;  ///< null: could not be opened
+};
+
+/// The pool of the root disk in expanded devices (path "/"), as (device name, pool). `bad_request` when there
+/// is none.
+Result<std::pair<std::string, std::string>> root_disk(const api::DeviceMap& expanded_devices);
+
+}  // namespace lxmgr::instances

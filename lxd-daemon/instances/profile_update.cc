@@ -1,0 +1,84 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+
+#include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/service_impl.h"
+#include "profiles/config_keys.h"
+
+/// A change of a profile reaches all its running users, or none.
+namespace lxmgr::instances {
+namespace {
+
+struct User {
+    database::InstancePtr record;
+    ExpandedInstance before;
+};
+
+std::vector<User> users_of(const Context& context, const std::string& profile) {
+    std::vector<User> users;
+    for (const auto& record : context.rows().list()) {
+        if (std::ranges::find(record->profiles, profile) != record->profiles.end())
+            users.push_back({record, expand(context, *record)});
+    }
+    return users;
+}
+
+/// Checks one user against the profile as it is now, and brings its running container in line. `record` is a
+/// copy of the user's; undo steps refer to it.
+Result<> apply_to(Context& context, const User& user, database::InstanceRecord& record, Revert& undo) {
+    const auto after = expand(context, *user.record);
+    LX_TRY(profiles::validate_devices(after.devices, true));
+    LX_TRY_AS(const auto root, root_disk(after.devices));
+    if (root.second != user.record->pool) {
+        return fail(Status::bad_request, fmt::format("its root disk is in pool '{}' and cannot move to '{}'",
+                                                     user.record->pool, root.second));
+    }
+    LX_TRY(validate_devices_for(context, after.devices, record));
+    LX_TRY(prepare_devices(context, after.devices, record));
+    const LiveState live = context.live.get(record.name);
+    if (live.status != api::StatusCode::stopped) {
+        LX_TRY(apply_live_expanded(context, {live.limits, user.before, after}, record, undo));
+    }
+    if (record.config == user.record->config) return {};
+    LX_TRY(context.rows().update(record));
+    undo.add([&context, before = user.record] {
+        [[maybe_unused]] const auto restored = context.rows().update(*before);
+    });
+    return {};
+}
+
+Result<> replace_profile(Context& context, const database::ProfileRecord& before,
+                         const database::ProfileRecord& after) {
+    const auto users = users_of(context, before.name);
+    LX_TRY(context.deps.database.profiles().update(after));
+    std::deque<database::InstanceRecord> records;
+    Revert undo;
+    undo.add([&context, before] {
+        [[maybe_unused]] const auto restored = context.deps.database.profiles().update(before);
+    });
+    for (const auto& user : users) {
+        auto applied = apply_to(context, user, records.emplace_back(*user.record), undo);
+        if (!applied)
+            return std::unexpected(in(fmt::format("Applying the profile to instance '{}'", user.record->name),
+                                      std::move(applied).error()));
+    }
+    undo.commit();
+    return {};
+}
+
+}  // namespace
+
+Result<database::ProfilePtr> Service::update_profile(const database::ProfileRecord& record,
+                                                     const std::string& requestor) {
+    const auto before = deps_.database.profiles().find(record.name);
+    if (!before) return fail(Status::not_found, "Profile not found");
+    std::vector<std::string> names;
+    for (const auto& user : users_of(impl_->context, record.name)) names.push_back(user.record->name);
+    LX_TRY(run_locked("Updating profile", names, requestor,
+                      [&] { return replace_profile(impl_->context, *before, record); }));
+    return deps_.database.profiles().find(record.name);
+}
+
+}  // namespace lxmgr::instances

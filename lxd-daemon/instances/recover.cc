@@ -1,0 +1,100 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/remains.h"
+
+namespace lxmgr::instances {
+namespace {
+
+std::string detail(const database::IntentRecord& intent, const char* key) {
+    const auto found = intent.details.find(key);
+    return found == intent.details.end() ? "" : found->second;
+}
+
+/// The row still has the old name: the volume follows it back.
+Result<> undo_rename(Context& context, const std::string& pool, const std::string& name,
+                     const std::string& new_name) {
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(pool));
+    const storage::Volume renamed{storage::VolumeType::container, new_name};
+    const bool moved =
+        !driver->has_volume({storage::VolumeType::container, name}) && driver->has_volume(renamed);
+    return moved ? driver->rename_volume(renamed, name) : Result<>{};
+}
+
+Result<> recover_intent(Context& context, const database::IntentRecord& intent) {
+    const std::string name = detail(intent, "name");
+    const std::string pool = detail(intent, "pool");
+    if (intent.kind == "create-instance" || intent.kind == "delete-instance") {
+        // A row of this name belongs to a later instance that a finished request made.
+        if (!context.rows().find(name)) LX_TRY(remove_remains(context, pool, name));
+    } else if (intent.kind == "rename-instance") {
+        LX_TRY(undo_rename(context, pool, name, detail(intent, "new_name")));
+    } else {
+        return {};  // of another room
+    }
+    log::info("interrupted work was cleaned up after a crash", {{"kind", intent.kind}, {"instance", name}});
+    return context.deps.database.intents().remove(intent.id);
+}
+
+void recover_one(Context& context, const database::InstanceRecord& record) {
+    auto running = context.deps.runtime.recover(record.name, context.run_dir(record.name));
+    if (!running) {
+        log::error("instance not recovered", {{"instance", record.name}, {"error", running.error().message}});
+        return;
+    }
+    if (!*running) {
+        // Its exit may be on its way through the listener; then handle_exit() does the same again,
+        // harmlessly.
+        release_devices(context, record);
+        return;
+    }
+    const auto expanded = expand(context, record);
+    const auto limits = limits_of(record.name, expanded.config, context.cpus);
+    context.live.started(record.name, **running, limits.value_or(runtime::Limits{}));
+    recover_devices(context, record);
+    const auto power = record.config.find("volatile.last_state.power");
+    if (power != record.config.end() && power->second == "RUNNING") return;
+    // Killed between the start and its note: reality wins.
+    if (auto changed =
+            context.rows().change_config(record.name, {{"volatile.last_state.power", "RUNNING"}}, false);
+        !changed) {
+        log::error("power state not recorded",
+                   {{"instance", record.name}, {"error", changed.error().message}});
+    }
+}
+
+}  // namespace
+
+void recover_intents(Context& context) {
+    const auto intents = context.deps.database.intents().list();
+    if (!intents) {
+        log::error("intents cannot be read", {{"error", intents.error().message}});
+        return;
+    }
+    for (const auto& intent : *intents) {
+        if (auto done = recover_intent(context, intent); !done) {
+            log::error("interrupted work not cleaned up",
+                       {{"kind", intent.kind}, {"error", done.error().message}});
+        }
+    }
+}
+
+void recover_running(Context& context) {
+    for (const auto& record : context.rows().list()) recover_one(context, *record);
+    for (const auto& name : context.deps.runtime.leftovers()) {
+        if (context.rows().find(name)) continue;
+        log::warn("removing what is left of an unknown container", {{"name", name}});
+        const auto running = context.deps.runtime.recover(name, context.run_dir(name));
+        if (!running || !*running) continue;
+        if (auto killed = context.deps.runtime.kill(name); !killed) {
+            log::error("unknown container not ended", {{"name", name}, {"error", killed.error().message}});
+        }
+    }
+}
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,73 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/context.h"
+#include "profiles/config_keys.h"
+
+namespace lxmgr::instances {
+namespace {
+
+/// Log files follow a renamed instance; they are not worth failing for.
+void rename_logs(const Context& context, const std::string& name, const std::string& new_name) {
+    const std::string from = context.log_dir(name);
+    if (path_exists(from) && ::rename(from.c_str(), context.log_dir(new_name).c_str()) != 0) {
+        log::warn("log files did not follow the rename", {{"instance", name}, {"new_name", new_name}});
+    }
+}
+
+}  // namespace
+
+Result<> rename_instance(Context& context, const std::string& name, const std::string& new_name,
+                         const std::string& requestor) {
+    LX_TRY_AS(const auto record, require(context, name));
+    LX_TRY(profiles::validate_instance_name(new_name));
+    if (context.live.get(name).status != api::StatusCode::stopped) {
+        return fail(Status::bad_request, "Renaming of running instance not allowed");
+    }
+    if (context.rows().find(new_name))
+        return fail(Status::conflict, fmt::format("Name \"{}\" already in use", new_name));
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    auto& database = context.deps.database;
+    LX_TRY_AS(const auto intent,
+              database.intents().add("rename-instance",
+                                     {{"pool", record->pool}, {"name", name}, {"new_name", new_name}}));
+    Revert undo;
+    undo.add([&] {
+        if (auto removed = database.intents().remove(intent); !removed)
+            log::error("intent left", {{"error", removed.error().message}});
+    });
+    failpoint("instances.rename.intent");
+    LX_TRY(driver->rename_volume({storage::VolumeType::container, name}, new_name));
+    undo.add([&] {
+        auto back = driver->rename_volume({storage::VolumeType::container, new_name}, name);
+        if (!back)
+            log::error("volume not renamed back", {{"instance", name}, {"error", back.error().message}});
+    });
+    failpoint("instances.rename.volume");
+    const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY(context.rows().rename(name, new_name));
+        const database::ConfigChanges changes{{"volatile.apply_template", "rename"}};
+        LX_TRY(context.rows().change_config(new_name, changes, true));
+        LX_TRY(database.networks().rename_instance(name, new_name));
+        return database.intents().remove(intent);
+    });
+    LX_TRY(stored);
+    undo.commit();
+    failpoint("instances.rename.row");
+    if (auto told = context.deps.networks.announce_rename(name, new_name); !told) {
+        log::warn("DNS did not follow the rename", {{"instance", new_name}, {"error", told.error().message}});
+    }
+    rename_logs(context, name, new_name);
+    if (auto removed = remove_tree(context.run_dir(name)); !removed) {
+        log::warn("run directory left behind", {{"instance", name}, {"error", removed.error().message}});
+    }
+    context.cpus.release(name);
+    context.lifecycle("instance-renamed", new_name, requestor, {{"old_name", name}});
+    return {};
+}
+
+}  // namespace lxmgr::instances

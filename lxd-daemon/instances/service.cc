@@ -1,0 +1,308 @@
+#include "lxd-daemon/instances/service.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <future>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/idmaps.h"
+#include "lxd-daemon/instances/service_impl.h"
+#include "lxd-daemon/operations/worker_pool.h"
+#include "profiles/config_keys.h"
+
+namespace lxmgr::instances {
+
+namespace {
+
+/// The body of most operations: a step that gives nothing back.
+operations::Body step(std::function<Result<>(std::stop_token stop)> work) {
+    return [work = std::move(work)](operations::Operation&, std::stop_token stop) -> Result<nlohmann::json> {
+        LX_TRY(work(std::move(stop)));
+        return nlohmann::json(nullptr);
+    };
+}
+
+operations::Request request_for(std::string description, const std::string& name,
+                                const std::string& requestor) {
+    operations::Request request;
+    request.description = std::move(description);
+    request.resources = {{"instances", {name}}};
+    request.locks = {"instance:" + name};
+    request.requestor = requestor;
+    return request;
+}
+
+std::optional<std::chrono::seconds> timeout_of(const api::InstanceStatePut& put) {
+    if (put.timeout < 0) return std::nullopt;
+    // 0 is "at once" for a forced stop and means nothing for a graceful one: LXD then waits.
+    if (put.timeout == 0) return std::nullopt;
+    return std::chrono::seconds(put.timeout);
+}
+
+Result<> restart(Context& context, const std::string& name, const api::InstanceStatePut& put,
+                 const std::string& requestor, const std::stop_token& stop) {
+    LX_TRY(stop_instance(context, name, put.force, timeout_of(put), requestor, stop));
+    LX_TRY(start_instance(context, name, requestor));
+    context.lifecycle("instance-restarted", name, requestor, nullptr);
+    return {};
+}
+
+Result<> run_action(Context& context, const std::string& name, const api::InstanceStatePut& put,
+                    const std::string& requestor, const std::stop_token& stop) {
+    if (put.action == "start") return start_instance(context, name, requestor);
+    if (put.action == "stop")
+        return stop_instance(context, name, put.force, timeout_of(put), requestor, stop);
+    if (put.action == "restart") return restart(context, name, put, requestor, stop);
+    if (put.action == "freeze") return freeze_instance(context, name, requestor);
+    return unfreeze_instance(context, name, requestor);
+}
+
+Result<std::string> describe_action(const api::InstanceStatePut& put) {
+    if (put.stateful) return fail(Status::bad_request, "Stateful stop and start are not supported");
+    static const std::map<std::string, std::string, std::less<>> kWords{{"start", "Starting instance"},
+                                                                        {"stop", "Stopping instance"},
+                                                                        {"restart", "Restarting instance"},
+                                                                        {"freeze", "Freezing instance"},
+                                                                        {"unfreeze", "Unfreezing instance"}};
+    const auto found = kWords.find(put.action);
+    if (found != kWords.end()) return found->second;
+    return fail(Status::bad_request,
+                fmt::format("Unknown action '{}': use start, stop, restart, freeze or unfreeze", put.action));
+}
+
+}  // namespace
+
+Service::Service(Dependencies dependencies)
+    : deps_(dependencies), impl_(std::make_unique<Impl>(std::move(dependencies))) {}
+Service::~Service() = default;
+
+void Service::exited(const std::string& name, const runtime::ExitStatus& status) {
+    {
+        const std::lock_guard lock(impl_->early_mutex);
+        if (impl_->recovering) {
+            impl_->early_exits.emplace_back(name, status);
+            return;
+        }
+    }
+    deps_.workers.post([this, name, status] { handle_exit(impl_->context, name, status); });
+}
+
+void Service::ready(const std::string& name) {
+    impl_->context.live.set_ready(name);
+    deps_.workers.post([this, name] { lifecycle("instance-ready", name, ""); });
+}
+
+Result<> Service::recover() {
+    LX_TRY(lxmgr::make_directory(deps_.state_dir + "/run", 0711));
+    LX_TRY(lxmgr::make_directory(deps_.state_dir + "/logs", 0700));
+    recover_running(impl_->context);
+    recover_intents(impl_->context);
+    // Those that ended while no daemon was there: recorded before anything asks who was running.
+    std::vector<std::pair<std::string, runtime::ExitStatus>> exits;
+    {
+        const std::lock_guard lock(impl_->early_mutex);
+        impl_->recovering = false;
+        exits.swap(impl_->early_exits);
+    }
+    for (const auto& [name, status] : exits) handle_exit(impl_->context, name, status);
+    return {};
+}
+
+Result<database::InstancePtr> Service::require(const std::string& name) const {
+    return instances::require(impl_->context, name);
+}
+api::Instance Service::view(const database::InstanceRecord& record) const {
+    return instances::view(impl_->context, record);
+}
+api::StatusCode Service::status(const std::string& name) const {
+    return impl_->context.live.get(name).status;
+}
+
+std::shared_ptr<const std::string> Service::list_json() const {
+    const std::array key{deps_.database.instances().generation(), deps_.database.profiles().generation(),
+                         impl_->context.live.generation()};
+    const std::lock_guard lock(impl_->list_mutex);
+    if (impl_->list_text && impl_->list_key == key) return impl_->list_text;
+    std::string text = "[";
+    for (const auto& record : deps_.database.instances().list()) {
+        if (text.size() > 1) text += ',';
+        text += api::to_json_text(view(*record));
+    }
+    text += ']';
+    impl_->list_key = key;
+    impl_->list_text = std::make_shared<const std::string>(std::move(text));
+    return impl_->list_text;
+}
+
+Result<api::InstanceState> Service::state(const std::string& name) const {
+    LX_TRY_AS(const auto record, require(name));
+    return instance_state(impl_->context, *record);
+}
+
+Result<operations::OperationPtr> Service::create(api::InstancesPost post, const std::string& requestor) {
+    LX_TRY_AS(auto plan, plan_create(impl_->context, std::move(post)));
+    plan.requestor = requestor;
+    auto request = request_for("Creating instance", plan.record.name, requestor);
+    request.body = [this, plan = std::move(plan)](operations::Operation& operation,
+                                                  std::stop_token stop) -> Result<nlohmann::json> {
+        LX_TRY(create_instance(impl_->context, plan, operation, std::move(stop)));
+        return nlohmann::json(nullptr);
+    };
+    return deps_.operations.start(std::move(request));
+}
+
+Result<operations::OperationPtr> Service::update(const std::string& name, api::InstancePut put,
+                                                 const std::string& requestor) {
+    LX_TRY(require(name));
+    auto request = request_for("Updating instance", name, requestor);
+    request.body = step([this, name, put = std::move(put), requestor](const std::stop_token&) {
+        return update_instance(impl_->context, name, put, requestor);
+    });
+    return deps_.operations.start(std::move(request));
+}
+
+Result<> Service::patch(const std::string& name, const api::InstancePatch& patch,
+                        const std::string& requestor) {
+    LX_TRY_AS(const auto record, require(name));
+    const api::InstancePut current{.architecture = record->architecture,
+                                   .description = record->description,
+                                   .config = record->config,
+                                   .devices = record->devices,
+                                   .ephemeral = record->ephemeral,
+                                   .stateful = false,
+                                   .profiles = record->profiles,
+                                   .restore = ""};
+    const auto wanted = api::apply_patch(patch, current);
+    return run_locked("Updating instance", {name}, requestor, [this, &name, &wanted, &requestor] {
+        return update_instance(impl_->context, name, wanted, requestor);
+    });
+}
+
+Result<> Service::run_locked(const std::string& description, const std::vector<std::string>& names,
+                             const std::string& requestor, std::function<Result<>()> work) {
+    auto outcome = std::make_shared<std::promise<Result<>>>();
+    auto result = outcome->get_future();
+    operations::Request request;
+    request.description = description;
+    request.resources = {{"instances", names}};
+    request.requestor = requestor;
+    for (const auto& name : names) request.locks.push_back("instance:" + name);
+    request.body = [outcome, work = std::move(work)](operations::Operation&,
+                                                     const std::stop_token&) -> Result<nlohmann::json> {
+        auto done = work();
+        outcome->set_value(done);
+        LX_TRY(done);
+        return nlohmann::json(nullptr);
+    };
+    LX_TRY(deps_.operations.start(std::move(request)));
+    return result.get();
+}
+
+Result<operations::OperationPtr> Service::change_state(const std::string& name, api::InstanceStatePut put,
+                                                       const std::string& requestor) {
+    LX_TRY(require(name));
+    LX_TRY_AS(auto description, describe_action(put));
+    auto request = request_for(std::move(description), name, requestor);
+    // A forced stop does not queue behind a graceful one that may never end: it ends the instance for both.
+    const bool overtakes = put.action == "stop" && put.force && impl_->context.live.get(name).being_stopped;
+    request.body = step(
+        [this, name, put = std::move(put), requestor, overtakes](const std::stop_token& stop) -> Result<> {
+            if (overtakes && status(name) == api::StatusCode::stopped) return {};
+            return run_action(impl_->context, name, put, requestor, stop);
+        });
+    auto started = deps_.operations.start(std::move(request));
+    if (started && overtakes) {
+        deps_.workers.post([this, name] {
+            if (auto killed = deps_.runtime.kill(name); !killed)
+                log::debug("nothing to kill", {{"instance", name}});
+        });
+    }
+    return started;
+}
+
+Result<operations::OperationPtr> Service::change_state_of_many(const std::vector<std::string>& names,
+                                                               api::InstanceStatePut put,
+                                                               const std::string& requestor) {
+    LX_TRY_AS(auto description, describe_action(put));
+    operations::Request request;
+    request.description = std::move(description);
+    request.resources = {{"instances", names}};
+    request.requestor = requestor;
+    for (const auto& name : names) request.locks.push_back("instance:" + name);
+    request.body =
+        step([this, names, put = std::move(put), requestor](const std::stop_token& stop) -> Result<> {
+            std::string failures;
+            for (const auto& name : names) {
+                const auto done = run_action(impl_->context, name, put, requestor, stop);
+                if (!done)
+                    failures +=
+                        fmt::format("{}{}: {}", failures.empty() ? "" : "; ", name, done.error().message);
+            }
+            if (failures.empty()) return {};
+            return fail(Status::internal, failures);
+        });
+    return deps_.operations.start(std::move(request));
+}
+
+Result<operations::OperationPtr> Service::rename(const std::string& name, const std::string& new_name,
+                                                 const std::string& requestor) {
+    LX_TRY(require(name));
+    LX_TRY(profiles::validate_instance_name(new_name));
+    if (find(new_name)) return fail(Status::conflict, fmt::format("Name \"{}\" already in use", new_name));
+    auto request = request_for("Renaming instance", name, requestor);
+    request.locks.push_back("instance:" + new_name);
+    request.body = step([this, name, new_name, requestor](const std::stop_token&) {
+        return rename_instance(impl_->context, name, new_name, requestor);
+    });
+    return deps_.operations.start(std::move(request));
+}
+
+Result<operations::OperationPtr> Service::remove(const std::string& name, const std::string& requestor) {
+    LX_TRY(require(name));
+    if (status(name) != api::StatusCode::stopped) return fail(Status::bad_request, "Instance is running");
+    auto request = request_for("Deleting instance", name, requestor);
+    request.body = step([this, name, requestor](const std::stop_token&) {
+        return delete_instance(impl_->context, name, requestor);
+    });
+    return deps_.operations.start(std::move(request));
+}
+
+std::map<std::string, std::string> Service::exec_environment(const database::InstanceRecord& record) const {
+    constexpr std::string_view kPrefix = "environment.";
+    std::map<std::string, std::string> out;
+    for (const auto& [key, value] : expand(impl_->context, record).config) {
+        if (key.starts_with(kPrefix)) out[key.substr(kPrefix.size())] = value;
+    }
+    return out;
+}
+
+std::string Service::log_dir(const std::string& name) const { return impl_->context.log_dir(name); }
+std::string Service::console_log_path(const std::string& name) const {
+    return impl_->context.console_log(name);
+}
+
+Result<InstanceRoot> Service::open_root(const std::string& name) {
+    LX_TRY_AS(const auto record, require(name));
+    if (status(name) != api::StatusCode::stopped) {
+        LX_TRY_AS(UniqueFd live, deps_.runtime.open_root(name));
+        return InstanceRoot{std::move(live), impl_->context.idmap, nullptr};
+    }
+    LX_TRY_AS(storage::Driver * driver, deps_.pools.driver(record->pool));
+    LX_TRY_AS(auto mount, impl_->context.stopped_roots.get(*driver, *record, impl_->context.idmap));
+    UniqueFd fd(::fcntl(mount->get(), F_DUPFD_CLOEXEC, 0));
+    if (!fd) return fail_errno("fcntl", name);
+    return InstanceRoot{std::move(fd), impl_->context.idmap, std::move(mount)};
+}
+
+void Service::lifecycle(const std::string& action, const std::string& name, const std::string& requestor,
+                        const nlohmann::json& context) const {
+    impl_->context.lifecycle(action, name, requestor, context);
+}
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,117 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "lxd-daemon/api/instance.h"
+#include "lxd-daemon/base/result.h"
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/instances/files.h"
+#include "lxd-daemon/instances/networks.h"
+#include "lxd-daemon/instances/pools.h"
+#include "lxd-daemon/operations/operation.h"
+#include "lxd-daemon/runtime/container.h"
+
+namespace lxmgr::events {
+class Hub;
+}
+
+namespace lxmgr::instances {
+
+/// What the instances room stands on; all of it outlives the Service.
+struct Dependencies {
+    database::Database& database;
+    runtime::Runtime& runtime;
+    Pools& pools;
+    Networks& networks;
+    operations::Registry& operations;
+    operations::WorkerPool& workers;
+    events::Hub& events;
+    std::string state_dir;
+};
+
+/// Lifecycle of instances: what the REST routes call. Reads are from memory and never block; everything that
+/// changes an instance is an operation that holds the instance's lock. Thread-safe.
+class Service {
+public:
+    explicit Service(Dependencies dependencies);
+    ~Service();
+    Service(Service&&) = delete;
+
+    /// What the runtime's listener is to call; both only hand over to the worker pool.
+    void exited(const std::string& name, const runtime::ExitStatus& status);
+    void ready(const std::string& name);
+
+    /// After a daemon start: finds running instances, finishes or undoes what a crash interrupted, removes
+    /// leftovers.
+    Result<> recover();
+    /// Starts what should run at daemon start (boot.autostart, or last_state.power RUNNING after a host
+    /// boot).
+    void autostart();
+    /// Stops every instance for a host shutdown: in boot.stop.priority order, each with its
+    /// boot.host_shutdown_timeout.
+    void stop_all();
+
+    // ---- reads
+    [[nodiscard]] database::InstancePtr find(const std::string& name) const {
+        return deps_.database.instances().find(name);
+    }
+    [[nodiscard]] std::vector<database::InstancePtr> list() const {
+        return deps_.database.instances().list();
+    }
+    /// `not_found` "Instance not found".
+    Result<database::InstancePtr> require(const std::string& name) const;
+    [[nodiscard]] api::Instance view(const database::InstanceRecord& record) const;
+    [[nodiscard]] api::StatusCode status(const std::string& name) const;
+    /// JSON text of a whole list with recursion=1; kept until something changes.
+    [[nodiscard]] std::shared_ptr<const std::string> list_json() const;
+    /// Blocking: reads cgroups and network namespaces.
+    Result<api::InstanceState> state(const std::string& name) const;
+
+    // ---- changes; `requestor` is the JSON of the peer for lifecycle events
+    Result<operations::OperationPtr> create(api::InstancesPost post, const std::string& requestor);
+    Result<operations::OperationPtr> update(const std::string& name, api::InstancePut put,
+                                            const std::string& requestor);
+    /// Blocking and at once, as PATCH is on the wire.
+    Result<> patch(const std::string& name, const api::InstancePatch& patch, const std::string& requestor);
+    Result<operations::OperationPtr> change_state(const std::string& name, api::InstanceStatePut put,
+                                                  const std::string& requestor);
+    Result<operations::OperationPtr> change_state_of_many(const std::vector<std::string>& names,
+                                                          api::InstanceStatePut put,
+                                                          const std::string& requestor);
+    Result<operations::OperationPtr> rename(const std::string& name, const std::string& new_name,
+                                            const std::string& requestor);
+    Result<operations::OperationPtr> remove(const std::string& name, const std::string& requestor);
+
+    /// Replaces a profile (by record.id) and applies it to all running instances that use it, or to none: a
+    /// failure names the instance, and the old profile is in force again. Blocking.
+    Result<database::ProfilePtr> update_profile(const database::ProfileRecord& record,
+                                                const std::string& requestor);
+
+    // ---- what exec, console and files stand on
+    runtime::Runtime& runtime() { return deps_.runtime; }
+    /// Environment for commands: environment.* of the expanded config.
+    [[nodiscard]] std::map<std::string, std::string> exec_environment(
+        const database::InstanceRecord& record) const;
+    /// STATE/logs/NAME
+    [[nodiscard]] std::string log_dir(const std::string& name) const;
+    [[nodiscard]] std::string console_log_path(const std::string& name) const;
+    /// The root for the files API: live of a running instance, else of the mounted volume.
+    Result<InstanceRoot> open_root(const std::string& name);
+    /// Publishes a lifecycle event such as "instance-exec".
+    void lifecycle(const std::string& action, const std::string& name, const std::string& requestor,
+                   const nlohmann::json& context = nullptr) const;
+
+private:
+    /// Runs `work` as an operation that holds the locks of these instances, and waits for its end.
+    Result<> run_locked(const std::string& description, const std::vector<std::string>& names,
+                        const std::string& requestor, std::function<Result<>()> work);
+
+    struct Impl;
+    Dependencies deps_;
+    std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,36 @@
+#pragma once
+#include <array>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/idmaps.h"
+#include "lxd-daemon/instances/service.h"
+
+namespace lxmgr::instances {
+
+/// Private to the room: what the Service holds beside its context.
+struct Service::Impl {
+    explicit Impl(Dependencies dependencies) : context(std::move(dependencies)) {
+        context.idmap = default_idmap();
+    }
+    Context context;
+
+    std::mutex list_mutex;
+    std::array<std::uint64_t, 3> list_key{};
+    std::shared_ptr<const std::string> list_text;
+
+    std::mutex early_mutex;
+    bool recovering = true;
+    std::vector<std::pair<std::string, runtime::ExitStatus>> early_exits;  ///< heard of before recover() was done
+
+    std::stop_source shutdown;
+    std::mutex pause_mutex;
+    std::condition_variable_any pause;
+};
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,107 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <nlohmann/json.hpp>
+
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/identity.h"
+#include "lxd-daemon/instances/idmaps.h"
+
+namespace lxmgr::instances {
+namespace {
+
+std::string value_or(const api::ConfigMap& config, const std::string& key, std::string fallback) {
+    const auto found = config.find(key);
+    return found == config.end() ? std::move(fallback) : found->second;
+}
+
+std::vector<std::string> init_environment(const api::ConfigMap& expanded) {
+    constexpr std::string_view kPrefix = "environment.";
+    std::vector<std::string> out;
+    for (const auto& [key, value] : expanded) {
+        if (key.starts_with(kPrefix)) out.push_back(key.substr(kPrefix.size()) + "=" + value);
+    }
+    return out;
+}
+
+runtime::StartRequest request_for(const Context& context, const database::InstanceRecord& record,
+                                  const ExpandedInstance& expanded, const StartedDevices& devices) {
+    runtime::StartRequest request;
+    request.name = record.name;
+    request.hostname = record.name;
+    request.run_dir = context.run_dir(record.name);
+    request.console_log = context.console_log(record.name);
+    request.idmap = context.idmap;
+    request.owner_uid = owner_uid(context.deps.state_dir, record.id, context.idmap);
+    request.environment = init_environment(expanded.config);
+    request.uuid = value_or(record.config, "volatile.uuid", "");
+    for (const auto& attach : devices.attaches)
+        request.attach.push_back({attach.mount.get(), attach.target, attach.is_directory});
+    request.setup_network = [&devices](int netns_fd, pid_t) -> Result<> {
+        for (const auto& step : devices.in_network) LX_TRY(step(netns_fd));
+        return {};
+    };
+    return request;
+}
+
+/// Notes the new run; losing this note with the machine's power is right, since the run is lost too.
+void record_start(Context& context, const std::string& name) {
+    const database::ConfigChanges changes{{"volatile.last_state.power", "RUNNING"},
+                                          {"volatile.last_state.exit", std::nullopt},
+                                          {"volatile.apply_template", std::nullopt}};
+    if (auto stored = context.rows().change_config(name, changes, false, now()); !stored) {
+        log::error("start not recorded", {{"instance", name}, {"error", stored.error().message}});
+    }
+}
+
+Result<> start_stopped(Context& context, const database::InstanceRecord& record,
+                       const std::string& requestor) {
+    const auto& name = record.name;
+    const auto expanded = expand(context, record);
+    LX_TRY_AS(const auto limits, limits_of(name, expanded.config, context.cpus));
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY(lxmgr::make_directory(context.run_dir(name), 0700));
+    LX_TRY(lxmgr::make_directory(context.log_dir(name), 0700));
+    LX_TRY_AS(const auto root, context.stopped_roots.get(*driver, record, context.idmap));
+    if (record.config.contains("volatile.apply_template"))
+        LX_TRY(write_identity(root->get(), context.idmap, name));
+    failpoint("instances.start.mounted");
+
+    LX_TRY_AS(const auto devices, start_devices(context, expanded.devices, record));
+    failpoint("instances.start.devices");
+    auto request = request_for(context, record, expanded, devices);
+    request.root_fd = root->get();
+    request.limits = limits;
+    auto running = context.deps.runtime.start(request);
+    if (!running) {
+        if (const auto current = context.rows().find(name)) release_devices(context, *current);
+        return std::unexpected(in(fmt::format("Starting instance '{}'", name), std::move(running).error()));
+    }
+    failpoint("instances.start.running");
+    record_start(context, name);
+    context.live.started(name, *running, limits);
+    failpoint("instances.start.recorded");
+    context.lifecycle("instance-started", name, requestor, nullptr);
+    return {};
+}
+
+}  // namespace
+
+Result<> start_instance(Context& context, const std::string& name, const std::string& requestor) {
+    LX_TRY_AS(const auto record, require(context, name));
+    if (context.live.get(name).status == api::StatusCode::frozen)
+        return fail(Status::bad_request, "The instance is frozen: unfreeze it");
+    if (context.live.get(name).status != api::StatusCode::stopped)
+        return fail(Status::bad_request, "The instance is already running");
+    context.live.starting(name);
+    auto started = start_stopped(context, *record, requestor);
+    if (!started) context.live.stopped(name);
+    return started;
+}
+
+}  // namespace lxmgr::instances

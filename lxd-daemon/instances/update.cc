@@ -1,0 +1,119 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/device_steps.h"
+#include "profiles/config_keys.h"
+
+namespace lxmgr::instances {
+namespace {
+
+/// volatile.* belongs to the daemon: what a client leaves out or changes is refused for ids, kept for the
+/// rest; only a NIC's MAC address may be given.
+Result<> keep_volatile(const api::ConfigMap& before, api::ConfigMap& after) {
+    for (const auto& [key, value] : before) {
+        if (!key.starts_with("volatile.")) continue;
+        const auto found = after.find(key);
+        const bool same = found != after.end() && found->second == value;
+        const bool ids = key.starts_with("volatile.idmap.") || key == "volatile.last_state.idmap";
+        if (ids && !same)
+            return fail(Status::bad_request,
+                        fmt::format("'{}' belongs to the server and cannot be changed or removed", key));
+        if (!key.ends_with(".hwaddr")) after[key] = value;
+    }
+    for (auto it = after.begin(); it != after.end();) {
+        const bool invented = it->first.starts_with("volatile.") && !it->first.ends_with(".hwaddr") &&
+                              !before.contains(it->first);
+        if (invented)
+            return fail(Status::bad_request,
+                        fmt::format("'{}' belongs to the server and cannot be set", it->first));
+        ++it;
+    }
+    return {};
+}
+
+Result<> check_profiles(const Context& context, const std::vector<std::string>& names) {
+    std::set<std::string> seen;
+    for (const auto& name : names) {
+        if (!context.deps.database.profiles().find(name))
+            return fail(Status::bad_request, fmt::format("Profile '{}' does not exist", name));
+        if (!seen.insert(name).second)
+            return fail(Status::bad_request, fmt::format("Profile '{}' is named twice", name));
+    }
+    return {};
+}
+
+/// The root volume stays where it is: its pool is fixed at creation.
+Result<> check_root(const database::InstanceRecord& record, const ExpandedInstance& expanded) {
+    LX_TRY_AS(const auto root, root_disk(expanded.devices));
+    if (root.second == record.pool) return {};
+    return fail(Status::bad_request,
+                fmt::format("The root disk of instance '{}' is in pool '{}': it cannot be changed to '{}'",
+                            record.name, record.pool, root.second));
+}
+
+}  // namespace
+
+Result<> apply_live(Context& context, const database::InstanceRecord& before, database::InstanceRecord& after,
+                    Revert& undo) {
+    const LiveState live = context.live.get(after.name);
+    if (live.status == api::StatusCode::stopped) return {};
+    const auto old_expanded = expand(context, before);
+    const auto new_expanded = expand(context, after);
+    return apply_live_expanded(context, {live.limits, old_expanded, new_expanded}, after, undo);
+}
+
+Result<> apply_live_expanded(Context& context, const LiveChange& change, database::InstanceRecord& after,
+                             Revert& undo) {
+    LX_TRY(update_devices(context, change.old_expanded, change.new_expanded, after, undo));
+    LX_TRY_AS(const auto limits, limits_of(after.name, change.new_expanded.config, context.cpus));
+    if (limits == change.old_limits) return {};
+    LX_TRY(context.deps.runtime.set_limits(after.name, change.old_limits, limits));
+    context.live.set_limits(after.name, limits);
+    undo.add([&context, name = after.name, from = limits, to = change.old_limits] {
+        if (context.deps.runtime.set_limits(name, from, to)) context.live.set_limits(name, to);
+    });
+    return {};
+}
+
+Result<> update_instance(Context& context, const std::string& name, const api::InstancePut& put,
+                         const std::string& requestor) {
+    LX_TRY_AS(const auto before, require(context, name));
+    if (!put.restore.empty())
+        return fail(Status::bad_request, "Snapshots are not supported yet: 'restore' cannot be used");
+    if (put.stateful) return fail(Status::bad_request, "Stateful instances are not supported");
+    if (!put.architecture.empty() && put.architecture != before->architecture) {
+        return fail(Status::bad_request, "The architecture of an instance cannot be changed");
+    }
+    database::InstanceRecord after = *before;
+    after.description = put.description;
+    after.ephemeral = put.ephemeral;
+    after.profiles = put.profiles;
+    after.config = put.config;
+    after.devices = put.devices;
+    LX_TRY(check_profiles(context, after.profiles));
+    LX_TRY(keep_volatile(before->config, after.config));
+    LX_TRY(profiles::validate_instance_config(after.config, true));
+    LX_TRY(profiles::validate_devices(after.devices, false));
+    const auto expanded = expand(context, after);
+    LX_TRY(profiles::validate_devices(expanded.devices, true));
+    LX_TRY(check_root(after, expanded));
+    LX_TRY(validate_devices_for(context, expanded.devices, after));
+    LX_TRY(prepare_devices(context, expanded.devices, after));
+    LX_TRY(limits_of(name, expanded.config, context.cpus));
+
+    Revert undo;
+    LX_TRY(apply_live(context, *before, after, undo));
+    failpoint("instances.update.live");
+    LX_TRY(context.rows().update(after));
+    undo.commit();
+    failpoint("instances.update.row");
+    context.lifecycle("instance-updated", name, requestor, nullptr);
+    return {};
+}
+
+}  // namespace lxmgr::instances

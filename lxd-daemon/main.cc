@@ -1,0 +1,62 @@
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/daemon.h"
+#include "lxd-daemon/options.h"
+
+namespace {
+
+std::string default_root() {
+    const char* dir = std::getenv("LXMGR_DIR");
+    return dir != nullptr && *dir != '\0' ? dir : "/var/lib/lxmgr";
+}
+
+int serve(const lxmgr::Options& options) {
+    auto daemon = lxmgr::Daemon::open(options);
+    if (!daemon) {
+        fmt::print(stderr, "lxmgrd cannot start: {}\n", daemon.error().message);
+        return 1;
+    }
+    auto ran = (*daemon)->run();
+    if (!ran) fmt::print(stderr, "lxmgrd failed: {}\n", ran.error().message);
+    return ran ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{"lxmgrd, the daemon of the system-container manager lxmgr"};
+    lxmgr::Options options;
+    options.root = default_root();
+    app.add_option("--root", options.root, "State directory (default: $LXMGR_DIR, else /var/lib/lxmgr)");
+    const auto* group = app.add_option("--group", options.group,
+                                       "Group that may use the unix socket (default: lxmgr, else root)");
+    app.add_flag("--debug", options.debug, "Log debug messages");
+    app.add_option("--log-file", options.log_file, "Log to this file too");
+    app.set_version_flag("--version", LXMGR_VERSION);
+    CLI11_PARSE(app, argc, argv);
+    options.group_given = group->count() > 0;
+    while (options.root.size() > 1 && options.root.back() == '/') options.root.pop_back();
+    if (options.root.empty() || options.root.front() != '/') {
+        fmt::print(stderr, "lxmgrd cannot start: the state directory '{}' is not an absolute path\n",
+                   options.root);
+        return 1;
+    }
+
+    ::umask(0);
+    std::signal(SIGPIPE, SIG_IGN);
+    try {
+        lxmgr::log::open(options.debug ? lxmgr::log::Level::debug : lxmgr::log::Level::info,
+                         options.log_file);
+        return serve(options);
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "lxmgrd ended by a bug: {}\n", error.what());
+        return 1;
+    }
+}

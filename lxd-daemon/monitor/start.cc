@@ -1,0 +1,295 @@
+#include "lxd-daemon/monitor/start.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <linux/securebits.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lxd-daemon/monitor/console.h"
+#include "lxd-daemon/monitor/message_io.h"
+#include "lxd-daemon/monitor/state.h"
+#include "lxd-daemon/monitor/steps.h"
+
+namespace lxmgr::monitor {
+namespace {
+
+using wire::Step;
+using wire::Type;
+
+constexpr std::size_t kMaxAttachments = 200;
+
+char seccomp[kMaxSeccompBytes];
+child::Attachment attachments[kMaxAttachments];
+const char* strings[wire::kMaxStrings + 2];
+
+/// What only the start needs. Strings lead into message_buffer, which nothing else uses meanwhile.
+struct Spec {
+    const char* uid_map;
+    const char* gid_map;
+    std::uint32_t owner_uid;
+    child::InitPlan plan;
+};
+
+/// Tells the daemon, kills what there is of the container, and ends.
+[[noreturn]] void give_up(Step step, int error, std::uint32_t detail = 0) {
+    if (state.init_pid > 0) {
+        ::syscall(SYS_pidfd_send_signal, state.init_pidfd, SIGKILL, nullptr, 0);
+        ::waitpid(state.init_pid, nullptr, __WALL);
+    }
+    if (state.listener >= 0) ::unlinkat(state.run_dir, wire::kSocketName, 0);
+    const std::uint32_t values[] = {static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(error),
+                                    detail};
+    wire::send_numbers(state.control, Type::failed, values, 3);
+    ::_exit(1);
+}
+
+void require(bool good, Step step) {
+    if (!good) give_up(step, errno);
+}
+
+void take_descriptors(wire::ReceivedFds& fds, Spec& spec, std::size_t attachment_count) {
+    std::size_t next = 0;
+    spec.plan.root_fd = fds.take(next++);
+    spec.plan.dev_fd = fds.take(next++);
+    state.cgroup = fds.take(next++);
+    set_console_ring(fds.take(next++));
+    state.run_dir = fds.take(next++);
+    for (std::size_t i = 0; i < state.cgroup_count; ++i) state.cgroup_procs[i] = fds.take(next++);
+    for (std::size_t i = 0; i < state.own_cgroup_count; ++i) state.own_cgroup_procs[i] = fds.take(next++);
+    for (std::size_t i = 0; i < attachment_count; ++i) attachments[i].mount_fd = fds.take(next++);
+    errno = EBADMSG;
+    require(next == fds.count(), Step::read_spec);
+}
+
+/// The layout is written by runtime/start_spec.cc.
+void read_spec(Spec& spec) {
+    wire::ReceivedFds fds;
+    const long size = wire::receive_message(state.control, message_buffer, sizeof message_buffer, fds);
+    if (size <= 0) ::_exit(1);  // the daemon died before it said anything
+    wire::Reader reader(message_buffer, static_cast<std::size_t>(size));
+    spec.owner_uid = reader.u32();
+    state.host_uid = reader.u32();
+    state.host_gid = reader.u32();
+    state.cgroup_count = reader.u32();
+    state.own_cgroup_count = reader.u32();
+    const std::size_t attachment_count = reader.u32();
+    const bool counts = state.cgroup_count <= kMaxCgroups && state.own_cgroup_count <= kMaxCgroups;
+    errno = EBADMSG;
+    require(reader.type() == Type::start && counts && attachment_count <= kMaxAttachments, Step::read_spec);
+    spec.plan.hostname = reader.text();
+    spec.uid_map = reader.text();
+    spec.gid_map = reader.text();
+    std::size_t seccomp_bytes = 0;
+    const void* const filter = reader.bytes(seccomp_bytes);
+    for (std::size_t i = 0; i < attachment_count; ++i) {
+        attachments[i].is_directory = reader.u32() != 0;
+        attachments[i].target = reader.text();
+    }
+    const std::size_t argc = reader.list(strings, wire::kMaxStrings);
+    reader.list(strings + argc + 1, wire::kMaxStrings - argc);
+    require(reader.complete() && argc > 0 && seccomp_bytes <= sizeof seccomp, Step::read_spec);
+    std::memcpy(seccomp, filter, seccomp_bytes);
+    state.confinement.seccomp = seccomp;
+    state.confinement.seccomp_bytes = seccomp_bytes;
+    spec.plan.argv = strings;
+    spec.plan.environment = strings + argc + 1;
+    spec.plan.attachments = attachments;
+    spec.plan.attachment_count = attachment_count;
+    spec.plan.confinement = state.confinement;
+    take_descriptors(fds, spec, attachment_count);
+}
+
+/// clone3 as `owner_uid`, which becomes the creator of the user namespace: the kernel charges inotify
+/// instances to it, and 128 for all containers together would be too few (RUNTIME.md, pitfall 5). @return as
+/// clone3
+long clone_as_owner(clone_args& args, std::uint32_t owner_uid) {
+    if (owner_uid == 0) return ::syscall(SYS_clone3, &args, sizeof args);
+    if (::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0) return -1;
+    if (::syscall(SYS_setresuid, -1, owner_uid, -1) != 0) return -1;
+    const long pid = ::syscall(SYS_clone3, &args, sizeof args);
+    if (pid == 0) return 0;
+    const int error = errno;
+    const bool back = ::syscall(SYS_setresuid, -1, 0, -1) == 0 && ::prctl(PR_SET_SECUREBITS, 0, 0, 0, 0) == 0;
+    if (!back) ::_exit(1);  // cannot be, with all capabilities kept; going on as somebody else would be worse
+    errno = error;
+    return pid;
+}
+
+/// @return our end of the socket to the child
+int clone_init(Spec& spec) {
+    int ends[2];
+    require(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0, Step::clone_init);
+    spec.plan.socket = ends[1];
+    clone_args args{};
+    args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC |
+                 CLONE_INTO_CGROUP | CLONE_PIDFD;
+    args.exit_signal = SIGCHLD;
+    args.cgroup = static_cast<std::uint64_t>(state.cgroup);
+    args.pidfd = reinterpret_cast<std::uint64_t>(&state.init_pidfd);
+    const long pid = clone_as_owner(args, spec.owner_uid);
+    if (pid == 0) child::run_init(spec.plan);
+    require(pid > 0, Step::clone_init);
+    state.init_pid = static_cast<pid_t>(pid);
+    ::close(ends[1]);
+    ::close(spec.plan.root_fd);
+    ::close(spec.plan.dev_fd);
+    for (std::size_t i = 0; i < spec.plan.attachment_count; ++i) ::close(attachments[i].mount_fd);
+    return ends[0];
+}
+
+int open_of_init(const char* entry, int flags) {
+    char path[64];
+    ::snprintf(path, sizeof path, "/proc/%d/%s", static_cast<int>(state.init_pid), entry);
+    return ::open(path, flags | O_CLOEXEC);
+}
+
+bool write_of_init(const char* entry, const char* text) {
+    const int fd = open_of_init(entry, O_WRONLY);
+    if (fd < 0) return false;
+    const std::size_t size = std::strlen(text);
+    const bool written = ::write(fd, text, size) == static_cast<ssize_t>(size);
+    const int error = errno;
+    ::close(fd);
+    errno = error;
+    return written;
+}
+
+void place_init() {
+    char text[16];
+    const int size = ::snprintf(text, sizeof text, "%d", static_cast<int>(state.init_pid));
+    for (std::size_t i = 0; i < state.cgroup_count; ++i) {
+        const bool placed = ::write(state.cgroup_procs[i], text, static_cast<std::size_t>(size)) == size;
+        // It failed meanwhile, and has told why: see_through() reads that.
+        if (!placed && errno == ESRCH) return;
+        require(placed, Step::place_in_cgroups);
+    }
+}
+
+void tell_spawned(int netns) {
+    const int fds[] = {state.init_pidfd, netns};
+    const auto pid = static_cast<std::uint32_t>(state.init_pid);
+    wire::send_numbers(state.control, Type::spawned, &pid, 1, fds, 2);
+    ::close(netns);
+}
+
+void listen_for_daemon() {
+    // Through /proc, since a run directory's path may be longer than the 108 bytes of an address.
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    ::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", state.run_dir,
+               wire::kSocketName);
+    ::unlinkat(state.run_dir, wire::kSocketName, 0);
+    ::umask(0177);
+    const int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    require(fd >= 0 && ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0,
+            Step::listen);
+    state.listener = fd;
+    require(::listen(fd, 4096) == 0, Step::listen);
+}
+
+/// What has happened while the child prepares its mounts and the daemon its networks, in any order.
+struct Progress {
+    bool prepared = false;
+    bool go = false;
+    bool executing = false;
+    bool executed = false;
+};
+
+void on_child_message(int socket, Progress& progress) {
+    char buffer[64];
+    wire::ReceivedFds fds;
+    const long size = wire::receive_message(socket, buffer, sizeof buffer, fds);
+    if (size <= 0) {
+        // The socket is closed by execve, or by a death before it.
+        if (!progress.executing) give_up(Step::init_died, 0);
+        progress.executed = true;
+        return;
+    }
+    wire::Reader reader(buffer, static_cast<std::size_t>(size));
+    if (reader.type() == Type::failed) {
+        const auto step = static_cast<Step>(reader.u32());
+        const auto error = static_cast<int>(reader.u32());
+        give_up(step, error, reader.u32());
+    }
+    set_console_master(fds.take(0));
+    state.devpts = fds.take(1);
+    state.notify = fds.take(2);
+    progress.prepared = true;
+}
+
+void on_daemon_message(Progress& progress) {
+    char buffer[64];
+    wire::ReceivedFds fds;
+    const long size = wire::receive_message(state.control, buffer, sizeof buffer, fds);
+    const bool go = size > 0 && wire::Reader(buffer, static_cast<std::size_t>(size)).type() == Type::go;
+    if (go && !progress.go) {
+        progress.go = true;
+        return;
+    }
+    // Before `go` nobody but that daemon knows of the container; after it, the next daemon will find us.
+    if (!progress.go) give_up(Step::none, ECANCELED);
+    ::close(state.control);
+    state.control = -1;
+}
+
+void see_through(int child) {
+    Progress progress;
+    while (!progress.executed) {
+        if (progress.go && progress.prepared && !progress.executing) {
+            listen_for_daemon();
+            progress.executing = true;
+            wire::send_numbers(child, Type::go, nullptr, 0);
+        }
+        pollfd polled[] = {{child, POLLIN, 0}, {state.control, POLLIN, 0}};
+        if (::poll(polled, 2, -1) < 0) continue;
+        if (polled[0].revents != 0) on_child_message(child, progress);
+        if (polled[1].revents != 0) on_daemon_message(progress);
+    }
+}
+
+/// Its own descriptors may be many; those of the guest start as it would expect.
+void set_open_files() {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    state.confinement.open_files = {limit.rlim_max < 1024 ? limit.rlim_max : 1024, limit.rlim_max};
+    limit.rlim_cur = limit.rlim_max < kMaxFd ? limit.rlim_max : kMaxFd;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+void start_container() {
+    Spec spec{};
+    set_open_files();
+    read_spec(spec);
+    ::prctl(PR_SET_NAME, "lxmgr-monitor", 0, 0, 0);
+    const int child = clone_init(spec);
+    // A daemon that is protected from the OOM killer must not hand that on.
+    write_of_init("oom_score_adj", "0");
+    // While it waits for its maps: a process that failed has no namespaces to open any more.
+    const int netns = open_of_init("ns/net", O_RDONLY);
+    require(netns >= 0, Step::clone_init);
+    const bool mapped = write_of_init("uid_map", spec.uid_map) && write_of_init("gid_map", spec.gid_map);
+    require(mapped && wire::send_numbers(child, Type::mapped, nullptr, 0) == 0, Step::write_id_maps);
+    tell_spawned(netns);
+    place_init();
+    see_through(child);
+    ::close(child);
+    timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    state.started_at_ns =
+        static_cast<std::uint64_t>(now.tv_sec) * 1000000000U + static_cast<std::uint64_t>(now.tv_nsec);
+    wire::send_numbers(state.control, Type::started, nullptr, 0);
+}
+
+}  // namespace lxmgr::monitor

@@ -1,0 +1,48 @@
+#include "lxd-daemon/rest/server_info.h"
+
+namespace lxmgr::rest {
+
+/// The one list of what GET /1.0 announces. Clients switch behaviour on these names (client-wire-notes,
+/// section 3): a name stands here only when everything it promises is served. Meanings: LXD's
+/// doc/api-extensions.
+const std::vector<std::string>& api_extensions() {
+    static const std::vector<std::string> list{
+        "api_filtering",
+        "etag",
+        "patch",
+        "event_lifecycle",
+        "operation_description",
+        "entity_description",
+        "resources",
+        "resources_v2",
+        "warnings",
+        // Instances
+        "instances",
+        "container_full",
+        "instance_get_full",
+        "instance_bulk_state_change",
+        "instance_create_start",
+        "container_backup",  // lists only: `lxc info` asks for them
+        "container_exec_recording",
+        "container_exec_signal_handling",
+        "container_exec_user_group_cwd",
+        "console",
+        // Files
+        "directory_manipulation",
+        "file_append",
+        "file_delete",
+        "file_get_symlink",
+        "file_symlinks",
+        "instance_file_head",
+        // Images, networks, storage
+        "image_create_aliases",
+        "instance_nic_network",
+        "network",
+        "network_leases",
+        "network_state",
+        "storage",
+    };
+    return list;
+}
+
+}  // namespace lxmgr::rest

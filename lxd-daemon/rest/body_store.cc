@@ -1,0 +1,63 @@
+#include "lxd-daemon/rest/body_store.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "lxd-daemon/base/strings.h"
+
+namespace lxmgr::rest {
+
+Result<std::unique_ptr<BodyStore>> BodyStore::open(std::string directory, std::string_view content_type,
+                                                   bool split_parts) {
+    auto store = std::unique_ptr<BodyStore>(new BodyStore(std::move(directory)));
+    if (!split_parts || !to_lower(content_type).starts_with("multipart/form-data")) {
+        LX_TRY(store->begin_file("", ""));
+        return store;
+    }
+    LX_TRY_AS(const auto boundary, multipart_boundary(content_type));
+    MultipartParser::Sink sink;
+    sink.begin = [self = store.get()](std::string name, std::string filename) {
+        return self->begin_file(std::move(name), std::move(filename));
+    };
+    sink.data = [self = store.get()](std::string_view bytes) { return self->append(bytes); };
+    sink.end = [] { return Result<>{}; };
+    store->parser_ = std::make_unique<MultipartParser>(boundary, std::move(sink));
+    return store;
+}
+
+Result<> BodyStore::begin_file(std::string part_name, std::string filename) {
+    auto file = std::make_shared<BodyFile>();
+    std::string path = fmt::format("{}/upload-{}", directory_, random_hex(12));
+    file->fd.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!file->fd) return fail_errno("Creating", path);
+    file->path = std::move(path);
+    file->part_name = std::move(part_name);
+    file->filename = std::move(filename);
+    files_.push_back(std::move(file));
+    return {};
+}
+
+Result<> BodyStore::append(std::string_view bytes) {
+    BodyFile& file = *files_.back();
+    file.size_bytes += bytes.size();
+    while (!bytes.empty()) {
+        const ssize_t n = ::write(file.fd.get(), bytes.data(), bytes.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return fail_errno("Writing", file.path);
+        bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return {};
+}
+
+Result<> BodyStore::write(std::string_view bytes) { return parser_ ? parser_->feed(bytes) : append(bytes); }
+
+Result<std::vector<std::shared_ptr<BodyFile>>> BodyStore::finish() {
+    if (parser_) LX_TRY(parser_->finish());
+    for (const auto& file : files_) {
+        if (::lseek(file->fd.get(), 0, SEEK_SET) != 0) return fail_errno("lseek", file->path);
+    }
+    return std::move(files_);
+}
+
+}  // namespace lxmgr::rest

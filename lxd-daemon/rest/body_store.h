@@ -1,0 +1,35 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lxd-daemon/base/result.h"
+#include "lxd-daemon/rest/multipart.h"
+#include "lxd-daemon/rest/route.h"
+
+namespace lxmgr::rest {
+
+/// Writes a big body to files in STATE/tmp: one, or one per part of multipart/form-data. Blocking: for the
+/// worker pool.
+class BodyStore {
+public:
+    /// @param directory exists, is the daemon's own
+    /// @param split_parts false: multipart bodies are kept whole too
+    static Result<std::unique_ptr<BodyStore>> open(std::string directory, std::string_view content_type,
+                                                   bool split_parts);
+    Result<> write(std::string_view bytes);
+    /// To be called once at the end of the body; every file is positioned at 0.
+    Result<std::vector<std::shared_ptr<BodyFile>>> finish();
+
+private:
+    explicit BodyStore(std::string directory) : directory_(std::move(directory)) {}
+    Result<> begin_file(std::string part_name, std::string filename);
+    Result<> append(std::string_view bytes);
+
+    std::string directory_;
+    std::unique_ptr<MultipartParser> parser_;  ///< null: one plain file
+    std::vector<std::shared_ptr<BodyFile>> files_;
+};
+
+}  // namespace lxmgr::rest

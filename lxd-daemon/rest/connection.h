@@ -1,0 +1,48 @@
+#pragma once
+#include <boost/asio/local/stream_protocol.hpp>
+#include <chrono>
+#include <list>
+#include <memory>
+#include <string>
+
+#include "lxd-daemon/rest/server.h"
+
+/// Inside of the HTTP server. I/O thread only.
+namespace lxmgr::rest {
+
+using Socket = boost::asio::local::stream_protocol::socket;
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+/// What the server knows of a connection.
+class Connection {
+public:
+    virtual ~Connection() = default;
+    /// Ends it at once; its coroutine notices and goes away.
+    virtual void abort() = 0;
+    SteadyTime deadline = SteadyTime::max();  ///< past it the server aborts the connection
+    SteadyTime idle_since{};                  ///< of an idle one
+    bool idle = false;                        ///< between requests
+};
+
+/// What connections share.
+struct Hosting {
+    Services& services;
+    const Router& router;
+    Limits limits;
+    bool draining = false;
+    std::list<Connection*> connections;
+    std::size_t upgraded = 0;
+};
+
+/// A place among the upgraded connections, given back when the last holder lets go of it.
+using Lease = std::shared_ptr<void>;
+/// Errors: `unavailable` when all are taken.
+Result<Lease> take_lease(const std::shared_ptr<Hosting>& hosting);
+
+/// Serves one client until it leaves. Keeps itself alive.
+void start_connection(std::shared_ptr<Hosting> hosting, Socket socket);
+
+/// {"username","protocol","address"} of a unix peer. Blocking: asks for the user's name.
+std::string describe_unix_peer(unsigned uid);
+
+}  // namespace lxmgr::rest

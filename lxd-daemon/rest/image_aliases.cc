@@ -1,0 +1,124 @@
+#include "lxd-daemon/api/common.h"
+#include "lxd-daemon/api/image_alias.h"
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/rest/lifecycle.h"
+#include "lxd-daemon/rest/listing.h"
+#include "lxd-daemon/rest/on_worker.h"
+#include "lxd-daemon/rest/routes.h"
+#include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/rest/urls.h"
+#include "profiles/config_keys.h"
+
+// Wire: client-wire-notes, "images" (aliases; all sync).
+namespace lxmgr::rest {
+namespace {
+
+std::string url_of_alias(const std::string& name) { return url_of({"images", "aliases", name}); }
+
+api::ImageAlias view(const database::AliasRecord& record) {
+    return {record.name, record.description, record.target, record.type};
+}
+
+Result<database::AliasPtr> require(const Request& request, const Services& services) {
+    LX_TRY(check_project(request));
+    auto found = services.database->images().find_alias(request.path_arg("name"));
+    if (!found) return fail(Status::not_found, "Image alias not found");
+    return found;
+}
+
+/// Clients should send the whole fingerprint; a unique beginning of it is as clear.
+Result<std::string> resolve_target(const Services& services, const std::string& target) {
+    LX_TRY_AS(const auto image, services.database->images().find_prefix(target));
+    return image->fingerprint;
+}
+
+Handled aliases_get(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    auto objects = nlohmann::json::array();
+    for (const auto& record : services.database->images().list_aliases()) {
+        objects.push_back(api::to_json(view(*record)));
+    }
+    co_return list_response(request, std::move(objects),
+                            [](const nlohmann::json& object) { return url_of_alias(object.at("name")); });
+}
+
+Handled alias_get(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require(request, services));
+    const api::ImageAlias alias = view(*record);
+    co_return Response::sync(api::to_json(alias)).with_etag(etag_of(api::etag_fields(alias)));
+}
+
+Handled aliases_post(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto alias, api::parse_aliases_post(body));
+    LX_CO_TRY(profiles::validate_alias_name(alias.name));
+    LX_CO_TRY_AS(const std::string target, resolve_target(services, alias.target));
+    auto create = [&services, alias, target]() -> Result<database::AliasPtr> {
+        return services.database->images().create_alias(
+            {0, alias.name, alias.description, target, alias.type});
+    };
+    auto pending = on_worker(services, std::move(create));
+    LX_CO_TRY(co_await std::move(pending));
+    const std::string url = url_of_alias(alias.name);
+    publish_lifecycle(services, request.requestor_json, "image-alias-created", url, {{"target", target}});
+    co_return Response::created(url);
+}
+
+/// PUT and PATCH: both replace what the body gives.
+Handled alias_put(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY(check_etag(request, etag_of(api::etag_fields(view(*record)))));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto alias, api::parse_alias_put(body, view(*record)));
+    LX_CO_TRY_AS(const std::string target, resolve_target(services, alias.target));
+    database::AliasRecord next = *record;
+    next.description = alias.description;
+    next.target = target;
+    auto change = [&services, next] { return services.database->images().update_alias(next); };
+    auto pending = on_worker(services, std::move(change));
+    LX_CO_TRY(co_await std::move(pending));
+    publish_lifecycle(services, request.requestor_json, "image-alias-updated", url_of_alias(record->name));
+    co_return Response::empty();
+}
+
+Handled alias_post(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const std::string new_name, api::parse_rename(body));
+    LX_CO_TRY(profiles::validate_alias_name(new_name));
+    database::AliasRecord next = *record;
+    next.name = new_name;
+    auto rename = [&services, next] { return services.database->images().update_alias(next); };
+    auto pending = on_worker(services, std::move(rename));
+    LX_CO_TRY(co_await std::move(pending));
+    const std::string url = url_of_alias(new_name);
+    publish_lifecycle(services, request.requestor_json, "image-alias-renamed", url,
+                      {{"old_name", record->name}});
+    co_return Response::created(url);
+}
+
+Handled alias_delete(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require(request, services));
+    auto remove = [&services, record] { return services.database->images().remove_alias(record->name); };
+    auto pending = on_worker(services, std::move(remove));
+    LX_CO_TRY(co_await std::move(pending));
+    publish_lifecycle(services, request.requestor_json, "image-alias-deleted", url_of_alias(record->name));
+    co_return Response::empty();
+}
+
+constexpr Route kRoutes[] = {
+    {Verb::get, "/1.0/images/aliases", Access::can_view, aliases_get},
+    {Verb::post, "/1.0/images/aliases", Access::can_edit, aliases_post},
+    {Verb::get, "/1.0/images/aliases/{name}", Access::can_view, alias_get},
+    {Verb::put, "/1.0/images/aliases/{name}", Access::can_edit, alias_put},
+    {Verb::patch, "/1.0/images/aliases/{name}", Access::can_edit, alias_put},
+    {Verb::post, "/1.0/images/aliases/{name}", Access::can_edit, alias_post},
+    {Verb::del, "/1.0/images/aliases/{name}", Access::can_edit, alias_delete},
+};
+
+}  // namespace
+
+std::span<const Route> image_alias_routes() { return kRoutes; }
+
+}  // namespace lxmgr::rest

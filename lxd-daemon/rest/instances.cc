@@ -1,0 +1,171 @@
+#include <nlohmann/json.hpp>
+
+#include "lxd-daemon/api/instance.h"
+#include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/route.h"
+#include "lxd-daemon/rest/routes.h"
+#include "lxd-daemon/rest/services.h"
+
+namespace lxmgr::rest {
+namespace {
+
+/// LXD shows the names that were asked for: /1.0/containers lists /1.0/containers/NAME.
+std::string url_of(const Request& request, const std::string& name) {
+    return (request.old_names ? "/1.0/containers/" : "/1.0/instances/") + name;
+}
+
+/// recursion=2: state is read from the kernel, so on a worker. An instance that goes away meanwhile is left
+/// out.
+Result<std::string> list_with_state(instances::Service& instances) {
+    std::string text = "[";
+    for (const auto& record : instances.list()) {
+        const auto state = instances.state(record->name);
+        if (!state && instances.find(record->name)) return std::unexpected(state.error());
+        if (!state) continue;
+        if (text.size() > 1) text += ',';
+        text += api::to_full_json_text(instances.view(*record), *state);
+    }
+    return text + "]";
+}
+
+nlohmann::json urls(const Request& request, const instances::Service& instances) {
+    nlohmann::json out = nlohmann::json::array();
+    for (const auto& record : instances.list()) out.push_back(url_of(request, record->name));
+    return out;
+}
+
+/// Filters whole objects, then shows what was asked for.
+Result<Response> filtered(const Request& request, const std::string& filter, const std::string& objects) {
+    LX_TRY_AS(auto kept, apply_filter(filter, nlohmann::json::parse(objects)));
+    if (request.recursion() > 0) return Response::sync(kept);
+    nlohmann::json names = nlohmann::json::array();
+    for (const auto& object : kept) names.push_back(url_of(request, object.at("name")));
+    return Response::sync(names);
+}
+
+// Wire: client-wire-notes, "list" (sync).
+Handled instances_get(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    auto& instances = *services.instances;
+    const std::string filter = request.query_or("filter", "");
+    const int recursion = request.recursion();
+    if (recursion < 2 && filter.empty()) {
+        if (recursion == 0) co_return Response::sync(urls(request, instances));
+        co_return Response::sync_text(*instances.list_json());
+    }
+    auto list = [&instances, recursion]() -> Result<std::string> {
+        if (recursion < 2) return *instances.list_json();
+        return list_with_state(instances);
+    };
+    auto pending = on_worker(services, std::move(list));
+    LX_CO_TRY_AS(const std::string text, co_await std::move(pending));
+    if (filter.empty()) co_return Response::sync_text(text);
+    co_return filtered(request, filter, text);
+}
+
+Handled instances_post(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(auto post, api::parse_instances_post(body));
+    auto create = [&services, post = std::move(post), requestor = request.requestor_json] {
+        return services.instances->create(post, requestor);
+    };
+    auto pending = on_worker(services, std::move(create));
+    LX_CO_TRY_AS(const auto operation, co_await std::move(pending));
+    co_return Response::operation(*operation);
+}
+
+/// Bulk change of state: every instance of the project.
+Handled instances_put(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(auto put, api::parse_instances_put(body));
+    std::vector<std::string> names;
+    for (const auto& record : services.instances->list()) {
+        const bool stopped = services.instances->status(record->name) == api::StatusCode::stopped;
+        if (stopped == (put.action == "start")) names.push_back(record->name);
+    }
+    LX_CO_TRY_AS(const auto operation,
+                 services.instances->change_state_of_many(names, std::move(put), request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+Handled instance_get(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    auto& instances = *services.instances;
+    LX_CO_TRY_AS(const auto record, instances.require(request.path_arg("name")));
+    const api::Instance instance = instances.view(*record);
+    const std::string etag = etag_of(api::etag_fields(instance));
+    if (request.recursion() == 0) co_return Response::sync_text(api::to_json_text(instance)).with_etag(etag);
+    auto read = [&instances, name = record->name] { return instances.state(name); };
+    auto pending = on_worker(services, std::move(read));
+    LX_CO_TRY_AS(const auto state, co_await std::move(pending));
+    co_return Response::sync_text(api::to_full_json_text(instance, state)).with_etag(etag);
+}
+
+Result<> check_instance_etag(const Request& request, const instances::Service& instances) {
+    LX_TRY_AS(const auto record, instances.require(request.path_arg("name")));
+    if (request.if_match().empty()) return {};
+    return check_etag(request, etag_of(api::etag_fields(instances.view(*record))));
+}
+
+Handled instance_put(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    LX_CO_TRY(check_instance_etag(request, *services.instances));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(auto put, api::parse_instance_put(body));
+    LX_CO_TRY_AS(const auto operation, services.instances->update(request.path_arg("name"), std::move(put),
+                                                                  request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+Handled instance_patch(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    LX_CO_TRY(check_instance_etag(request, *services.instances));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto patch, api::parse_instance_patch(body));
+    auto change = [&services, patch, name = request.path_arg("name"), requestor = request.requestor_json] {
+        return services.instances->patch(name, patch, requestor);
+    };
+    auto pending = on_worker(services, std::move(change));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
+}
+
+Handled instance_post(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto post, api::parse_instance_post(body));
+    if (post.migration || post.has_target || !post.pool.empty() || !post.project.empty()) {
+        co_return fail(
+            Status::bad_request,
+            "Moving an instance to another pool, project or server is not supported: only renaming");
+    }
+    LX_CO_TRY_AS(const auto operation,
+                 services.instances->rename(request.path_arg("name"), post.name, request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+Handled instance_delete(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    LX_CO_TRY_AS(const auto operation,
+                 services.instances->remove(request.path_arg("name"), request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+constexpr Route kRoutes[] = {
+    {Verb::get, "/1.0/instances", Access::can_view, instances_get},
+    {Verb::post, "/1.0/instances", Access::can_edit, instances_post},
+    {Verb::put, "/1.0/instances", Access::can_edit, instances_put},
+    {Verb::get, "/1.0/instances/{name}", Access::can_view, instance_get},
+    {Verb::put, "/1.0/instances/{name}", Access::can_edit, instance_put},
+    {Verb::patch, "/1.0/instances/{name}", Access::can_edit, instance_patch},
+    {Verb::post, "/1.0/instances/{name}", Access::can_edit, instance_post},
+    {Verb::del, "/1.0/instances/{name}", Access::can_edit, instance_delete},
+};
+
+}  // namespace
+
+std::span<const Route> instance_routes() { return kRoutes; }
+
+}  // namespace lxmgr::rest

@@ -1,0 +1,15 @@
+#include "lxd-daemon/rest/lifecycle.h"
+
+#include "lxd-daemon/api/event.h"
+#include "lxd-daemon/events/hub.h"
+
+namespace lxmgr::rest {
+
+void publish_lifecycle(Services& services, const std::string& requestor, const std::string& action,
+                       const std::string& url, const nlohmann::json& context) {
+    if (services.hub.idle(events::Kind::lifecycle)) return;
+    const std::string metadata = api::to_json_text({action, url, requestor}, context);
+    services.hub.publish(events::Kind::lifecycle, "default", metadata);
+}
+
+}  // namespace lxmgr::rest

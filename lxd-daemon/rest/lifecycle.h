@@ -1,0 +1,14 @@
+#pragma once
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "lxd-daemon/rest/services.h"
+
+namespace lxmgr::rest {
+
+/// Publishes a lifecycle event ("profile-created") when somebody listens.
+/// @param requestor  JSON of the peer, Request::requestor_json
+void publish_lifecycle(Services& services, const std::string& requestor, const std::string& action,
+                       const std::string& url, const nlohmann::json& context = nullptr);
+
+}  // namespace lxmgr::rest

@@ -1,0 +1,231 @@
+#include "lxd-daemon/instances/networks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "lxd-daemon/api/common.h"
+#include "lxd-daemon/api/network.h"
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/rest/lifecycle.h"
+#include "lxd-daemon/rest/listing.h"
+#include "lxd-daemon/rest/on_worker.h"
+#include "lxd-daemon/rest/routes.h"
+#include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/rest/urls.h"
+#include "network/bridge.h"
+
+// Wire: client-wire-notes, "networks" (all sync). The host's interfaces are listed too, as managed=false.
+namespace lxmgr::rest {
+namespace {
+
+std::string url_of_network(const std::string& name) { return url_of({"networks", name}); }
+
+api::Network view(const database::NetworkRecord& record, const instances::Networks& networks) {
+    return {record.name, record.description, record.type, record.config, networks.used_by(record.name), true};
+}
+
+/// LXD's words for the interfaces of the host.
+std::string type_of(const network::InterfaceState& interface) {
+    if (interface.type == "loopback") return "loopback";
+    for (const char* kind : {"bridge", "bond", "vlan", "macvlan"}) {
+        if (interface.kind == kind) return kind;
+    }
+    return interface.kind.empty() ? "physical" : "unknown";
+}
+
+api::Network view(const network::InterfaceState& interface, const instances::Networks& networks) {
+    return {interface.name, "", type_of(interface), {}, networks.used_by(interface.name), false};
+}
+
+// Host ends of instances' NICs are many and of no use as networks; LXD hides them too.
+bool is_listed(const network::InterfaceState& interface) { return interface.kind != "veth"; }
+
+Result<nlohmann::json> all_networks(Services& services) {
+    auto out = nlohmann::json::array();
+    const auto managed = services.database->networks().list();
+    for (const auto& record : managed) out.push_back(api::to_json(view(*record, *services.networks)));
+    LX_TRY_AS(const auto interfaces, network::interface_states());
+    for (const auto& interface : interfaces) {
+        const bool known =
+            std::ranges::any_of(managed, [&](const auto& row) { return row->name == interface.name; });
+        if (!known && is_listed(interface)) out.push_back(api::to_json(view(interface, *services.networks)));
+    }
+    return out;
+}
+
+/// Managed, or an interface of the host.
+Result<api::Network> find_network(Services& services, const std::string& name) {
+    if (const auto record = services.database->networks().find(name))
+        return view(*record, *services.networks);
+    const auto interface = network::interface_state(name);
+    if (!interface) return fail(Status::not_found, "Network not found");
+    return view(*interface, *services.networks);
+}
+
+Result<database::NetworkPtr> require_managed(const Request& request, const Services& services) {
+    LX_TRY(check_project(request));
+    auto found = services.database->networks().find(request.path_arg("name"));
+    if (!found) return fail(Status::not_found, "Network not found");
+    return found;
+}
+
+Handled networks_get(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    auto read = [&services] { return all_networks(services); };
+    auto pending = on_worker(services, std::move(read));
+    LX_CO_TRY_AS(auto objects, co_await std::move(pending));
+    co_return list_response(request, std::move(objects),
+                            [](const nlohmann::json& object) { return url_of_network(object.at("name")); });
+}
+
+Handled network_get(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    auto read = [&services, name = request.path_arg("name")] { return find_network(services, name); };
+    auto pending = on_worker(services, std::move(read));
+    LX_CO_TRY_AS(const auto found, co_await std::move(pending));
+    co_return Response::sync(api::to_json(found)).with_etag(etag_of(api::etag_fields(found)));
+}
+
+Handled networks_post(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto post, api::parse_networks_post(body));
+    if (!post.type.empty() && post.type != "bridge") {
+        co_return fail(Status::bad_request,
+                       fmt::format("Network type '{}' is not supported: only bridge", post.type));
+    }
+    auto create = [&services, post] {
+        return services.networks->create(
+            {0, post.name, post.fields.description, "bridge", post.fields.config});
+    };
+    auto pending = on_worker(services, std::move(create));
+    LX_CO_TRY(co_await std::move(pending));
+    const std::string url = url_of_network(post.name);
+    publish_lifecycle(services, request.requestor_json, "network-created", url);
+    co_return Response::created(url);
+}
+
+Result<> replace(Services& services, const database::NetworkRecord& record, const api::NetworkPut& fields,
+                 const std::string& requestor) {
+    database::NetworkRecord next = record;
+    next.description = fields.description;
+    next.config = fields.config;
+    LX_TRY(services.networks->update(next));
+    publish_lifecycle(services, requestor, "network-updated", url_of_network(record.name));
+    return {};
+}
+
+Result<> check_network_etag(const Request& request, const database::NetworkRecord& record) {
+    const api::Network shown{record.name, record.description, record.type, record.config, {}, true};
+    return check_etag(request, etag_of(api::etag_fields(shown)));
+}
+
+Handled network_put(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require_managed(request, services));
+    LX_CO_TRY(check_network_etag(request, *record));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto fields, api::parse_network_put(body));
+    auto change = [&services, record, fields, requestor = request.requestor_json] {
+        return replace(services, *record, fields, requestor);
+    };
+    auto pending = on_worker(services, std::move(change));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
+}
+
+Handled network_patch(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require_managed(request, services));
+    LX_CO_TRY(check_network_etag(request, *record));
+    LX_CO_TRY_AS(const auto body, request.json());
+    api::NetworkPut current{record->description, record->config};
+    LX_CO_TRY_AS(const auto fields, api::patch_network(body, std::move(current)));
+    auto change = [&services, record, fields, requestor = request.requestor_json] {
+        return replace(services, *record, fields, requestor);
+    };
+    auto pending = on_worker(services, std::move(change));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
+}
+
+Handled network_post(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require_managed(request, services));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto new_name, api::parse_rename(body));
+    auto rename = [&services, record, new_name] { return services.networks->rename(record->name, new_name); };
+    auto pending = on_worker(services, std::move(rename));
+    LX_CO_TRY(co_await std::move(pending));
+    const std::string url = url_of_network(new_name);
+    publish_lifecycle(services, request.requestor_json, "network-renamed", url, {{"old_name", record->name}});
+    co_return Response::created(url);
+}
+
+Handled network_delete(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require_managed(request, services));
+    auto remove = [&services, record] { return services.networks->remove(record->name); };
+    auto pending = on_worker(services, std::move(remove));
+    LX_CO_TRY(co_await std::move(pending));
+    publish_lifecycle(services, request.requestor_json, "network-deleted", url_of_network(record->name));
+    co_return Response::empty();
+}
+
+api::NetworkState state_of(const network::InterfaceState& interface) {
+    api::NetworkState out;
+    for (const auto& address : interface.addresses) {
+        out.addresses.push_back({address.family, address.address, address.netmask, address.scope});
+    }
+    const auto number = [](std::uint64_t value) { return static_cast<std::int64_t>(value); };
+    out.counters.bytes_received = number(interface.counters.bytes_received);
+    out.counters.bytes_sent = number(interface.counters.bytes_sent);
+    out.counters.packets_received = number(interface.counters.packets_received);
+    out.counters.packets_sent = number(interface.counters.packets_sent);
+    out.hwaddr = interface.hwaddr;
+    out.state = interface.state;
+    out.type = interface.type;
+    out.mtu = interface.mtu;
+    return out;
+}
+
+Handled network_state(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    auto read = [name = request.path_arg("name")]() -> Result<api::NetworkState> {
+        const auto interface = network::interface_state(name);
+        if (!interface) return fail(Status::not_found, "Network not found");
+        return state_of(*interface);
+    };
+    auto pending = on_worker(services, std::move(read));
+    LX_CO_TRY_AS(const auto state, co_await std::move(pending));
+    co_return Response::sync(api::to_json(state));
+}
+
+Handled network_leases(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require_managed(request, services));
+    auto read = [&services, record] { return services.networks->leases(record->name); };
+    auto pending = on_worker(services, std::move(read));
+    LX_CO_TRY_AS(const auto leases, co_await std::move(pending));
+    auto out = nlohmann::json::array();
+    for (const auto& lease : leases) {
+        out.push_back(
+            api::to_json(api::NetworkLease{lease.hostname, lease.hwaddr, lease.address, lease.type}));
+    }
+    co_return Response::sync(out);
+}
+
+constexpr Route kRoutes[] = {
+    {Verb::get, "/1.0/networks", Access::can_view, networks_get},
+    {Verb::post, "/1.0/networks", Access::can_edit, networks_post},
+    {Verb::get, "/1.0/networks/{name}", Access::can_view, network_get},
+    {Verb::put, "/1.0/networks/{name}", Access::can_edit, network_put},
+    {Verb::patch, "/1.0/networks/{name}", Access::can_edit, network_patch},
+    {Verb::post, "/1.0/networks/{name}", Access::can_edit, network_post},
+    {Verb::del, "/1.0/networks/{name}", Access::can_edit, network_delete},
+    {Verb::get, "/1.0/networks/{name}/state", Access::can_view, network_state},
+    {Verb::get, "/1.0/networks/{name}/leases", Access::can_view, network_leases},
+};
+
+}  // namespace
+
+std::span<const Route> network_routes() { return kRoutes; }
+
+}  // namespace lxmgr::rest

@@ -1,0 +1,117 @@
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <nlohmann/json.hpp>
+
+#include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/rest/meeting.h"
+#include "lxd-daemon/rest/route.h"
+#include "lxd-daemon/rest/routes.h"
+#include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/rest/upgrade.h"
+
+namespace lxmgr::rest {
+namespace {
+
+namespace asio = boost::asio;
+using operations::OperationPtr;
+
+Result<OperationPtr> require(const Request& request, Services& services) {
+    auto operation = services.operations.find(request.path_arg("id"));
+    if (!operation) return fail(Status::not_found, "Operation not found");
+    return operation;
+}
+
+/// Grouped by status in lower case: {"running": [...], "success": [...]}.
+Handled operations_get(const Request& request, Services& services) {
+    nlohmann::json groups = nlohmann::json::object();
+    for (const auto& operation : services.operations.list()) {
+        auto shown = operation->to_json();
+        auto& group = groups[to_lower(shown["status"].get_ref<const std::string&>())];
+        if (request.recursion() > 0) {
+            group.push_back(std::move(shown));
+        } else {
+            group.push_back("/1.0/operations/" + operation->id());
+        }
+    }
+    co_return Response::sync(groups);
+}
+
+Handled operation_get(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto operation, require(request, services));
+    co_return Response::sync(operation->to_json());
+}
+
+Handled operation_delete(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto operation, require(request, services));
+    LX_CO_TRY(operation->cancel());
+    co_return Response::empty();
+}
+
+/// `timeout` in seconds; -1 or nothing: for ever.
+Result<std::chrono::steady_clock::time_point> wait_deadline(const Request& request) {
+    constexpr std::int64_t kLongest = 10 * 365 * 86400L;
+    const auto text = request.query_or("timeout", "-1");
+    const auto seconds = parse_int(text.empty() ? "-1" : text);
+    if (!seconds) return fail(Status::bad_request, "The timeout is not a number of seconds");
+    if (*seconds < 0 || *seconds > kLongest) return std::chrono::steady_clock::time_point::max();
+    return std::chrono::steady_clock::now() + std::chrono::seconds(*seconds);
+}
+
+/// Answers with the operation as it is when it has ended, or when the time is up.
+Handled operation_wait(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto operation, require(request, services));
+    LX_CO_TRY_AS(const auto deadline, wait_deadline(request));
+    const auto timer = std::make_shared<asio::steady_timer>(services.io, deadline);
+    bool gone = false;
+    if (request.peer != nullptr) {
+        request.peer->on_hangup([timer, &gone] {
+            gone = true;
+            timer->cancel();
+        });
+    }
+    // The timer is the I/O thread's; an operation may end on any.
+    operation->on_final([timer, &io = services.io] { asio::post(io, [timer] { timer->cancel(); }); });
+    while (!operation->is_final() && !gone && std::chrono::steady_clock::now() < deadline) {
+        boost::system::error_code error;
+        auto wait = timer->async_wait(asio::redirect_error(asio::use_awaitable, error));
+        co_await std::move(wait);
+    }
+    co_return Response::sync(operation->to_json());
+}
+
+/// Access is by the secret alone: it was given to whoever started the operation.
+Handled operation_websocket(const Request& request, Services& services) {
+    LX_CO_TRY(require(request, services));
+    const auto found = services.meetings.find(request.path_arg("id"));
+    if (found == services.meetings.end())
+        co_return fail(Status::bad_request, "This operation has no websockets");
+    if (request.upgrade == nullptr) co_return fail(Status::bad_request, "Only websockets are served here");
+    const std::shared_ptr<Meeting> meeting = found->second;
+    const auto name = meeting->claim(request.query_or("secret", ""));
+    if (!name) co_return fail(Status::forbidden, "The secret is not valid, or was used already");
+    auto accepting = request.upgrade->accept_websocket();
+    auto accepted = co_await std::move(accepting);
+    if (!accepted) {
+        meeting->unclaim(*name);
+        co_return std::unexpected(std::move(accepted).error());
+    }
+    meeting->arrive(*name, std::move(*accepted));
+    co_return Response::upgrade_done();
+}
+
+constexpr Route kRoutes[] = {
+    {Verb::get, "/1.0/operations", Access::authenticated, operations_get},
+    {Verb::get, "/1.0/operations/{id}", Access::authenticated, operation_get},
+    {Verb::del, "/1.0/operations/{id}", Access::authenticated, operation_delete},
+    {Verb::get, "/1.0/operations/{id}/wait", Access::anyone, operation_wait},
+    {Verb::get, "/1.0/operations/{id}/websocket", Access::anyone, operation_websocket},
+};
+
+}  // namespace
+
+std::span<const Route> operation_routes() { return kRoutes; }
+
+}  // namespace lxmgr::rest

@@ -1,0 +1,169 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "lxd-daemon/api/common.h"
+#include "lxd-daemon/api/profile.h"
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/lifecycle.h"
+#include "lxd-daemon/rest/listing.h"
+#include "lxd-daemon/rest/on_worker.h"
+#include "lxd-daemon/rest/routes.h"
+#include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/rest/urls.h"
+#include "profiles/config_keys.h"
+
+// Wire: client-wire-notes, "profiles" (all sync). Reads are from memory and stay on the I/O thread.
+namespace lxmgr::rest {
+namespace {
+
+constexpr std::string_view kDefault = "default";
+
+std::string url_of_profile(const std::string& name) { return url_of({"profiles", name}); }
+
+api::Profile view(const database::ProfileRecord& record,
+                  const std::vector<database::InstancePtr>& instances) {
+    api::Profile out{record.name, record.description, record.config, record.devices, {}};
+    for (const auto& instance : instances) {
+        if (std::ranges::find(instance->profiles, record.name) == instance->profiles.end()) continue;
+        out.used_by.push_back(url_of({"instances", instance->name}));
+    }
+    return out;
+}
+
+Result<database::ProfilePtr> require(const Request& request, const Services& services) {
+    LX_TRY(check_project(request));
+    auto found = services.database->profiles().find(request.path_arg("name"));
+    if (!found) return fail(Status::not_found, "Profile not found");
+    return found;
+}
+
+Result<> validate(const api::ProfilePut& fields) {
+    LX_TRY(profiles::validate_instance_config(fields.config, false));
+    return profiles::validate_devices(fields.devices, false);
+}
+
+Handled profiles_get(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    const auto instances = services.database->instances().list();
+    auto objects = nlohmann::json::array();
+    for (const auto& record : services.database->profiles().list()) {
+        objects.push_back(api::to_json(view(*record, instances)));
+    }
+    co_return list_response(request, std::move(objects),
+                            [](const nlohmann::json& object) { return url_of_profile(object.at("name")); });
+}
+
+Handled profile_get(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require(request, services));
+    const api::Profile profile = view(*record, services.database->instances().list());
+    co_return Response::sync(api::to_json(profile)).with_etag(etag_of(api::etag_fields(profile)));
+}
+
+Handled profiles_post(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(auto post, api::parse_profiles_post(body));
+    LX_CO_TRY(profiles::validate_profile_name(post.name));
+    LX_CO_TRY(validate(post.fields));
+    auto create = [&services, post]() -> Result<database::ProfilePtr> {
+        return services.database->profiles().create(
+            {0, post.name, post.fields.description, post.fields.config, post.fields.devices});
+    };
+    auto pending = on_worker(services, std::move(create));
+    LX_CO_TRY(co_await std::move(pending));
+    const std::string url = url_of_profile(post.name);
+    publish_lifecycle(services, request.requestor_json, "profile-created", url);
+    co_return Response::created(url);
+}
+
+/// Running instances get the new profile at once, or it stays as it was.
+Result<> replace(Services& services, const database::ProfileRecord& record, const api::ProfilePut& fields,
+                 const std::string& requestor) {
+    LX_TRY(validate(fields));
+    database::ProfileRecord next = record;
+    next.description = fields.description;
+    next.config = fields.config;
+    next.devices = fields.devices;
+    LX_TRY(services.instances->update_profile(next, requestor));
+    publish_lifecycle(services, requestor, "profile-updated", url_of_profile(record.name));
+    return {};
+}
+
+Result<> check_profile_etag(const Request& request, const database::ProfileRecord& record) {
+    return check_etag(request, etag_of(api::etag_fields(view(record, {}))));
+}
+
+Handled profile_put(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY(check_profile_etag(request, *record));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(auto fields, api::parse_profile_put(body));
+    auto change = [&services, record, fields, requestor = request.requestor_json] {
+        return replace(services, *record, fields, requestor);
+    };
+    auto pending = on_worker(services, std::move(change));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
+}
+
+Handled profile_patch(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY(check_profile_etag(request, *record));
+    LX_CO_TRY_AS(const auto body, request.json());
+    api::ProfilePut current{record->description, record->config, record->devices};
+    LX_CO_TRY_AS(auto fields, api::patch_profile(body, std::move(current)));
+    auto change = [&services, record, fields, requestor = request.requestor_json] {
+        return replace(services, *record, fields, requestor);
+    };
+    auto pending = on_worker(services, std::move(change));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
+}
+
+Handled profile_post(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto new_name, api::parse_rename(body));
+    if (record->name == kDefault) {
+        co_return fail(Status::forbidden, "The 'default' profile cannot be renamed");
+    }
+    LX_CO_TRY(profiles::validate_profile_name(new_name));
+    auto rename = [&services, record, new_name] {
+        return services.database->profiles().rename(record->name, new_name);
+    };
+    auto pending = on_worker(services, std::move(rename));
+    LX_CO_TRY(co_await std::move(pending));
+    const std::string url = url_of_profile(new_name);
+    publish_lifecycle(services, request.requestor_json, "profile-renamed", url, {{"old_name", record->name}});
+    co_return Response::created(url);
+}
+
+Handled profile_delete(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require(request, services));
+    if (record->name == kDefault) {
+        co_return fail(Status::forbidden, "The 'default' profile cannot be deleted");
+    }
+    auto remove = [&services, record] { return services.database->profiles().remove(record->name); };
+    auto pending = on_worker(services, std::move(remove));
+    LX_CO_TRY(co_await std::move(pending));
+    publish_lifecycle(services, request.requestor_json, "profile-deleted", url_of_profile(record->name));
+    co_return Response::empty();
+}
+
+constexpr Route kRoutes[] = {
+    {Verb::get, "/1.0/profiles", Access::can_view, profiles_get},
+    {Verb::post, "/1.0/profiles", Access::can_edit, profiles_post},
+    {Verb::get, "/1.0/profiles/{name}", Access::can_view, profile_get},
+    {Verb::put, "/1.0/profiles/{name}", Access::can_edit, profile_put},
+    {Verb::patch, "/1.0/profiles/{name}", Access::can_edit, profile_patch},
+    {Verb::post, "/1.0/profiles/{name}", Access::can_edit, profile_post},
+    {Verb::del, "/1.0/profiles/{name}", Access::can_edit, profile_delete},
+};
+
+}  // namespace
+
+std::span<const Route> profile_routes() { return kRoutes; }
+
+}  // namespace lxmgr::rest

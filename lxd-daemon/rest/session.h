@@ -1,0 +1,80 @@
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lxd-daemon/rest/connection.h"
+#include "lxd-daemon/rest/route.h"
+#include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/rest/upgrade.h"
+
+/// Inside of the HTTP server: one client's connection. Heavy (Beast): for session*.cc only.
+namespace lxmgr::rest {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using Parser = http::request_parser<http::buffer_body>;
+
+class Session final : public Connection,
+                      public Upgrade,
+                      public Peer,
+                      public std::enable_shared_from_this<Session> {
+public:
+    Session(std::shared_ptr<Hosting> hosting, Socket socket)
+        : hosting_(std::move(hosting)), socket_(std::move(socket)) {
+        hosting_->connections.push_front(this);
+        place_ = hosting_->connections.begin();
+    }
+    ~Session() override { hosting_->connections.erase(place_); }
+
+    static asio::awaitable<void> run(std::shared_ptr<Session> self);
+
+    void abort() override {
+        error_code ignored;
+        socket_.close(ignored);
+    }
+    void on_hangup(std::function<void()> callback) override;
+    [[nodiscard]] std::string_view protocol() const override { return protocol_; }
+    asio::awaitable<Result<std::shared_ptr<Websocket>>> accept_websocket() override;
+    asio::awaitable<Result<UniqueFd>> accept_raw(std::string protocol) override;
+
+private:
+    enum class Head { ready, closed, malformed };
+    asio::awaitable<bool> read_more();
+    asio::awaitable<Head> read_head();
+    asio::awaitable<bool> serve_one();
+    asio::awaitable<Response> answer(Request& request);
+    asio::awaitable<Result<Response>> handle(Request& request);
+    asio::awaitable<Result<std::size_t>> read_body_chunk(char* data, std::size_t size);
+    asio::awaitable<Result<>> read_body(Request& request, const Route& route);
+    asio::awaitable<Result<>> read_json_body(Request& request);
+    asio::awaitable<Result<>> store_body(Request& request, bool split_parts);
+    asio::awaitable<bool> write_all(std::string_view head, std::string_view body);
+    asio::awaitable<bool> write_response(Response response, bool head_only);
+    asio::awaitable<bool> write_file(UniqueFd file, std::uint64_t bytes);
+    asio::awaitable<void> know_requestor();
+    void skip_buffered_body();
+    asio::awaitable<void> linger();
+    void fill_request(Request& request);
+    void allow(std::chrono::milliseconds time) { deadline = std::chrono::steady_clock::now() + time; }
+
+    std::shared_ptr<Hosting> hosting_;
+    Socket socket_;
+    std::list<Connection*>::iterator place_;
+    std::optional<Parser> parser_;
+    std::vector<char> in_;  ///< bytes [in_at_, in_.size()) are not parsed yet
+    std::size_t in_at_ = 0;
+    bool keep_alive_ = true;
+    std::string requestor_json_;
+    const Request* current_ = nullptr;
+    std::string protocol_;
+    std::function<void()> hangup_;
+};
+
+}  // namespace lxmgr::rest

@@ -1,0 +1,206 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/rest/body_store.h"
+#include "lxd-daemon/rest/session.h"
+
+// What a session reads after a request's head, and what it writes.
+namespace lxmgr::rest {
+namespace {
+
+constexpr std::size_t kReadBytes = 8192;
+constexpr std::size_t kFileChunk = std::size_t{256} << 10;
+constexpr std::chrono::seconds kLingerTime{2};
+constexpr std::size_t kLingerBytes = std::size_t{4} << 20;
+
+std::string_view reason(int status) { return http::obsolete_reason(static_cast<http::status>(status)); }
+
+}  // namespace
+
+asio::awaitable<bool> Session::read_more() {
+    if (in_at_ > 0) {
+        in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(in_at_));
+        in_at_ = 0;
+    }
+    const std::size_t before = in_.size();
+    in_.resize(before + kReadBytes);
+    error_code error;
+    auto pending = socket_.async_read_some(asio::buffer(in_.data() + before, kReadBytes),
+                                           asio::redirect_error(asio::use_awaitable, error));
+    const std::size_t size = co_await std::move(pending);
+    in_.resize(before + (error ? 0 : size));
+    co_return !error && size > 0;
+}
+
+/// The next bytes of the body, at least one unless the body has ended.
+asio::awaitable<Result<std::size_t>> Session::read_body_chunk(char* data, std::size_t size) {
+    auto& body = parser_->get().body();
+    body.data = data;
+    body.size = size;
+    body.more = true;
+    while (body.size > 0 && !parser_->is_done()) {
+        if (in_at_ == in_.size()) {
+            allow(hosting_->limits.stall_time);
+            auto pending = read_more();
+            if (!co_await std::move(pending))
+                co_return fail(Status::bad_request, "The request's body ends too early");
+        }
+        error_code error;
+        in_at_ += parser_->put(asio::buffer(in_.data() + in_at_, in_.size() - in_at_), error);
+        if (error == http::error::need_more && !parser_->is_done()) {
+            auto pending = read_more();
+            if (!co_await std::move(pending))
+                co_return fail(Status::bad_request, "The request's body ends too early");
+        } else if (error && error != http::error::need_buffer) {
+            co_return fail(Status::bad_request, "Bad transfer encoding of the request's body");
+        }
+    }
+    deadline = SteadyTime::max();
+    co_return size - body.size;
+}
+
+asio::awaitable<Result<>> Session::read_json_body(Request& request) {
+    const std::size_t limit = hosting_->limits.max_json_bytes;
+    const auto too_large = [limit] {
+        return fail(Status::too_large, fmt::format("The request's body is larger than {} bytes", limit));
+    };
+    if (parser_->content_length().value_or(0) > limit) co_return too_large();
+    std::vector<char> chunk(16384);
+    while (!parser_->is_done()) {
+        auto pending = read_body_chunk(chunk.data(), chunk.size());
+        LX_CO_TRY_AS(const std::size_t size, co_await std::move(pending));
+        request.body.append(chunk.data(), size);
+        if (request.body.size() > limit) co_return too_large();
+    }
+    co_return Result<>{};
+}
+
+/// At constant memory, with back-pressure: the next chunk is read after the worker has written the last one.
+asio::awaitable<Result<>> Session::store_body(Request& request, bool split_parts) {
+    auto open = [directory = hosting_->services.root + "/tmp", type = request.content_type, split_parts] {
+        return BodyStore::open(directory, type, split_parts);
+    };
+    auto opening = on_worker(hosting_->services, std::move(open));
+    LX_CO_TRY_AS(auto opened, co_await std::move(opening));
+    const std::shared_ptr<BodyStore> store = std::move(opened);
+    const auto chunk = std::make_shared<std::vector<char>>(kFileChunk);
+    while (!parser_->is_done()) {
+        auto pending = read_body_chunk(chunk->data(), chunk->size());
+        LX_CO_TRY_AS(const std::size_t size, co_await std::move(pending));
+        auto write = [store, chunk, size] { return store->write({chunk->data(), size}); };
+        auto writing = on_worker(hosting_->services, std::move(write));
+        LX_CO_TRY(co_await std::move(writing));
+    }
+    LX_CO_TRY_AS(request.files, store->finish());
+    co_return Result<>{};
+}
+
+asio::awaitable<Result<>> Session::read_body(Request& request, const Route& route) {
+    if (parser_->is_done() && route.body == Body::json) co_return Result<>{};
+    if (to_lower(request.header("expect").value_or("")) == "100-continue" && !parser_->is_done()) {
+        auto pending = write_all("HTTP/1.1 100 Continue\r\n\r\n", "");
+        if (!co_await std::move(pending)) co_return fail(Status::bad_request, "The client has gone");
+    }
+    const bool is_json = to_lower(request.content_type).starts_with("application/json");
+    if (route.body == Body::json || (route.body == Body::file && is_json)) {
+        auto pending = read_json_body(request);
+        co_return co_await std::move(pending);
+    }
+    auto pending = store_body(request, route.body == Body::file);
+    co_return co_await std::move(pending);
+}
+
+/// A body that no handler wanted, as far as it has come: small ones then do not cost the connection.
+void Session::skip_buffered_body() {
+    std::array<char, 4096> sink;
+    while (!parser_->is_done() && in_at_ < in_.size()) {
+        auto& body = parser_->get().body();
+        body.data = sink.data();
+        body.size = sink.size();
+        body.more = true;
+        error_code error;
+        const std::size_t used = parser_->put(asio::buffer(in_.data() + in_at_, in_.size() - in_at_), error);
+        in_at_ += used;
+        if (used == 0 || (error && error != http::error::need_buffer)) return;
+    }
+}
+
+/// Reads on for a moment after the last answer: closing with bytes unread would reset the connection, and the
+/// client would see that instead of the answer.
+asio::awaitable<void> Session::linger() {
+    error_code ignored;
+    socket_.shutdown(Socket::shutdown_send, ignored);
+    allow(kLingerTime);
+    for (std::size_t total = 0; total < kLingerBytes;) {
+        in_.clear();
+        in_at_ = 0;
+        auto reading = read_more();
+        if (!co_await std::move(reading)) co_return;
+        total += in_.size();
+    }
+}
+
+asio::awaitable<bool> Session::write_all(std::string_view head, std::string_view body) {
+    while (!head.empty() || !body.empty()) {
+        allow(hosting_->limits.stall_time);
+        const std::array<asio::const_buffer, 2> buffers{asio::buffer(head.data(), head.size()),
+                                                        asio::buffer(body.data(), body.size())};
+        error_code error;
+        auto pending = socket_.async_write_some(buffers, asio::redirect_error(asio::use_awaitable, error));
+        const std::size_t size = co_await std::move(pending);
+        if (error) co_return false;
+        const std::size_t of_head = std::min(size, head.size());
+        head.remove_prefix(of_head);
+        body.remove_prefix(size - of_head);
+    }
+    deadline = SteadyTime::max();
+    co_return true;
+}
+
+asio::awaitable<bool> Session::write_response(Response response, bool head_only) {
+    const std::uint64_t length = response.file ? response.file_bytes : response.body.size();
+    std::string head;
+    head.reserve(256);
+    fmt::format_to(std::back_inserter(head), "HTTP/1.1 {} {}\r\n", response.http_status,
+                   reason(response.http_status));
+    for (const auto& [name, value] : response.headers) {
+        // A header cannot be ended by what a handler took from a client or a guest.
+        if (has_control_chars(value)) continue;
+        fmt::format_to(std::back_inserter(head), "{}: {}\r\n", name, value);
+    }
+    fmt::format_to(std::back_inserter(head), "Content-Length: {}\r\n{}\r\n", length,
+                   keep_alive_ ? "" : "Connection: close\r\n");
+    auto pending = write_all(head, head_only ? std::string_view{} : std::string_view(response.body));
+    if (!co_await std::move(pending)) co_return false;
+    if (head_only || !response.file) co_return true;
+    auto streaming = write_file(std::move(response.file), length);
+    co_return co_await std::move(streaming);
+}
+
+asio::awaitable<bool> Session::write_file(UniqueFd file, std::uint64_t bytes) {
+    const auto fd = std::make_shared<UniqueFd>(std::move(file));
+    const auto chunk = std::make_shared<std::vector<char>>(std::min<std::uint64_t>(bytes, kFileChunk));
+    while (bytes > 0) {
+        const std::size_t wanted = std::min<std::uint64_t>(bytes, chunk->size());
+        auto read = [fd, chunk, wanted] {
+            ssize_t n = 0;
+            do n = ::read(fd->get(), chunk->data(), wanted);
+            while (n < 0 && errno == EINTR);
+            return n;
+        };
+        auto reading = on_worker(hosting_->services, std::move(read));
+        const ssize_t size = co_await std::move(reading);
+        if (size <= 0) co_return false;  // shorter than promised: only closing tells the client
+        auto writing = write_all({chunk->data(), static_cast<std::size_t>(size)}, {});
+        if (!co_await std::move(writing)) co_return false;
+        bytes -= static_cast<std::uint64_t>(size);
+    }
+    co_return true;
+}
+
+}  // namespace lxmgr::rest

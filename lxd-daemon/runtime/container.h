@@ -1,0 +1,167 @@
+#pragma once
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lxd-daemon/base/own.h"
+#include "lxd-daemon/base/result.h"
+#include "lxd-daemon/sys/idmap.h"
+
+/// Start, stop, exec and supervision of one container: the running thing behind an instance. Knows no LXD
+/// terms, no database. Blocking, thread-safe for different containers; the caller serialises calls that
+/// change one container.
+namespace lxmgr::runtime {
+
+/// Limits in kernel terms; what is unset is unlimited (the parent's).
+struct Limits {
+    std::optional<std::uint64_t> memory_bytes;
+    bool memory_soft = false;  ///< limits.memory.enforce=soft
+    std::optional<std::uint64_t> processes;
+    std::optional<std::vector<int>> cpus;     ///< cpuset; the caller turns counts into sets
+    std::optional<std::uint64_t> cpu_weight;  ///< 1..10000, cgroup2 cpu.weight; turned into shares on v1
+    std::optional<std::uint64_t> cpu_quota_us, cpu_period_us;
+    bool operator==(const Limits&) const = default;
+};
+
+/// Something attached into the container's mount tree before init runs.
+struct Attach {
+    int mount_fd = -1;   ///< detached mount (open_tree); owned by the caller
+    std::string target;  ///< path inside, resolved beneath the new root; made when missing
+    bool is_directory = true;
+};
+
+/// What start() needs. Descriptors stay owned by the caller.
+struct StartRequest {
+    std::string name;  ///< unique key in this daemon: names cgroups and run files (DNS label)
+    std::string hostname;
+    std::string run_dir;      ///< 0700 directory of this container for the monitor: socket, exit status
+    std::string console_log;  ///< file of the console ring, kept across restarts of the daemon
+    sys::IdMap idmap;
+    std::uint32_t owner_uid =
+        0;             ///< creator of the user namespace, a uid used by nothing else (RUNTIME.md, pitfall 5)
+    int root_fd = -1;  ///< detached mount of the root file system
+    std::vector<std::string> init{"/sbin/init"};
+    std::vector<std::string>
+        environment;   ///< "K=V", beside container=lxc, container_uuid, PATH, TERM, NOTIFY_SOCKET
+    std::string uuid;  ///< container_uuid
+    Limits limits;
+    std::vector<Attach> attach;
+    std::vector<std::string>
+        extra_device_nodes;  ///< host device paths to offer in /dev beside the standard ones
+    /// Called once the namespaces exist, before init runs: makes network links in `netns_fd`. Runs on the
+    /// caller's thread.
+    std::function<Result<>(int netns_fd, pid_t init_pid)> setup_network;
+};
+
+struct ExitStatus {
+    enum class Kind { halt, reboot, exited, signalled } kind = Kind::halt;
+    int code = 0;        ///< exit code, or the signal for `signalled`
+    std::string detail;  ///< for people: "was killed by signal 11", "/sbin/init exited with status 255", ...
+};
+
+/// Events from monitors; called on the runtime's own thread: must only hand over.
+struct Listener {
+    std::function<void(const std::string& name, const ExitStatus& status)> on_exit;
+    std::function<void(const std::string& name)> on_ready;  ///< guest systemd sent READY=1
+};
+
+struct Running {
+    pid_t init_pid = -1;             ///< in the daemon's pid namespace
+    bool ready = false;              ///< READY=1 was seen
+    bool frozen = false;             ///< found so by recover()
+    std::int64_t started_at_ns = 0;  ///< CLOCK_REALTIME
+};
+
+struct ExecRequest {
+    std::vector<std::string> argv;
+    std::map<std::string, std::string> environment;
+    std::string cwd;                 ///< empty: the user's home, else "/"
+    std::uint32_t uid = 0, gid = 0;  ///< inside
+    bool pty = false;
+    unsigned width = 80, height = 24;
+    int stdin_fd = -1, stdout_fd = -1, stderr_fd = -1;  ///< used without pty; owned by the caller
+};
+/// A command that was started in the container.
+struct ExecHandle {
+    UniqueFd
+        channel;  ///< SEQPACKET to the monitor: see exec_wait_message(); closing it does not end the command
+    UniqueFd pty_master;  ///< valid with pty
+    pid_t pid = -1;       ///< in the daemon's pid namespace
+};
+/// 126 and 127 (not executable, not found) come as exit codes too, not as errors.
+struct ExecEnd {
+    int exit_code = 0;  ///< 128+N for signal N
+};
+
+struct Usage {
+    std::uint64_t memory_bytes = 0, memory_peak_bytes = 0, swap_bytes = 0, swap_peak_bytes = 0;
+    std::int64_t cpu_ns = 0;
+    std::int64_t processes = 0;
+};
+
+class Runtime {
+public:
+    struct Config {
+        std::string monitor_program;  ///< path of lxmgr-monitor
+        std::string cgroup_parent;  ///< name of our own cgroup below each hierarchy's root, unique per state
+                                    ///< directory
+    };
+    static Result<std::unique_ptr<Runtime>> open(const Config& config, Listener listener);
+    virtual ~Runtime() = default;  ///< leaves containers and monitors running
+
+    /// Boots the container; returns when init has been exec'd. On failure everything it made is gone again,
+    /// and the error names the step. If this process dies in the middle, the monitor undoes the start by
+    /// itself.
+    virtual Result<Running> start(const StartRequest& request) = 0;
+    /// A hint that start() will be called within some milliseconds: hides a wait of the kernel's on hosts
+    /// with v1 cgroups (4-12 ms, RUNTIME.md 1.2). Costs nothing; may be called at any time.
+    virtual void expect_start() {}
+    /// Finds a container whose monitor survived the previous daemon, and watches it from now on. When its
+    /// exit happened meanwhile, on_exit is called for it. nullopt: nothing runs there (leftover files and
+    /// cgroups are removed).
+    virtual Result<std::optional<Running>> recover(const std::string& name, const std::string& run_dir) = 0;
+    /// Names for which cgroups or run files exist, to find leftovers of instances nobody knows.
+    virtual std::vector<std::string> leftovers() = 0;
+
+    /// Asks init to halt: SIGRTMIN+3 when init blocks it (systemd), else SIGPWR; or SIGRTMIN+5/SIGINT for a
+    /// reboot.
+    virtual Result<> signal_halt(const std::string& name) = 0;
+    virtual Result<> kill(const std::string& name) = 0;  ///< SIGKILL to all of it
+    /// True: it has ended and its cgroups and run files are gone.
+    virtual bool wait_stopped(const std::string& name, std::optional<std::chrono::milliseconds> timeout) = 0;
+    virtual Result<> freeze(const std::string& name) = 0;
+    virtual Result<> unfreeze(const std::string& name) = 0;
+    /// Applies what changed; on failure the old limits are in force again.
+    virtual Result<> set_limits(const std::string& name, const Limits& old_limits,
+                                const Limits& new_limits) = 0;
+    virtual Result<Usage> usage(const std::string& name) = 0;
+
+    virtual Result<ExecHandle> exec(const std::string& name, const ExecRequest& request) = 0;
+    /// Opens the console: a descriptor of a stream socket that carries its bytes both ways; several may be
+    /// attached.
+    virtual Result<UniqueFd> attach_console(const std::string& name) = 0;
+    virtual Result<> resize_console(const std::string& name, unsigned width, unsigned height) = 0;
+
+    /// Descriptors into the live namespaces. `not_found` when it does not run.
+    virtual Result<UniqueFd> open_root(const std::string& name) = 0;  ///< O_PATH directory of init's root
+    virtual Result<UniqueFd> open_netns(const std::string& name) = 0;
+};
+
+/// Reads one message of an exec channel without blocking: nullopt when none is there yet; an ExecEnd at the
+/// end. A channel that closes without an end (monitor died) gives an error.
+Result<std::optional<ExecEnd>> exec_wait_message(int channel);
+/// Sends a signal to the command (not to its children).
+Result<> exec_signal(int channel, int signal_number);
+
+/// The content of a console ring file, oldest byte first.
+Result<std::string> read_console_log(const std::string& console_log);
+Result<> clear_console_log(const std::string& console_log);
+
+}  // namespace lxmgr::runtime

@@ -1,0 +1,17 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lxd-daemon/base/own.h"
+#include "lxd-daemon/base/result.h"
+#include "lxd-daemon/sys/idmap.h"
+
+namespace lxmgr::runtime {
+
+/// The /dev of a container, as a detached tmpfs with real device nodes that its root owns: a user namespace
+/// cannot make nodes, and bind mounts of the host's would cost more and fill its mount table.
+/// @param extra_nodes  host device paths ("/dev/kvm") to offer beside the standard ones, each under the same
+/// path
+Result<UniqueFd> make_dev(const sys::IdMap& idmap, const std::vector<std::string>& extra_nodes);
+
+}  // namespace lxmgr::runtime

@@ -1,0 +1,111 @@
+#pragma once
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "lxd-daemon/base/spawn.h"
+#include "lxd-daemon/runtime/container.h"
+#include "lxd-daemon/runtime/monitor_client.h"
+#include "lxd-daemon/runtime/monitor_program.h"
+#include "lxd-daemon/runtime/warmer.h"
+#include "lxd-daemon/sys/cgroup.h"
+
+namespace lxmgr::runtime {
+
+/// A container that runs. The descriptors do not change while it lives; `ready` and `halt_when_ready` are
+/// guarded by Impl::mutex_.
+struct Live {
+    std::string name;
+    std::string run_dir;
+    UniqueFd run_dir_fd;
+    pid_t init_pid = -1;
+    UniqueFd init_pidfd;
+    UniqueFd connection;  ///< to its monitor, for events
+    Child monitor;        ///< pid -1: an earlier daemon started it, so somebody else reaps it
+    sys::IdMap idmap;
+    std::int64_t started_at_ns = 0;
+    bool ready = false;
+    bool halt_when_ready = false;  ///< asked to halt before init could take the signal
+};
+using LivePtr = std::shared_ptr<Live>;
+
+/// Runtime, spread over start.cc, recover.cc, watch.cc (the thread), control.cc and exec.cc.
+class Impl final : public Runtime {
+public:
+    Impl(sys::Cgroups cgroups, MonitorProgram program, std::string seccomp, Listener listener);
+    ~Impl() override;
+    /// Starts the thread. Errors: `internal`.
+    Result<> run();
+
+    Result<Running> start(const StartRequest& request) override;
+    void expect_start() override { warmer_.poke(); }
+    Result<std::optional<Running>> recover(const std::string& name, const std::string& run_dir) override;
+    std::vector<std::string> leftovers() override;
+    Result<> signal_halt(const std::string& name) override;
+    Result<> kill(const std::string& name) override;
+    bool wait_stopped(const std::string& name, std::optional<std::chrono::milliseconds> timeout) override;
+    Result<> freeze(const std::string& name) override;
+    Result<> unfreeze(const std::string& name) override;
+    Result<> set_limits(const std::string& name, const Limits& old_limits, const Limits& new_limits) override;
+    Result<Usage> usage(const std::string& name) override;
+    Result<ExecHandle> exec(const std::string& name, const ExecRequest& request) override;
+    Result<UniqueFd> attach_console(const std::string& name) override;
+    Result<> resize_console(const std::string& name, unsigned width, unsigned height) override;
+    Result<UniqueFd> open_root(const std::string& name) override;
+    Result<UniqueFd> open_netns(const std::string& name) override;
+
+private:
+    struct Starting;  ///< start.cc
+
+    [[nodiscard]] Result<LivePtr> find(const std::string& name);
+    /// Reserves a name for a start or a recovery. Errors: `conflict` when it runs or is being started.
+    Result<> reserve(const std::string& name);
+    void release(const std::string& name);
+    Running adopt(const LivePtr& live);  ///< from here on the thread watches it; the reservation ends
+
+    Result<> make_cgroups(const StartRequest& request, Starting& starting);
+    Result<> launch_monitor(const StartRequest& request, Starting& starting);
+    Result<LivePtr> boot(const StartRequest& request, Starting& starting);
+
+    Result<LivePtr> reconnect(const std::string& name, const std::string& run_dir, UniqueFd run_dir_fd,
+                              UniqueFd connection);
+    Result<> bury(const std::string& name, const std::string& run_dir);
+    Result<> end_strays(const std::string& name);
+
+    void watch_all(const std::stop_token& stop);
+    void on_event(const LivePtr& live);
+    void on_ready(const LivePtr& live);
+    void finish(const LivePtr& live);
+    ExitStatus exit_of(const LivePtr& live);
+
+    Result<UniqueFd> open_of_init(const std::string& name, const char* entry, int flags);
+    Result<> send_halt(const Live& live, bool& understood);
+    Result<Received> ask_monitor(const Live& live, const wire::Writer& writer, const std::vector<int>& fds);
+
+    sys::Cgroups cgroups_;
+    MonitorProgram program_;
+    std::string seccomp_;
+    Listener listener_;
+    Warmer warmer_;
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::map<std::string, LivePtr> live_;
+    std::set<std::string> reserved_;
+
+    UniqueFd epoll_;
+    UniqueFd wake_;  ///< eventfd that ends the thread
+    std::jthread thread_;
+};
+
+/// Files that a run directory holds while a container runs or after it ended; absent ones are fine.
+void remove_run_files(int run_dir);
+/// What the monitor wrote; nullopt when it could not.
+std::optional<ExitStatus> read_exit(const std::string& run_dir);
+
+constexpr std::chrono::milliseconds kMonitorTimeout{30'000};
+
+}  // namespace lxmgr::runtime

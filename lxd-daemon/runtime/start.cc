@@ -1,0 +1,169 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lxd-daemon/base/clock.h"
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/monitor/message_io.h"
+#include "lxd-daemon/runtime/dev.h"
+#include "lxd-daemon/runtime/impl.h"
+#include "lxd-daemon/runtime/limits.h"
+#include "lxd-daemon/runtime/start_spec.h"
+#include "lxd-daemon/sys/pidfd.h"
+
+namespace lxmgr::runtime {
+namespace {
+
+/// A start waits for other containers' cgroup moves and for memory; this long means that something hangs.
+constexpr std::chrono::milliseconds kStartTimeout{60'000};
+
+Result<> check(const StartRequest& request) {
+    if (!is_dns_label(request.name))
+        return fail(Status::internal, fmt::format("'{}' cannot name a container", request.name));
+    if (request.root_fd < 0 || request.init.empty())
+        return fail(Status::internal, "A container needs a root and an init");
+    if (request.idmap.uids.empty() || request.idmap.gids.empty())
+        return fail(Status::internal, "A container needs an id map");
+    if (request.attach.size() > 200) return fail(Status::bad_request, "More than 200 mounts to attach");
+    return {};
+}
+
+std::vector<int> numbers_of(const std::vector<UniqueFd>& fds) {
+    std::vector<int> numbers;
+    for (const UniqueFd& fd : fds) numbers.push_back(fd.get());
+    return numbers;
+}
+
+std::vector<std::string> targets_of(const StartRequest& request) {
+    std::vector<std::string> targets;
+    for (const Attach& attach : request.attach) targets.push_back(attach.target);
+    return targets;
+}
+
+}  // namespace
+
+/// What a start has made so far. Undone from the last to the first: the monitor's end takes the processes
+/// with it, so the cgroups are empty when their turn comes.
+struct Impl::Starting {
+    UniqueFd cgroup, dev, console_log;
+    std::vector<UniqueFd> cgroup_procs, keeper_procs;
+    LivePtr live = std::make_shared<Live>();
+    Revert undo;
+};
+
+Result<Running> Impl::start(const StartRequest& request) {
+    LX_TRY(check(request));
+    LX_TRY(reserve(request.name));
+    warmer_.poke();
+    Result<LivePtr> live = [&]() -> Result<LivePtr> {
+        Starting starting;
+        auto made = make_cgroups(request, starting);
+        if (made) made = launch_monitor(request, starting);
+        if (!made) return std::unexpected(std::move(made).error());
+        return boot(request, starting);
+    }();
+    if (!live) {
+        release(request.name);
+        return std::unexpected(std::move(live).error());
+    }
+    return adopt(*live);
+}
+
+Result<> Impl::make_cgroups(const StartRequest& request, Starting& starting) {
+    starting.undo.add([this, name = request.name] {
+        if (auto removed = cgroups_.remove(name); !removed)
+            log::warn("cgroups not removed", {{"container", name}, {"error", removed.error().message}});
+    });
+    LX_TRY_AS(starting.cgroup,
+              cgroups_.create(request.name, request.idmap.host_uid(0), request.idmap.host_gid(0)));
+    LX_TRY(prepare_limits(cgroups_, request.name, request.limits));
+    LX_TRY_AS(starting.cgroup_procs, cgroups_.v1_procs(request.name));
+    LX_TRY_AS(starting.keeper_procs, cgroups_.keeper_procs());
+    failpoint("runtime.start.cgroups");
+    return {};
+}
+
+Result<> Impl::launch_monitor(const StartRequest& request, Starting& starting) {
+    Live& live = *starting.live;
+    live.name = request.name;
+    live.run_dir = request.run_dir;
+    live.idmap = request.idmap;
+    LX_TRY(make_directory(request.run_dir, 0700));
+    live.run_dir_fd.reset(::open(request.run_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!live.run_dir_fd) return fail_errno("Opening", request.run_dir);
+    remove_run_files(live.run_dir_fd.get());
+    constexpr int kFlags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
+    starting.console_log.reset(::open(request.console_log.c_str(), kFlags, 0600));
+    if (!starting.console_log) return fail_errno("Opening", request.console_log);
+    LX_TRY_AS(starting.dev, make_dev(request.idmap, request.extra_device_nodes));
+
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return fail_errno("socketpair", "");
+    live.connection.reset(ends[0]);
+    const UniqueFd theirs(ends[1]);
+    const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
+    Command command;
+    command.argv = {"lxmgr-monitor", request.name};
+    command.program = program_.path();
+    LX_TRY_AS(live.monitor,
+              spawn(command, {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {theirs.get(), 3}}));
+    starting.undo.add([live = starting.live] {
+        live->connection.reset();  // before `go` this makes it undo everything and end
+        if (!sys::wait_ended(live->monitor.pidfd.get(), kStartTimeout)) {
+            if (live->init_pidfd) (void)sys::send_signal(live->init_pidfd.get(), SIGKILL).has_value();
+            (void)sys::send_signal(live->monitor.pidfd.get(), SIGKILL).has_value();
+        }
+        ::waitpid(live->monitor.pid, nullptr, 0);
+        remove_run_files(live->run_dir_fd.get());
+    });
+    failpoint("runtime.start.monitor");
+    return {};
+}
+
+Result<LivePtr> Impl::boot(const StartRequest& request, Starting& starting) {
+    Live& live = *starting.live;
+    const int control = live.connection.get();
+    const StartFds fds{starting.dev.get(),
+                       starting.cgroup.get(),
+                       starting.console_log.get(),
+                       live.run_dir_fd.get(),
+                       numbers_of(starting.cgroup_procs),
+                       numbers_of(starting.keeper_procs)};
+    const auto await = [&](wire::Type wanted) -> Result<Received> {
+        LX_TRY_AS(Received message, receive_from_monitor(control, kStartTimeout));
+        if (message.type == wire::Type::failed)
+            return std::unexpected(failure_of(message, targets_of(request)));
+        if (message.type != wanted)
+            return fail(Status::internal, "The container's monitor sent an unexpected message");
+        return message;
+    };
+    LX_TRY(send_start(control, request, fds, seccomp_));
+    LX_TRY_AS(Received spawned, await(wire::Type::spawned));
+    live.init_pid = static_cast<pid_t>(spawned.number(0));
+    live.init_pidfd = spawned.take_fd(0);
+    const UniqueFd netns = spawned.take_fd(1);
+    failpoint("runtime.start.namespaces");
+
+    // Beside this the child mounts, and the monitor waits for the cgroups.
+    if (request.setup_network) LX_TRY(request.setup_network(netns.get(), live.init_pid));
+    failpoint("runtime.start.network");
+    // A start that failed meanwhile has closed the socket, and what went wrong is still to be read from it.
+    if (auto sent = send_to_monitor(control, wire::Type::go);
+        !sent && sent.error().status != Status::unavailable) {
+        return std::unexpected(std::move(sent).error());
+    }
+    failpoint("runtime.start.go");
+    LX_TRY(await(wire::Type::started));
+    failpoint("runtime.start.started");
+    live.started_at_ns = now().time_since_epoch().count();
+    starting.undo.commit();
+    return starting.live;
+}
+
+}  // namespace lxmgr::runtime

@@ -1,0 +1,83 @@
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <cstdio>
+
+#include "lxd-daemon/base/strings.h"
+#include "lxmgr/commands.h"
+#include "lxmgr/loop.h"
+#include "lxmgr/object.h"
+#include "lxmgr/terminal.h"
+#include "lxmgr/yaml.h"
+
+namespace lxmgr::cli {
+namespace {
+
+std::string pretty(const Json& event) {
+    const Json& metadata = member(event, "metadata");
+    const std::string type = text_member(event, "type");
+    std::string what;
+    if (type == "lifecycle") {
+        what = fmt::format("{} {}", text_member(metadata, "action"), text_member(metadata, "source"));
+    } else if (type == "operation") {
+        what = fmt::format("{} {} {}", text_member(metadata, "id"), text_member(metadata, "description"),
+                           text_member(metadata, "status"));
+    } else {
+        what = fmt::format("{}: {}", text_member(metadata, "level"), text_member(metadata, "message"));
+        for (const auto& [key, value] : member(metadata, "context").items())
+            what += fmt::format(" {}={}", key, value.dump());
+    }
+    return fmt::format("{} {:<9} {}\n", text_member(event, "timestamp"), type, printable(what));
+}
+
+std::string rendered(const std::string& format, std::string_view text) {
+    if (format == "json") return std::string(trim(text)) + "\n";
+    const Json event = Json::parse(text, nullptr, false);
+    if (event.is_discarded()) return {};
+    return format == "yaml" ? "---\n" + to_yaml(event) : pretty(event);
+}
+
+Result<int> run_monitor(Client& client, const Args& args) {
+    std::string types;
+    for (const auto& type : args.list("type")) types += (types.empty() ? "?type=" : ",") + encode(type);
+    const std::string format = args.text("format");
+    Loop loop(client.socket_path());
+    bool lost = true;
+    const auto show = [&format](std::string_view text) {
+        std::fputs(rendered(format, text).c_str(), stdout);
+        std::fflush(stdout);
+    };
+    const auto leave = [&](int) {
+        lost = false;
+        loop.stop();
+    };
+    SocketEvents events{.binary = {}, .text = show, .closed = [&loop] { loop.stop(); }};
+    LX_TRY(loop.connect("/1.0/events" + types, std::move(events)));
+    loop.on_signal(SIGINT, leave);
+    loop.on_signal(SIGTERM, leave);
+    loop.run();
+    if (lost) return fail(Status::unavailable, "The lxmgr daemon closed the connection");
+    return 0;
+}
+
+constexpr Option kOptions[] = {
+    {"-t,--type", "TYPE", "only these: operation, lifecycle, logging (may be repeated)", true,
+     "operation|lifecycle|logging"},
+    {"-f,--format", "FORMAT", "how to print: pretty, json (one event a line) or yaml", false,
+     "pretty|json|yaml", "pretty"},
+};
+const Command kCommands[] = {
+    {"monitor",
+     "Print what happens on the server until Ctrl-C",
+     {},
+     kOptions,
+     "",
+     "monitor\nmonitor --type lifecycle -f json",
+     run_monitor},
+};
+
+}  // namespace
+
+std::span<const Command> monitor_commands() { return kCommands; }
+
+}  // namespace lxmgr::cli

@@ -1,0 +1,133 @@
+#include <fmt/format.h>
+
+#include "lxmgr/commands.h"
+#include "lxmgr/object.h"
+#include "lxmgr/table.h"
+
+namespace lxmgr::cli {
+namespace {
+
+Result<int> run_list(Client& client, const Args& args) {
+    LX_TRY_AS(const Json networks, client.get("/1.0/networks?recursion=1"));
+    Table table{{"NAME", "TYPE", "MANAGED", "IPV4", "IPV6", "DESCRIPTION", "USED BY"}, {}};
+    for (const auto& network : networks) {
+        const Json& config = member(network, "config");
+        table.rows.push_back({text_member(network, "name"), text_member(network, "type"),
+                              member(network, "managed") == true ? "YES" : "NO",
+                              text_member(config, "ipv4.address"), text_member(config, "ipv6.address"),
+                              text_member(network, "description"),
+                              std::to_string(member(network, "used_by").size())});
+    }
+    print_list(format_of(args.text("format")), table, networks);
+    return 0;
+}
+
+Result<int> run_show(Client& client, const Args& args) {
+    LX_TRY_AS(const Json network, read_object(client, network_object(args.text("NETWORK"))));
+    print_object(Format::yaml, network);
+    return 0;
+}
+
+Result<int> run_create(Client& client, const Args& args) {
+    const auto pairs = parse_pairs(args.list("KEY=VALUE"));
+    if (!pairs) return misuse(args, pairs.error().message);
+    Json config = Json::object();
+    for (const auto& [key, value] : *pairs) config[key] = value;
+    const Json body = {{"name", args.text("NETWORK")},
+                       {"type", args.text("type")},
+                       {"description", args.text("description")},
+                       {"config", std::move(config)}};
+    auto done = client.call("POST", "/1.0/networks", body, {"Creating network " + args.text("NETWORK")});
+    if (!done)
+        return std::unexpected(
+            explain(network_object(args.text("NETWORK")), "Creating", std::move(done).error()));
+    return 0;
+}
+
+Result<int> run_delete(Client& client, const Args& args) {
+    for (const auto& name : args.list("NETWORK")) {
+        const Object object = network_object(name);
+        auto done = client.call("DELETE", object.path, nullptr, {"Deleting network " + name});
+        if (!done) return std::unexpected(explain(object, "Deleting", std::move(done).error()));
+    }
+    return 0;
+}
+
+Result<int> run_edit(Client& client, const Args& args) {
+    LX_TRY(edit_object(client, network_object(args.text("NETWORK"))));
+    return 0;
+}
+
+Result<int> run_get(Client& client, const Args& args) {
+    LX_TRY(print_config(client, network_object(args.text("NETWORK")), args.text("KEY"), false));
+    return 0;
+}
+
+Result<int> run_set(Client& client, const Args& args) {
+    const auto settings = parse_settings(args.list("KEY=VALUE"));
+    if (!settings) return misuse(args, settings.error().message);
+    LX_TRY(set_config(client, network_object(args.text("NETWORK")), *settings));
+    return 0;
+}
+
+Result<int> run_unset(Client& client, const Args& args) {
+    LX_TRY(unset_config(client, network_object(args.text("NETWORK")), args.text("KEY")));
+    return 0;
+}
+
+Result<int> run_leases(Client& client, const Args& args) {
+    const Object object = network_object(args.text("NETWORK"));
+    auto leases = client.get(object.path + "/leases");
+    if (!leases) return std::unexpected(explain(object, "Reading the leases of", std::move(leases).error()));
+    Table table{{"HOSTNAME", "MAC ADDRESS", "IP ADDRESS", "TYPE"}, {}};
+    for (const auto& lease : *leases) {
+        table.rows.push_back({text_member(lease, "hostname"), text_member(lease, "hwaddr"),
+                              text_member(lease, "address"), text_member(lease, "type")});
+    }
+    print_list(format_of(args.text("format")), table, *leases);
+    return 0;
+}
+
+constexpr Operand kNetwork = {"NETWORK", Count::one, Kind::network};
+constexpr Operand kNetworkOnly[] = {kNetwork};
+constexpr Operand kNetworks[] = {{"NETWORK", Count::some, Kind::network}};
+constexpr Operand kCreate[] = {{"NETWORK"}, {"KEY=VALUE", Count::any}};
+constexpr Operand kKey[] = {kNetwork, {"KEY"}};
+constexpr Operand kSettings[] = {kNetwork, {"KEY=VALUE", Count::some}};
+constexpr Option kListOptions[] = {kFormatOption};
+constexpr Option kCreateOptions[] = {
+    {"--type", "TYPE", "kind of network", false, "", "bridge"},
+    {"--description", "TEXT", "what it is for"},
+};
+const Command kCommands[] = {
+    {"network list", "List networks", {}, kListOptions, "", "network list", run_list, false, "ls"},
+    {"network show", "Show a network", kNetworkOnly, {}, "", "network show lxmgrbr0", run_show},
+    {"network create", "Create a network", kCreate, kCreateOptions,
+     "Addresses that are not given are chosen.",
+     "network create lab\nnetwork create lab ipv4.address=10.90.0.1/24 ipv6.address=none", run_create},
+    {"network delete", "Delete networks", kNetworks, {}, "", "network delete lab", run_delete, false, "rm"},
+    {"network edit", "Edit a network", kNetworkOnly, {}, "", "network edit lab", run_edit},
+    {"network get", "Print a config key of a network", kKey, {}, "", "network get lab ipv4.address", run_get},
+    {"network set",
+     "Set config keys of a network",
+     kSettings,
+     {},
+     "",
+     "network set lab ipv4.nat=false",
+     run_set},
+    {"network unset",
+     "Remove a config key of a network",
+     kKey,
+     {},
+     "",
+     "network unset lab ipv4.nat",
+     run_unset},
+    {"network leases", "List the addresses that were given out", kNetworkOnly, kListOptions, "",
+     "network leases lxmgrbr0", run_leases, false, "list-leases"},
+};
+
+}  // namespace
+
+std::span<const Command> network_commands() { return kCommands; }
+
+}  // namespace lxmgr::cli

@@ -1,0 +1,34 @@
+#include <fmt/format.h>
+
+#include "lxmgr/commands.h"
+#include "lxmgr/object.h"
+
+namespace lxmgr::cli {
+namespace {
+
+Result<int> run_rename(Client& client, const Args& args) {
+    const Object object = instance_object(args.text("INSTANCE"));
+    auto done =
+        client.call("POST", object.path, Json{{"name", args.text("NEW-NAME")}}, {"Renaming " + object.name});
+    if (!done) return std::unexpected(explain(object, "Renaming", std::move(done).error()));
+    return 0;
+}
+
+constexpr Operand kOperands[] = {{"INSTANCE", Count::one, Kind::instance}, {"NEW-NAME"}};
+const Command kCommands[] = {
+    {"rename",
+     "Give a stopped instance another name",
+     kOperands,
+     {},
+     "",
+     "rename dev old-dev",
+     run_rename,
+     false,
+     "move"},
+};
+
+}  // namespace
+
+std::span<const Command> rename_commands() { return kCommands; }
+
+}  // namespace lxmgr::cli

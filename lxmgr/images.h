@@ -1,0 +1,54 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lxmgr/client.h"
+
+/// Finding, importing and building images.
+namespace lxmgr::cli {
+
+/// "debian/12" as distribution and release.
+struct DistroName {
+    std::string distribution;
+    std::string release;
+};
+/// Names that `image build` takes: "debian/RELEASE", where RELEASE is a number or a suite name. Errors:
+/// `bad_request`.
+Result<DistroName> parse_distro(std::string_view name);
+/// True for the releases that launch builds by itself when there is no such image: debian/12, 13, sid and
+/// their code names.
+bool is_well_known_distro(std::string_view name);
+
+/// Fingerprint of an image named by alias, fingerprint or the beginning of one. Errors: `not_found`, with
+/// what to do.
+Result<std::string> find_image(Client& client, const std::string& name);
+
+struct ImportRequest {
+    std::string metadata_path;  ///< or the only file of a unified image
+    std::string rootfs_path;    ///< empty: unified
+    std::vector<std::pair<std::string, std::string>> properties;
+    bool is_public = false;
+};
+/// Uploads at constant memory; returns the fingerprint. An image that is there already is not sent again.
+Result<std::string> import_image(Client& client, const ImportRequest& request);
+/// Lets the alias name the image, moving it when it names another.
+Result<> set_alias(Client& client, const std::string& alias, const std::string& fingerprint,
+                   const std::string& description = {});
+
+struct BuildOptions {
+    std::string mirror;
+    std::vector<std::string> packages;
+};
+/// Runs the image builder (program lxmgr-image-build beside this one or in PATH) into a directory, showing
+/// its progress.
+Result<> build_image_files(const DistroName& distro, const BuildOptions& options,
+                           const std::string& output_dir);
+/// Builds, imports and gives it the alias; returns the fingerprint.
+Result<std::string> build_and_import(Client& client, const DistroName& distro, const BuildOptions& options,
+                                     const std::string& alias);
+
+/// SHA-256 over the files one after the other, in hexadecimal: an image's fingerprint.
+Result<std::string> fingerprint_of(const std::vector<std::string>& paths);
+
+}  // namespace lxmgr::cli

@@ -1,0 +1,139 @@
+#include "profiles/checks.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <string>
+
+#include "lxd-daemon/base/strings.h"
+#include "profiles/config_keys.h"
+
+namespace lxmgr::profiles::check {
+namespace {
+
+std::unexpected<Error> must(std::string what) {
+    return fail(Status::bad_request, "must be " + std::move(what));
+}
+
+bool is_one_of(std::string_view value, std::initializer_list<std::string_view> words) {
+    const std::string lower = to_lower(value);
+    return std::ranges::any_of(words, [&](std::string_view word) { return lower == word; });
+}
+
+bool is_false(std::string_view value) { return is_one_of(value, {"false", "0", "no", "off"}); }
+
+bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F'); }
+
+bool is_name_char(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '.';
+}
+
+// What a parser of this room says, as the outcome of a check.
+template <typename T>
+Result<> parses(const Result<T>& parsed) {
+    if (!parsed) return std::unexpected(parsed.error());
+    return {};
+}
+
+}  // namespace
+
+Result<> boolean(std::string_view, std::string_view value) {
+    if (parse_bool(value) || is_false(value)) return {};
+    return must("true or false");
+}
+
+Result<> only_false(std::string_view, std::string_view value) {
+    if (is_false(value)) return {};
+    return fail(Status::bad_request, "is supported by this server with the value false only (yet)");
+}
+
+Result<> integer(std::string_view, std::string_view value) {
+    if (parse_int(value)) return {};
+    return must("an integer");
+}
+
+Result<> natural(std::string_view, std::string_view value) {
+    if (const auto number = parse_int(value); number && *number >= 0) return {};
+    return must("an integer of 0 or more");
+}
+
+Result<> positive(std::string_view, std::string_view value) {
+    if (const auto number = parse_int(value); number && *number > 0) return {};
+    return must("an integer of 1 or more");
+}
+
+Result<> text(std::string_view, std::string_view value) {
+    std::string plain(value);
+    std::erase_if(plain, [](char c) { return c == '\n' || c == '\t'; });
+    if (has_control_chars(plain)) return must("without control characters other than newline and tab");
+    return {};
+}
+
+Result<> memory_limit(std::string_view, std::string_view value) {
+    constexpr std::uint64_t kAnyTotal = 1 << 30;  // so that percentages pass
+    LX_TRY_AS(const auto bytes, parse_size(value, kAnyTotal));
+    if (bytes == 0) return must("more than 0");
+    return {};
+}
+
+Result<> memory_enforce(std::string_view, std::string_view value) {
+    if (value == "hard" || value == "soft") return {};
+    return must("hard or soft");
+}
+
+Result<> cpu_limit(std::string_view, std::string_view value) { return parses(parse_cpu_limit(value)); }
+Result<> cpu_allowance(std::string_view, std::string_view value) {
+    return parses(parse_cpu_allowance(value));
+}
+
+Result<> environment(std::string_view key, std::string_view) {
+    const std::string_view name = key.substr(key.find('.') + 1);
+    if (!name.empty() && name.find('=') == std::string_view::npos) return {};
+    return fail(Status::bad_request, "needs a variable name without '=' after the dot");
+}
+
+Result<> absolute_path(std::string_view, std::string_view value) {
+    if (!value.starts_with('/')) return must("an absolute path");
+    for (const auto& part : split(value, '/')) {
+        if (part == "." || part == "..") return must("a path without '.' and '..' in it");
+    }
+    if (value.size() > 4095) return must("at most 4095 bytes long");
+    return {};
+}
+
+Result<> interface_name(std::string_view, std::string_view value) {
+    const bool good = !value.empty() && value.size() <= 15 && std::ranges::all_of(value, is_name_char);
+    if (good && value != "." && value != ".." && value != "lo") return {};
+    return must("an interface name: 1 to 15 letters, digits, '.', '_' and '-'");
+}
+
+Result<> hwaddr(std::string_view, std::string_view value) {
+    bool good = value.size() == 17;
+    for (std::size_t i = 0; good && i < value.size(); ++i)
+        good = i % 3 == 2 ? value[i] == ':' : is_hex(value[i]);
+    if (!good) return must("a MAC address such as 00:16:3e:12:34:56");
+    // The lowest bit of the first byte marks group addresses, IEEE 802.
+    constexpr std::string_view kOdd = "13579bdfBDF";
+    if (kOdd.find(value[1]) != std::string_view::npos)
+        return must("the MAC address of one host, not of a group");
+    return {};
+}
+
+Result<> mtu(std::string_view, std::string_view value) {
+    if (const auto number = parse_int(value); number && *number >= 1280 && *number <= 16384) return {};
+    return must("between 1280 and 16384");
+}
+
+Result<> ipv4(std::string_view, std::string_view value) {
+    in_addr parsed{};
+    if (::inet_pton(AF_INET, std::string(value).c_str(), &parsed) == 1) return {};
+    return must("an IPv4 address");
+}
+
+Result<> only_bridged(std::string_view, std::string_view value) {
+    if (value == "bridged") return {};
+    return fail(Status::bad_request, "is supported by this server with the value bridged only (yet)");
+}
+
+}  // namespace lxmgr::profiles::check

@@ -1,0 +1,40 @@
+#pragma once
+#include <string_view>
+
+#include "lxd-daemon/base/result.h"
+
+/// Private to the room: the `check` column of the key tables. Each gives `bad_request` that says what is
+/// allowed; the caller puts key and value in front.
+namespace lxmgr::profiles::check {
+
+using Check = Result<> (*)(std::string_view key, std::string_view value);
+
+Result<> boolean(std::string_view key, std::string_view value);
+/// Only false words: for what this server does not do.
+Result<> only_false(std::string_view key, std::string_view value);
+Result<> integer(std::string_view key, std::string_view value);
+/// An integer of 0 and more.
+Result<> natural(std::string_view key, std::string_view value);
+/// An integer of 1 and more.
+Result<> positive(std::string_view key, std::string_view value);
+/// Any text; newlines and tabs are welcome, other control characters are not.
+Result<> text(std::string_view key, std::string_view value);
+
+Result<> memory_limit(std::string_view key, std::string_view value);
+Result<> memory_enforce(std::string_view key, std::string_view value);
+Result<> cpu_limit(std::string_view key, std::string_view value);
+Result<> cpu_allowance(std::string_view key, std::string_view value);
+/// environment.NAME: a name that execve(2) can carry.
+Result<> environment(std::string_view key, std::string_view value);
+
+/// Absolute, without "." and ".." parts, not "/" with something behind it that normalises away.
+Result<> absolute_path(std::string_view key, std::string_view value);
+/// 1 to 15 of [A-Za-z0-9._-]: what Linux and LXD allow for an interface.
+Result<> interface_name(std::string_view key, std::string_view value);
+/// Six pairs of hex digits, not a multicast address.
+Result<> hwaddr(std::string_view key, std::string_view value);
+Result<> mtu(std::string_view key, std::string_view value);
+Result<> ipv4(std::string_view key, std::string_view value);
+Result<> only_bridged(std::string_view key, std::string_view value);
+
+}  // namespace lxmgr::profiles::check

@@ -1,0 +1,64 @@
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lxd-daemon/api/types.h"
+#include "lxd-daemon/base/result.h"
+
+namespace lxmgr::profiles {
+
+enum class KeyScope { instance, server, disk, nic_bridged, none_device };
+enum class Live { no, yes };
+
+/// One configuration key. Adding a key is one row in config_keys.cc: validation, live update marks,
+/// GET /1.0/metadata/configuration and docs/reference all read the table.
+struct ConfigKey {
+    KeyScope scope;
+    std::string_view name;           ///< exact, or ending in ".*" for a family
+    std::string_view type;           ///< "string", "bool", "integer", "size", ...
+    std::string_view default_value;  ///< as LXD documents it; empty: none
+    Live live;
+    Result<> (*check)(std::string_view key,
+                      std::string_view value);  ///< null: any string without control characters
+    std::string_view doc;                       ///< one sentence
+};
+std::span<const ConfigKey> config_keys();
+const ConfigKey* find_key(KeyScope scope, std::string_view name);
+
+/// A whole instance (or profile) config. `bad_request` naming key, value and what is allowed. Unknown keys,
+/// control characters, unsupported keys are errors. volatile.* and user.* pass (volatile only where
+/// `allow_volatile`).
+Result<> validate_instance_config(const api::ConfigMap& config, bool allow_volatile);
+/// Devices of an instance or profile: known types, known keys, required keys, path and name rules; with
+/// `expanded` also what only the merged set can tell (exactly one root disk, no two NICs of one name).
+Result<> validate_devices(const api::DeviceMap& devices, bool expanded);
+/// Server config. `bad_request` for what is unknown, unsupported or has a bad value.
+Result<> validate_server_config(const api::ConfigMap& config);
+/// LXD's rule: a DNS label. `bad_request` with LXD's wording otherwise.
+Result<> validate_instance_name(std::string_view name);
+/// Names of other stored objects; they are parts of URLs. `bad_request` saying why
+/// not.
+Result<> validate_profile_name(std::string_view name);
+Result<> validate_alias_name(std::string_view name);
+
+/// "512MiB", "1GB", "50%" (of `total_bytes`, where given), "1073741824". Errors: `bad_request`.
+Result<std::uint64_t> parse_size(std::string_view text, std::uint64_t total_bytes = 0);
+bool parse_bool(std::string_view text);  ///< LXD's true words: "true", "1", "yes", "on"; false for all else
+
+/// limits.cpu: "2" (count) or "0-3,7" (set). Bounded: a range beyond 8192 CPUs is `bad_request`, at no cost.
+struct CpuLimit {
+    int count = 0;  ///< 0 when it is a set
+    std::vector<int> pinned;
+};
+Result<CpuLimit> parse_cpu_limit(std::string_view text);
+/// limits.cpu.allowance: "50%" (shares when contended) or "25ms/100ms" (hard).
+struct CpuAllowance {
+    int percent = 0;  ///< 0 when it is a time quota
+    long quota_us = 0, period_us = 0;
+};
+Result<CpuAllowance> parse_cpu_allowance(std::string_view text);
+
+}  // namespace lxmgr::profiles

@@ -1,0 +1,46 @@
+#include "profiles/checks.h"
+#include "profiles/key_tables.h"
+
+namespace lxmgr::profiles {
+namespace {
+
+constexpr auto D = KeyScope::disk;
+constexpr auto N = KeyScope::nic_bridged;
+
+constexpr ConfigKey kDiskKeys[] = {
+    {D, "path", "string", "", Live::yes, check::absolute_path,
+     "Mount point inside the instance; / is the root disk."},
+    {D, "pool", "string", "", Live::no, nullptr, "Storage pool of the root disk."},
+    {D, "readonly", "bool", "false", Live::yes, check::boolean, "Attach without write access."},
+    {D, "recursive", "bool", "false", Live::yes, check::boolean,
+     "Attach what is mounted below the source too."},
+    {D, "required", "bool", "true", Live::yes, check::boolean, "Refuse to start when the source is absent."},
+    {D, "shift", "bool", "false", Live::yes, check::boolean,
+     "Show ids shifted to the instance's by an idmapped mount."},
+    {D, "source", "string", "", Live::yes, check::absolute_path, "Path on the host."},
+    {D, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
+};
+
+constexpr ConfigKey kNicKeys[] = {
+    {N, "host_name", "string", "random", Live::no, check::interface_name,
+     "Name of the interface on the host."},
+    {N, "hwaddr", "string", "random", Live::no, check::hwaddr, "MAC address."},
+    {N, "ipv4.address", "string", "", Live::yes, check::ipv4,
+     "IPv4 address that DHCP always gives to this NIC."},
+    {N, "mtu", "integer", "that of the bridge", Live::no, check::mtu, "MTU of the interface."},
+    {N, "name", "string", "eth0, eth1, ...", Live::no, check::interface_name,
+     "Name of the interface inside."},
+    {N, "network", "string", "", Live::no, check::interface_name, "Managed network to join."},
+    {N, "nictype", "string", "bridged", Live::no, check::only_bridged,
+     "Type of the NIC when no network is given; only bridged for now."},
+    {N, "parent", "string", "", Live::no, check::interface_name,
+     "Bridge on the host to join when no network is given."},
+    {N, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
+};
+
+}  // namespace
+
+std::span<const ConfigKey> disk_keys() { return kDiskKeys; }
+std::span<const ConfigKey> nic_bridged_keys() { return kNicKeys; }
+
+}  // namespace lxmgr::profiles

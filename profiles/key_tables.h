@@ -1,0 +1,19 @@
+#pragma once
+#include <span>
+#include <string_view>
+
+#include "profiles/config_keys.h"
+
+/// Private to the room: the tables that config_keys() joins, one file each.
+namespace lxmgr::profiles {
+
+std::span<const ConfigKey> instance_keys();
+std::span<const ConfigKey> disk_keys();
+std::span<const ConfigKey> nic_bridged_keys();
+std::span<const ConfigKey> server_keys();
+
+/// True for a key that LXD or Incus have and we do not (yet): another error than for a typing mistake.
+bool is_foreign_key(KeyScope scope, std::string_view name);
+bool is_foreign_device_type(std::string_view type);
+
+}  // namespace lxmgr::profiles

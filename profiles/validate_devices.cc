@@ -1,0 +1,168 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "lxd-daemon/base/strings.h"
+#include "profiles/check_key.h"
+#include "profiles/config_keys.h"
+#include "profiles/key_tables.h"
+
+namespace lxmgr::profiles {
+namespace {
+
+std::unexpected<Error> bad_device(std::string_view name, std::string_view why) {
+    return fail(Status::bad_request, fmt::format("Device validation failed for \"{}\": {}", name, why));
+}
+
+std::string_view value_of(const api::ConfigMap& device, const char* key) {
+    const auto it = device.find(key);
+    return it == device.end() ? std::string_view() : std::string_view(it->second);
+}
+
+// The name becomes a part of config keys (volatile.NAME.hwaddr) and file names.
+bool is_device_name(std::string_view name) {
+    const auto good = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+               c == '_' || c == '.' || c == ':';
+    };
+    if (name.empty() || name.size() > 63 || name.front() == '.' || name.front() == '-') return false;
+    return std::ranges::all_of(name, good);
+}
+
+Result<> check_keys(std::string_view name, const api::ConfigMap& device, KeyScope scope) {
+    for (const auto& [key, value] : device) {
+        if (key == "type") continue;
+        LX_TRY(check_key_text(key));
+        const ConfigKey* row = find_key(scope, key);
+        if (row == nullptr && is_foreign_key(scope, key)) {
+            return bad_device(name,
+                              fmt::format("Device option \"{}\" is not supported by this server (yet)", key));
+        }
+        if (row == nullptr) return bad_device(name, fmt::format("Invalid device option \"{}\"", key));
+        if (auto checked = check_value(*row, key, value); !checked)
+            return bad_device(name, checked.error().message);
+    }
+    return {};
+}
+
+Result<> check_root_disk(std::string_view name, const api::ConfigMap& device) {
+    if (value_of(device, "pool").empty())
+        return bad_device(name, "Root disk entry must have a \"pool\" property set");
+    for (const char* key : {"source", "readonly", "recursive", "required", "shift"}) {
+        if (device.contains(key)) {
+            return bad_device(name, fmt::format("Root disk entry may not have a \"{}\" property set", key));
+        }
+    }
+    return {};
+}
+
+Result<> check_disk(std::string_view name, const api::ConfigMap& device) {
+    LX_TRY(check_keys(name, device, KeyScope::disk));
+    const std::string_view path = value_of(device, "path");
+    if (path.empty()) return bad_device(name, "Disk entry is missing the required \"path\" property");
+    if (path.find_first_not_of('/') == std::string_view::npos) return check_root_disk(name, device);
+    if (device.contains("pool"))
+        return bad_device(name, "Custom volumes are not supported by this server (yet)");
+    if (value_of(device, "source").empty()) {
+        return bad_device(name, "Disk entry is missing the required \"source\" property");
+    }
+    return {};
+}
+
+Result<> check_nic(std::string_view name, const api::ConfigMap& device) {
+    LX_TRY(check_keys(name, device, KeyScope::nic_bridged));
+    const bool has_network = !value_of(device, "network").empty();
+    if (has_network) {
+        for (const char* key : {"nictype", "parent"}) {
+            if (!device.contains(key)) continue;
+            return bad_device(
+                name,
+                fmt::format("Cannot use \"{}\" property in conjunction with \"network\" property", key));
+        }
+        return {};
+    }
+    if (value_of(device, "nictype").empty()) {
+        return bad_device(name, "NIC needs \"network\", or \"nictype\" and \"parent\"");
+    }
+    if (value_of(device, "parent").empty())
+        return bad_device(name, "NIC needs \"parent\" when no \"network\" is given");
+    if (device.contains("ipv4.address")) {
+        return bad_device(name, "\"ipv4.address\" needs a managed network in \"network\"");
+    }
+    return {};
+}
+
+Result<> check_none(std::string_view name, const api::ConfigMap& device) {
+    for (const auto& [key, value] : device) {
+        if (key != "type") return bad_device(name, fmt::format("Invalid device option \"{}\"", key));
+    }
+    return {};
+}
+
+Result<> check_device(const std::string& name, const api::ConfigMap& device) {
+    if (!is_device_name(name)) {
+        return fail(Status::bad_request,
+                    "Invalid device name: 1 to 63 letters, digits, '.', ':', '_' and '-', the first one a "
+                    "letter or digit");
+    }
+    const std::string_view type = value_of(device, "type");
+    if (type == "disk") return check_disk(name, device);
+    if (type == "nic") return check_nic(name, device);
+    if (type == "none") return check_none(name, device);
+    if (type.empty()) return bad_device(name, "Missing device type");
+    if (is_foreign_device_type(type)) {
+        return bad_device(name,
+                          fmt::format("Device type \"{}\" is not supported by this server (yet)", type));
+    }
+    return bad_device(name, fmt::format("Unsupported device type \"{}\"", type));
+}
+
+// "/mnt//x/" and "/mnt/x" are the same place.
+std::string normal_path(std::string_view path) {
+    std::string out;
+    for (const auto& part : split(path, '/')) {
+        if (!part.empty()) out += "/" + part;
+    }
+    return out.empty() ? "/" : out;
+}
+
+Result<> check_distinct(const api::DeviceMap& devices, const char* type, const char* key,
+                        std::string (*normalise)(std::string_view)) {
+    std::map<std::string, std::string> seen;
+    for (const auto& [name, device] : devices) {
+        const std::string_view value = value_of(device, key);
+        if (value_of(device, "type") != type || value.empty()) continue;
+        const auto [it, fresh] = seen.emplace(normalise(value), name);
+        if (!fresh) {
+            return fail(Status::bad_request,
+                        fmt::format("Invalid devices: \"{}\" and \"{}\" have the same {} \"{}\"", it->second,
+                                    name, key, value));
+        }
+    }
+    return {};
+}
+
+Result<> check_expanded(const api::DeviceMap& devices) {
+    const auto same = [](std::string_view text) { return std::string(text); };
+    const auto lower = [](std::string_view text) { return to_lower(text); };
+    LX_TRY(check_distinct(devices, "disk", "path", normal_path));
+    LX_TRY(check_distinct(devices, "nic", "name", same));
+    LX_TRY(check_distinct(devices, "nic", "hwaddr", lower));
+    LX_TRY(check_distinct(devices, "nic", "host_name", same));
+    for (const auto& [name, device] : devices) {
+        if (value_of(device, "type") == "disk" && normal_path(value_of(device, "path")) == "/") return {};
+    }
+    return fail(Status::bad_request,
+                "Invalid devices: Failed detecting root disk device: No root device could be found");
+}
+
+}  // namespace
+
+Result<> validate_devices(const api::DeviceMap& devices, bool expanded) {
+    for (const auto& [name, device] : devices) LX_TRY(check_device(name, device));
+    if (expanded) return check_expanded(devices);
+    return {};
+}
+
+}  // namespace lxmgr::profiles

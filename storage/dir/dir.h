@@ -1,0 +1,47 @@
+#pragma once
+#include "storage/tree_volumes.h"
+
+namespace lxmgr::storage {
+
+/// Works on every file system: a volume is a tree of its own, an instance a copy of the image's (contents
+/// shared where the file system can, FICLONE).
+class DirDriver final : public Driver {
+public:
+    static Result<std::unique_ptr<Driver>> open(const PoolConfig& config, sys::IdmapCache& idmaps);
+    /// `idmaps` stays owned by the caller. Use open(): it checks the configuration.
+    DirDriver(PoolConfig config, sys::IdmapCache& idmaps)
+        : pool_(std::move(config)), trees_(pool_, idmaps, abilities_) {}
+
+    Result<> open_pool() override { return pool_.open(); }
+    Result<> delete_pool() override { return pool_.remove(); }
+    Result<> recover() override { return pool_.recover(); }
+    void drain() override { pool_.drain(); }
+    Result<> create_volume(const Volume& volume, const Filler& fill) override {
+        return trees_.create(volume, fill);
+    }
+    Result<> create_from_image(const Volume& volume, const std::string& image_fingerprint) override;
+    bool has_volume(const Volume& volume) override { return pool_.open_volume(volume).has_value(); }
+    Result<std::vector<std::string>> list_volumes(VolumeType type) override {
+        return pool_.list(pool_.fd(type));
+    }
+    Result<> delete_volume(const Volume& volume) override {
+        return pool_.discard(pool_.fd(volume.type), volume.name);
+    }
+    Result<> rename_volume(const Volume& volume, const std::string& new_name) override {
+        return pool_.rename(volume, new_name);
+    }
+    Result<MountedVolume> mount(const Volume& volume, const MountRequest& request) override {
+        return trees_.mount(volume, request);
+    }
+    Result<std::uint64_t> usage_bytes(const Volume& volume) override { return trees_.usage_bytes(volume); }
+    Result<PoolSpace> space() override { return pool_.space(); }
+
+    Abilities& abilities() { return abilities_; }  ///< for tests: less than the host has
+
+private:
+    Abilities abilities_;
+    PoolDirectory pool_;
+    TreeVolumes trees_;
+};
+
+}  // namespace lxmgr::storage

@@ -1,0 +1,108 @@
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lxd-daemon/api/types.h"
+#include "lxd-daemon/base/own.h"
+#include "lxd-daemon/base/result.h"
+#include "lxd-daemon/sys/idmap.h"
+
+namespace lxmgr::storage {
+
+enum class VolumeType { container, image, custom };
+
+/// Names one volume of a pool. The name has been validated by the caller: no '/', no control characters, not
+/// "." or "..".
+struct Volume {
+    VolumeType type = VolumeType::container;
+    std::string name;
+};
+
+/// What a pool is made of. `path` is the daemon's directory for it, STATE/storage-pools/NAME; `config` holds
+/// the user's keys ("source", "size", ...), already validated against the driver's table.
+struct PoolConfig {
+    std::string name;
+    std::string path;
+    api::ConfigMap config;
+};
+
+struct PoolSpace {
+    std::uint64_t total_bytes = 0, used_bytes = 0, total_inodes = 0, used_inodes = 0;
+};
+
+/// How a volume's root is to appear.
+struct MountRequest {
+    /// Ids on disk are 0-based; with a map the mount shows them shifted to the host's. Null: as on disk.
+    /// Where the kernel or the file system has no idmapped mounts, the first mount with a map rewrites the
+    /// ids on disk: so mount an instance's volume with its map always.
+    const sys::IdMap* idmap = nullptr;
+    bool read_only = false;
+};
+
+/// A detached mount (fsmount(2), open_tree(2)) of a volume's root file system: private propagation, attached
+/// nowhere, gone when the descriptor and its last clone are closed.
+struct MountedVolume {
+    UniqueFd root;
+};
+
+/// Puts content into a fresh volume through a directory descriptor of its root (ids on disk are 0-based).
+using Filler = std::function<Result<>(int root_fd)>;
+
+/// One pool's backend. Blocking and thread-safe for different volumes; the caller holds the lock of the
+/// volume it names. Every member either succeeds or leaves the pool as it found it, also when the process is
+/// killed in the middle: a half-made volume is made under a temporary name that recover() removes. On disk a
+/// volume is a directory PATH/<containers|images|custom>/NAME, 0100 or 0700 root; its root file system is
+/// inside it, so that daemon-owned files beside the root are never writable by a guest.
+class Driver {
+public:
+    virtual ~Driver() = default;
+
+    /// Makes the pool's directories. Called at pool creation and again at every daemon start; must be
+    /// idempotent.
+    virtual Result<> open_pool() = 0;
+    /// Removes the pool; refused (`bad_request`) while volumes are left.
+    virtual Result<> delete_pool() = 0;
+    /// After a crash: removes half-made volumes and temporary files. Called once at daemon start, before any
+    /// other use. What takes long to remove is out of sight at return and removed in the background.
+    virtual Result<> recover() = 0;
+    /// Waits until everything that was deleted is really gone from the disk.
+    virtual void drain() = 0;
+
+    virtual Result<> create_volume(const Volume& volume, const Filler& fill) = 0;
+    /// A container volume from an image volume that exists in this pool (copy-on-write where the driver can).
+    virtual Result<> create_from_image(const Volume& volume, const std::string& image_fingerprint) = 0;
+    virtual bool has_volume(const Volume& volume) = 0;
+    /// Names of all volumes of a type, to find those that no database row knows.
+    virtual Result<std::vector<std::string>> list_volumes(VolumeType type) = 0;
+    /// An absent volume is success. It is out of sight at return; a large tree is removed in the background.
+    /// An image that container volumes stand on disappears from sight and is really removed with the last of
+    /// them.
+    virtual Result<> delete_volume(const Volume& volume) = 0;
+    virtual Result<> rename_volume(const Volume& volume, const std::string& new_name) = 0;
+    /// A volume may be mounted writable once at a time only: the same overlay mounted twice is undefined
+    /// (kernel, overlayfs.rst). not_found when there is no such volume.
+    virtual Result<MountedVolume> mount(const Volume& volume, const MountRequest& request) = 0;
+    /// Bytes the volume holds by itself (for copy-on-write: without what it shares). Walks the tree where the
+    /// driver has no cheaper way.
+    virtual Result<std::uint64_t> usage_bytes(const Volume& volume) = 0;
+    virtual Result<PoolSpace> space() = 0;
+};
+
+struct DriverEntry {
+    std::string_view name;                          ///< "overlay", "dir"
+    std::string_view version;                       ///< shown as environment.storage_version
+    std::span<const std::string_view> config_keys;  ///< accepted in a pool's config besides user.*
+    Result<std::unique_ptr<Driver>> (*open)(const PoolConfig& config, sys::IdmapCache& idmaps);
+};
+/// Every driver there is; adding one is a line in registry.cc.
+std::span<const DriverEntry> drivers();
+/// Null when there is none of that name.
+const DriverEntry* find_driver(std::string_view name);
+
+}  // namespace lxmgr::storage

@@ -1,0 +1,227 @@
+#include "storage/overlay/overlay.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+#include <cstdio>
+#include <tuple>
+
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/sys/mount.h"
+#include "storage/carried_map.h"
+#include "storage/tree/copy.h"
+#include "storage/tree/list.h"
+#include "storage/tree/metadata.h"
+#include "storage/tree/usage.h"
+
+namespace lxmgr::storage {
+namespace {
+
+constexpr const char* kUpper = "upper";
+constexpr const char* kWork = "work";
+
+bool kernel_is_at_least(unsigned major, unsigned minor) {
+    utsname info{};
+    unsigned has_major = 0, has_minor = 0;
+    if (::uname(&info) != 0 || std::sscanf(info.release, "%u.%u", &has_major, &has_minor) != 2) return false;
+    return has_major > major || (has_major == major && has_minor >= minor);
+}
+
+Result<UniqueFd> make_subdirectory(int dir_fd, const char* name) {
+    if (::mkdirat(dir_fd, name, 0700) != 0) return fail_errno_at("mkdir", dir_fd, name);
+    return open_tree_root(dir_fd, name);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Driver>> OverlayDriver::open(const PoolConfig& config, sys::IdmapCache& idmaps) {
+    LX_TRY(PoolDirectory::check(config));
+    auto driver = std::make_unique<OverlayDriver>(config, idmaps);
+    driver->abilities_.idmapped_layers = kernel_is_at_least(5, 19);
+    return driver;
+}
+
+Result<> OverlayDriver::open_pool() {
+    LX_TRY(pool_.open());
+    if (auto tried = try_overlay(); !tried) {
+        // A pool that just came into being goes again; one with volumes stays, whatever is wrong with the
+        // host now.
+        std::ignore = pool_.remove();
+        Error error =
+            in(fmt::format("The file system of pool '{}' cannot hold an overlay, use driver 'dir' there",
+                           pool_.pool_name()),
+               std::move(tried).error());
+        error.status = Status::bad_request;
+        return std::unexpected(std::move(error));
+    }
+    return {};
+}
+
+Result<> OverlayDriver::try_overlay() {
+    LX_TRY_AS(const Draft draft, pool_.begin());
+    LX_TRY(make_subdirectory(draft.fd(), "lower"));
+    LX_TRY(make_subdirectory(draft.fd(), kUpper));
+    LX_TRY(make_subdirectory(draft.fd(), kWork));
+    OverlayLayers layers;
+    layers.trial = true;
+    LX_TRY_AS(layers.lower, sys::clone_mount(draft.fd(), "lower"));
+    LX_TRY_AS(layers.volume, sys::clone_mount(draft.fd(), ""));
+    LX_TRY(mount_overlay(layers, abilities_, staging_));
+    return {};
+}
+
+Result<> OverlayDriver::delete_pool() {
+    LX_TRY(layers_.recover());
+    return pool_.remove();
+}
+
+Result<> OverlayDriver::recover() {
+    LX_TRY(pool_.recover());
+    return layers_.recover();
+}
+
+bool OverlayDriver::has_volume(const Volume& volume) {
+    return volume.type == VolumeType::image ? layers_.has_image(volume.name)
+                                            : pool_.open_volume(volume).has_value();
+}
+
+Result<> OverlayDriver::create_volume(const Volume& volume, const Filler& fill) {
+    if (volume.type != VolumeType::image) return trees_.create(volume, fill);
+    LX_TRY_AS(Draft draft, trees_.make(fill, true));
+    return layers_.add_image(draft, volume.name);
+}
+
+Result<> OverlayDriver::create_from_image(const Volume& volume, const std::string& image_fingerprint) {
+    if (has_volume(volume)) {
+        return fail(Status::conflict,
+                    fmt::format("{} already exists in pool '{}'", describe(volume), pool_.pool_name()));
+    }
+    LX_TRY_AS(const std::string layer, layers_.image_layer(image_fingerprint));
+    LX_TRY_AS(const UniqueFd layer_fd, layers_.open_layer(layer));
+    LX_TRY_AS(const UniqueFd image_root, open_tree_root(layer_fd.get(), "rootfs"));
+    LX_TRY_AS(Draft draft, pool_.begin());
+    failpoint("storage.overlay.create.begun");
+    LX_TRY(make_subdirectory(draft.fd(), kWork));
+    LX_TRY_AS(const UniqueFd upper, make_subdirectory(draft.fd(), kUpper));
+    failpoint("storage.overlay.create.upper");
+    // The upper directory is what the guest sees as "/": it must look like the image's.
+    struct stat st{};
+    if (::fstat(image_root.get(), &st) != 0) return fail_errno_at("fstat", image_root.get(), "");
+    LX_TRY(copy_metadata(image_root.get(), st, upper.get(), nullptr));
+    LX_TRY(layers_.publish_user(draft, layer, volume.name));
+    failpoint("storage.overlay.create.published");
+    return {};
+}
+
+Result<> OverlayDriver::delete_volume(const Volume& volume) {
+    if (volume.type == VolumeType::image) return layers_.remove_image(volume.name);
+    auto directory = pool_.open_volume(volume);
+    if (!directory && directory.error().status == Status::not_found) return {};
+    if (!directory) return std::unexpected(std::move(directory).error());
+    LX_TRY_AS(const auto layer, Layers::base_of(directory->get()));
+    LX_TRY(pool_.discard(pool_.fd(volume.type), volume.name));
+    failpoint("storage.overlay.delete.discarded");
+    return layer ? layers_.release(*layer) : Result<>{};
+}
+
+Result<MountedVolume> OverlayDriver::mount(const Volume& volume, const MountRequest& request) {
+    if (volume.type == VolumeType::image) {
+        LX_TRY_AS(const std::string layer, layers_.image_layer(volume.name));
+        LX_TRY_AS(const UniqueFd directory, layers_.open_layer(layer));
+        if (request.idmap == nullptr) {
+            LX_TRY_AS(UniqueFd root, sys::clone_mount(directory.get(), "rootfs"));
+            return finish_mount(std::move(root), request);
+        }
+        LX_TRY_AS(auto mapped,
+                  clone_idmapped(directory.get(), "rootfs", *request.idmap, idmaps_, abilities_));
+        if (mapped) return finish_mount(std::move(*mapped), request);
+        LX_TRY_AS(const std::string shifted, layers_.shifted_tree(layer, *request.idmap));
+        LX_TRY_AS(UniqueFd root, sys::clone_mount(directory.get(), shifted));
+        return finish_mount(std::move(root), request);
+    }
+    LX_TRY_AS(const UniqueFd directory, pool_.open_volume(volume));
+    LX_TRY_AS(const auto layer, Layers::base_of(directory.get()));
+    if (!layer) return trees_.mount(volume, request);
+    auto root = mount_on(volume, *layer, request.idmap);
+    if (!root) return std::unexpected(in("Mounting " + describe(volume), std::move(root).error()));
+    return finish_mount(*std::move(root), request);
+}
+
+Result<UniqueFd> OverlayDriver::mount_on(const Volume& volume, const std::string& layer,
+                                         const sys::IdMap* map) {
+    LX_TRY_AS(UniqueFd directory, pool_.open_volume(volume));
+    LX_TRY_AS(auto carried, carried_map(directory.get()));
+    const sys::IdMap* const on_disk = carried ? &*carried : nullptr;
+    if (map == nullptr || (carried && *carried == *map)) {
+        LX_TRY_AS(const auto layers, plain_layers(layer, directory.get(), on_disk));
+        return mount_overlay(layers, abilities_, staging_);
+    }
+    // An upper may carry a map's ids since the host had an older kernel; they go back to 0-based now.
+    if (carried && abilities_.idmapped_mounts && abilities_.idmapped_layers) {
+        LX_TRY(rewrite_upper(volume, directory.get(), on_disk, nullptr));
+        return mount_on(volume, layer, map);
+    }
+    LX_TRY_AS(const auto mapped, idmapped_layers(layer, directory.get(), *map));
+    if (mapped) return mount_overlay(*mapped, abilities_, staging_);
+    LX_TRY(rewrite_upper(volume, directory.get(), on_disk, map));
+    LX_TRY_AS(directory, pool_.open_volume(volume));
+    LX_TRY_AS(const auto layers, plain_layers(layer, directory.get(), map));
+    return mount_overlay(layers, abilities_, staging_);
+}
+
+Result<std::optional<OverlayLayers>> OverlayDriver::idmapped_layers(const std::string& layer, int volume_fd,
+                                                                    const sys::IdMap& map) {
+    if (!abilities_.idmapped_layers) return std::nullopt;
+    LX_TRY_AS(const UniqueFd layer_fd, layers_.open_layer(layer));
+    LX_TRY_AS(auto lower, clone_idmapped(layer_fd.get(), "rootfs", map, idmaps_, abilities_));
+    LX_TRY_AS(auto upper, clone_idmapped(volume_fd, "", map, idmaps_, abilities_));
+    if (!lower || !upper) return std::nullopt;
+    return OverlayLayers{std::move(*lower), std::move(*upper), map.host_uid(0), map.host_gid(0)};
+}
+
+Result<OverlayLayers> OverlayDriver::plain_layers(const std::string& layer, int volume_fd,
+                                                  const sys::IdMap* map) {
+    std::string tree = "rootfs";
+    if (map != nullptr) {
+        LX_TRY_AS(tree, layers_.shifted_tree(layer, *map));
+    }
+    OverlayLayers layers;
+    LX_TRY_AS(const UniqueFd layer_fd, layers_.open_layer(layer));
+    LX_TRY_AS(layers.lower, sys::clone_mount(layer_fd.get(), tree));
+    LX_TRY_AS(layers.volume, sys::clone_mount(volume_fd, ""));
+    return layers;
+}
+
+Result<> OverlayDriver::rewrite_upper(const Volume& volume, int volume_fd, const sys::IdMap* from,
+                                      const sys::IdMap* to) {
+    LX_TRY_AS(const auto layer, Layers::base_of(volume_fd));
+    LX_TRY_AS(const UniqueFd old_upper, open_tree_root(volume_fd, kUpper));
+    LX_TRY_AS(Draft draft, pool_.begin());
+    if (to != nullptr) LX_TRY(set_carried_map(draft.fd(), *to));
+    LX_TRY(Layers::set_base(draft.fd(), layer.value()));
+    LX_TRY(make_subdirectory(draft.fd(), kWork));
+    LX_TRY_AS(const UniqueFd upper, make_subdirectory(draft.fd(), kUpper));
+    const IdShift shift(from, to);
+    LX_TRY(copy_tree(old_upper.get(), upper.get(), &shift));
+    failpoint("storage.overlay.rewrite.copied");
+    return pool_.replace(draft, pool_.fd(volume.type), volume.name);
+}
+
+Result<std::uint64_t> OverlayDriver::usage_bytes(const Volume& volume) {
+    UniqueFd directory;
+    const char* tree = "rootfs";
+    if (volume.type == VolumeType::image) {
+        LX_TRY_AS(const std::string layer, layers_.image_layer(volume.name));
+        LX_TRY_AS(directory, layers_.open_layer(layer));
+    } else {
+        LX_TRY_AS(directory, pool_.open_volume(volume));
+        LX_TRY_AS(const auto layer, Layers::base_of(directory.get()));
+        if (layer) tree = kUpper;
+    }
+    LX_TRY_AS(const UniqueFd root, open_tree_root(directory.get(), tree));
+    return tree_usage_bytes(root.get());
+}
+
+}  // namespace lxmgr::storage

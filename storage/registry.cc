@@ -1,0 +1,27 @@
+#include <algorithm>
+#include <array>
+
+#include "storage/dir/dir.h"
+#include "storage/driver.h"
+#include "storage/overlay/overlay.h"
+
+namespace lxmgr::storage {
+namespace {
+
+constexpr std::array<std::string_view, 1> kDirectoryKeys = {"source"};
+
+constexpr std::array kDrivers = {
+    DriverEntry{"dir", "1", kDirectoryKeys, DirDriver::open},
+    DriverEntry{"overlay", "1", kDirectoryKeys, OverlayDriver::open},
+};
+
+}  // namespace
+
+std::span<const DriverEntry> drivers() { return kDrivers; }
+
+const DriverEntry* find_driver(std::string_view name) {
+    const auto* found = std::ranges::find(kDrivers, name, &DriverEntry::name);
+    return found == kDrivers.end() ? nullptr : found;
+}
+
+}  // namespace lxmgr::storage

@@ -1,0 +1,24 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string_view>
+
+#include "tests/conformance/crash.h"
+#include "tests/conformance/ground.h"
+
+/// Runs the tests, or one operation of the crash sweep when started by itself for it.
+int main(int argc, char** argv) {
+    if (argc > 1 && std::string_view(argv[1]) == "--operation")
+        return lxmgr::conformance::run_operation(argc - 2, argv + 2);
+    testing::InitGoogleTest(&argc, argv);
+    if (::geteuid() == 0) {
+        if (const auto entered = lxmgr::conformance::enter_mount_namespace(); !entered) {
+            std::fprintf(stderr, "%s\n", entered.error().message.c_str());
+            return 1;
+        }
+    }
+    const int failed = RUN_ALL_TESTS();
+    lxmgr::conformance::remove_grounds();
+    return failed;
+}

@@ -1,0 +1,143 @@
+#include "tests/conformance/pool_fixture.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <filesystem>
+
+#include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/strings.h"
+#include "storage/dir/dir.h"
+#include "storage/overlay/overlay.h"
+#include "tests/conformance/ground.h"
+#include "tests/conformance/sample.h"
+
+namespace lxmgr::conformance {
+namespace {
+
+std::set<std::string> open_descriptors() {
+    std::set<std::string> all;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+        all.insert(entry.path().filename().string() + " " +
+                   std::filesystem::read_symlink(entry, ignored).string());
+    }
+    return all;
+}
+
+/// Without the descriptor that the listing itself used.
+void expect_no_new(const std::set<std::string>& before, const std::set<std::string>& after) {
+    for (const auto& fd : after) {
+        const bool listing = fd.find("/proc/") != std::string::npos || fd.ends_with(" ");
+        EXPECT_TRUE(listing || before.contains(fd)) << "descriptor left open: " << fd;
+    }
+}
+
+/// Ours alone: copies of other processes' mounts come and go in this namespace too.
+std::string our_mounts() {
+    const std::string all = read_file("/proc/self/mountinfo").value();
+    std::string ours;
+    for (const auto& line : split(all, '\n')) {
+        if (line.find("lxmgr-") != std::string::npos || line.find("overlay") != std::string::npos)
+            ours += line + "\n";
+    }
+    return ours;
+}
+
+storage::Abilities* abilities_of(storage::Driver& driver) {
+    if (auto* const dir = dynamic_cast<storage::DirDriver*>(&driver)) return &dir->abilities();
+    if (auto* const overlay = dynamic_cast<storage::OverlayDriver*>(&driver)) return &overlay->abilities();
+    return nullptr;
+}
+
+}  // namespace
+
+std::vector<Case> cases() {
+    std::vector<Case> all;
+    for (const auto& entry : storage::drivers()) {
+        for (const auto file_system : kFileSystems)
+            all.push_back({std::string(entry.name), std::string(file_system)});
+        all.push_back({std::string(entry.name), "ext4", Kernel::no_idmap});
+        if (entry.name == "overlay")
+            all.push_back({std::string(entry.name), "ext4", Kernel::no_detached_layers});
+    }
+    return all;
+}
+
+void PrintTo(const Case& what, std::ostream* out) { *out << case_name({what, 0}); }
+
+std::string case_name(const testing::TestParamInfo<Case>& info) {
+    constexpr std::array kSuffix = {"", "_no_detached_layers", "_no_idmap"};
+    return fmt::format("{}_on_{}{}", info.param.driver, info.param.file_system,
+                       kSuffix.at(static_cast<std::size_t>(info.param.kernel)));
+}
+
+storage::PoolConfig pool_config(const std::string& path) { return {"trial", path, {}}; }
+
+sys::IdMap map_to(std::uint32_t base) { return {.uids = {{0, base, 65536}}, .gids = {{0, base, 65536}}}; }
+
+std::unique_ptr<storage::Driver> open_driver(const Case& what, const std::string& path,
+                                             sys::IdmapCache& idmaps) {
+    const auto* const entry = storage::find_driver(what.driver);
+    auto driver = entry->open(pool_config(path), idmaps);
+    EXPECT_OK(driver);
+    if (auto* const abilities = abilities_of(**driver); abilities != nullptr) {
+        if (what.kernel == Kernel::no_detached_layers) abilities->detached_layers = false;
+        if (what.kernel == Kernel::no_idmap) abilities->idmapped_mounts = false;
+    }
+    EXPECT_OK((*driver)->open_pool());
+    return *std::move(driver);
+}
+
+void PoolTest::SetUp() {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+    const auto base = ground(GetParam().file_system);
+    if (!base) GTEST_SKIP() << "no " << GetParam().file_system << " here: " << base.error().message;
+    path_ = fmt::format("{}/pool-{}", *base, random_hex(4));
+    descriptors_ = open_descriptors();
+    mounts_ = our_mounts();
+    idmaps_.emplace();
+    driver_ = open_driver(GetParam(), path_, *idmaps_);
+}
+
+void PoolTest::TearDown() {
+    if (descriptors_.empty()) return;
+    driver_.reset();
+    idmaps_.reset();
+    expect_no_new(descriptors_, open_descriptors());
+    EXPECT_EQ(our_mounts(), mounts_);
+    EXPECT_OK(remove_tree(path_));
+}
+
+void PoolTest::reopen() {
+    driver_.reset();
+    driver_ = open_driver(GetParam(), path_, *idmaps_);
+}
+
+void PoolTest::add_image(const std::string& fingerprint, const std::string& hostname) {
+    EXPECT_OK(
+        driver_->create_volume(image(fingerprint), [&](int root) { return fill_sample(root, hostname); }));
+}
+
+void PoolTest::add_container(const std::string& name, const std::string& fingerprint) {
+    EXPECT_OK(driver_->create_from_image(container(name), fingerprint));
+}
+
+UniqueFd PoolTest::mount(const storage::Volume& volume, std::uint32_t base, bool read_only) {
+    const sys::IdMap map = map_to(base);
+    auto mounted = driver_->mount(volume, {base == 0 ? nullptr : &map, read_only});
+    EXPECT_TRUE(mounted) << (mounted ? std::string() : mounted.error().message);
+    return mounted ? std::move(mounted->root) : UniqueFd();
+}
+
+std::vector<std::string> PoolTest::entries(const std::string& directory) {
+    driver_->drain();
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(path_ + "/" + directory)) {
+        names.push_back(entry.path().filename().string());
+    }
+    return names;
+}
+
+}  // namespace lxmgr::conformance

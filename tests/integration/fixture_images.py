@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Builds the Debian images that tests boot, with `lxmgr image build`, and keeps them in the test cache.
+
+The cache is keyed by the sources of the image builder, so a change there builds anew. Arguments: suites (default all)."""
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+
+from harness import images
+from harness.daemon import REPOSITORY, binaries
+
+SUITES = {"bookworm": "debian/12", "trixie": "debian/13", "sid": "debian/sid"}
+
+
+def builder_key():
+    digest = hashlib.sha256()
+    for path in sorted((REPOSITORY / "images").glob("*.cc")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def build(suite):
+    with tempfile.TemporaryDirectory(dir=images.distro_files(suite)[0].parent) as folder:
+        subprocess.run([binaries() / "lxmgr", "image", "build", SUITES[suite], "--output", folder], check=True)
+        for made, target in zip(("metadata.tar.xz", "rootfs.squashfs"), images.distro_files(suite)):
+            os.rename(os.path.join(folder, made), target)
+
+
+def main():
+    if os.geteuid() != 0:
+        print("LXMGR_SKIP: building images needs root")
+        return
+    for suite in sys.argv[1:] or SUITES:
+        files = images.distro_files(suite)
+        stamp = files[0].parent / f"{suite}.key"
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        if stamp.exists() and stamp.read_text() == builder_key() and all(file.exists() for file in files):
+            print(f"{suite}: cached")
+            continue
+        print(f"{suite}: building", flush=True)
+        build(suite)
+        stamp.write_text(builder_key())
+
+
+main()

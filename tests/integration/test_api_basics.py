@@ -1,0 +1,241 @@
+"""Envelopes, status codes, ETag, recursion, filter, projects, events, limits of the HTTP server."""
+import re
+import socket
+import threading
+import time
+
+from harness.case import DaemonCase, main
+
+
+class EnvelopeTest(DaemonCase):
+    def test_server_info(self):
+        info = self.api.get("/1.0")
+        for key in ("api_extensions", "api_status", "api_version", "auth", "public", "auth_methods", "config", "environment"):
+            self.assertIn(key, info)
+        self.assertEqual((info["api_version"], info["auth"], info["public"]), ("1.0", "trusted", False))
+        self.assertEqual(info["environment"]["server_pid"], self.daemon.pid)
+        self.assertIn("instances", info["api_extensions"])
+
+    def test_list_of_versions(self):
+        self.assertEqual(self.api.get("/"), ["/1.0"])
+
+    def test_envelopes_have_all_members(self):
+        keys = {"type", "status", "status_code", "operation", "error_code", "error", "metadata"}
+        for target in ("/1.0", "/1.0/instances", "/1.0/nothing"):
+            self.assertEqual(set(self.api.raw("GET", target).json), keys)
+
+    def test_unknown_path(self):
+        reply = self.api.raw("GET", "/1.0/nothing")
+        self.assertEqual((reply.status, reply.json["type"], reply.json["error_code"]), (404, "error", 404))
+        self.assertEqual(reply.json["error"], "not found")
+
+    def test_method_that_is_not_served(self):
+        reply = self.api.raw("DELETE", "/1.0")
+        self.assertEqual((reply.status, reply.json["error"]), (501, "not implemented"))
+
+    def test_bad_json(self):
+        reply = self.api.raw("POST", "/1.0/instances", b"{not json", {"Content-Type": "application/json"})
+        self.assertEqual(reply.status, 400)
+        self.assertEqual(self.api.raw("POST", "/1.0/profiles", b"[1,2]").status, 400)
+
+    def test_unknown_members_are_tolerated(self):
+        self.api.call("POST", "/1.0/profiles", {"name": "new", "newer_field": {"x": 1}, "config": None, "devices": None})
+        self.api.call("DELETE", "/1.0/profiles/new")
+
+    def test_recursion(self):
+        self.api.create("one", "tiny")
+        self.assertIn("/1.0/instances/one", self.api.get("/1.0/instances"))
+        self.assertEqual([i["name"] for i in self.api.get("/1.0/instances?recursion=1")], ["one"])
+        full = self.api.get("/1.0/instances?recursion=2")[0]
+        self.assertEqual(full["state"]["status"], "Stopped")
+        self.assertIn("snapshots", full)
+        self.assertEqual(self.api.get("/1.0/containers"), ["/1.0/containers/one"])
+        self.assertEqual(self.api.get("/1.0/containers/one")["name"], "one")
+
+    def test_filter(self):
+        for name in ("web1", "web2", "db1"):
+            self.api.create(name, "tiny", config={"user.role": name[:-1]})
+        listed = self.api.get("/1.0/instances?recursion=1&filter=name%20eq%20web1")
+        self.assertEqual([i["name"] for i in listed], ["web1"])
+        listed = self.api.get("/1.0/instances?recursion=1&filter=config.user.role%20eq%20web")
+        self.assertEqual(sorted(i["name"] for i in listed), ["web1", "web2"])
+        self.assertGreaterEqual(self.api.raw("GET", "/1.0/instances?recursion=1&filter=name%20like").status, 400)
+
+    def test_project(self):
+        self.assertEqual(self.api.get("/1.0/instances?project=default"), [])
+        if self.daemon.kind == "lxmgr":
+            self.assertEqual(self.api.raw("GET", "/1.0/instances?project=other").status, 404)
+
+    def test_an_error_names_the_object(self):
+        self.assertEqual(self.assert_api_error(404, self.api.get, "/1.0/instances/ghost"), "Instance not found")
+
+
+class EtagTest(DaemonCase):
+    def test_if_match(self):
+        self.api.create("tagged", "tiny")
+        for target in ("/1.0/instances/tagged", "/1.0/profiles/default"):
+            with self.subTest(target=target):
+                reply = self.api.raw("GET", target)
+                self.assertRegex(reply.headers["ETag"], r'^"[0-9a-f]{64}"$')
+                body = {key: reply.metadata[key] for key in ("config", "devices", "description", "profiles", "architecture",
+                                                             "ephemeral") if key in reply.metadata}
+                wrong = self.api.raw("PUT", target, body, {"If-Match": '"' + "0" * 64 + '"'})
+                self.assertEqual((wrong.status, wrong.json["error_code"]), (412, 412))
+                self.api.do("PUT", target, body, {"If-Match": reply.headers["ETag"]})
+
+    def test_patch_merges(self):
+        self.api.create("patched", "tiny", config={"user.a": "1"})
+        self.api.do("PATCH", "/1.0/instances/patched", {"config": {"user.b": "2"}})
+        config = self.api.instance("patched")["config"]
+        self.assertEqual((config["user.a"], config["user.b"]), ("1", "2"))
+
+    def test_bad_config_key_fails_the_operation(self):
+        self.api.create("wrong", "tiny")
+        before = self.api.instance("wrong")["config"]
+        self.assert_api_error(400, self.api.update, "wrong", config={"no.such.key": "1"})
+        self.assert_api_error(400, self.api.update, "wrong", config={"limits.memory": "a lot"})
+        self.assertEqual(self.api.instance("wrong")["config"], before)
+
+
+class OperationTest(DaemonCase):
+    def test_shape_and_events(self):
+        with self.api.events() as events:
+            envelope = self.api.call("POST", "/1.0/instances", {"name": "made", "source": {"type": "image", "alias": "tiny"}})
+            self.assertEqual((envelope["type"], envelope["status_code"]), ("async", 100))
+            operation = envelope["metadata"]
+            self.assertEqual(envelope["operation"], f"/1.0/operations/{operation['id']}")
+            self.assertEqual(operation["class"], "task")
+            self.assertIn("/1.0/instances/made", operation["resources"]["instances"])
+            events.wait_for(lambda e: e["type"] == "operation" and e["metadata"]["id"] == operation["id"] and
+                            e["metadata"]["status_code"] == 200)
+            events.wait_action("instance-created", "made")
+        done = self.api.wait(envelope)
+        self.assertEqual((done["status"], done["err"]), ("Success", ""))
+
+    def test_async_reply_has_a_location(self):
+        reply = self.api.raw("POST", "/1.0/instances", {"name": "there", "source": {"type": "none"}})
+        self.assertEqual((reply.status, reply.headers["Location"]), (202, reply.json["operation"]))
+        self.api.wait(reply.json)
+
+    def test_created_reply_has_a_location(self):
+        reply = self.api.raw("POST", "/1.0/profiles", {"name": "mine"})
+        self.assertEqual((reply.status, reply.headers["Location"]), (201, "/1.0/profiles/mine"))
+        self.api.call("DELETE", "/1.0/profiles/mine")
+
+    def test_unknown_operation(self):
+        target = "/1.0/operations/00000000-0000-4000-8000-000000000000"
+        self.assertEqual(self.api.raw("GET", target).status, 404)
+        self.assertEqual(self.api.raw("GET", target + "/wait").status, 404)
+
+    def test_wait_with_timeout_returns_the_running_operation(self):
+        self.api.launch("slow", "tiny")
+        operation, _ = self.api.exec_start("slow", ["true"])
+        began = time.monotonic()
+        self.assertEqual(self.api.get(f"{operation}/wait?timeout=1")["status_code"], 103)
+        self.assertLess(time.monotonic() - began, 5)
+
+    def test_events_of_a_start_come_in_order(self):
+        with self.api.events("lifecycle") as events:
+            self.api.launch("ordered", "tiny")
+            events.wait_action("instance-started", "ordered")
+        actions = [a for a in events.actions() if a.startswith("instance-")]
+        self.assertLess(actions.index("instance-created"), actions.index("instance-started"))
+
+    def test_events_keep_the_connection_alive(self):
+        from harness.websocket import PING, WebSocket
+        with WebSocket(self.daemon.socket_path, "/1.0/events", timeout=15) as events:
+            self.assertEqual(events.frame(), (PING, b"keepalive"))
+
+
+class HttpTest(DaemonCase):
+    needs_images = ()
+
+    def connect(self):
+        client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        client.settimeout(30)
+        client.connect(self.daemon.socket_path)
+        self.addCleanup(client.close)
+        return client
+
+    def only_ours(self):
+        if self.daemon.kind != "lxmgr":
+            self.skipTest("a promise of lxmgr")
+
+    def answered(self, client):
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = client.recv(65536)
+            if not more:
+                return data
+            data += more
+        return data
+
+    def test_pipelined_requests_are_answered_in_order(self):
+        client = self.connect()
+        client.sendall(b"GET /1.0 HTTP/1.1\r\nHost: x\r\n\r\nGET /1.0/nothing HTTP/1.1\r\nHost: x\r\n\r\n"
+                       b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        data = b""
+        while chunk := client.recv(65536):
+            data += chunk
+        self.assertEqual(re.findall(rb"HTTP/1\.1 (\d+)", data), [b"200", b"404", b"200"])
+
+    def test_a_client_that_sends_nothing_is_dropped(self):
+        self.only_ours()
+        client = self.connect()
+        client.sendall(b"GET /1.0 HTTP/1.1\r\nHost:")
+        began = time.monotonic()
+        client.settimeout(20)
+        self.answered(client)
+        self.assertLess(time.monotonic() - began, 15)
+
+    def test_garbage_and_giant_heads_harm_nobody(self):
+        self.only_ours()
+        for data in (b"\x00\xff\x16\x03" * 100, b"GET /1.0 HTTP/1.1\r\n" + b"X: " + b"a" * 1_000_000 + b"\r\n\r\n",
+                     b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+                     b"POST /1.0/profiles HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n",
+                     b"POST /1.0/profiles HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n"):
+            with self.subTest(data=data[:20]):
+                client = self.connect()
+                try:
+                    client.sendall(data)
+                    self.assertNotIn(b" 200 ", self.answered(client)[:20])
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+                self.assertEqual(self.api.raw("GET", "/1.0").status, 200)
+
+    def test_a_body_that_is_too_large_is_refused(self):
+        self.only_ours()
+        client = self.connect()
+        client.sendall(b"POST /1.0/profiles HTTP/1.1\r\nHost: x\r\nContent-Length: 2097152\r\n\r\n{")
+        self.assertIn(b" 413 ", self.answered(client)[:20])
+
+    def test_slow_clients_cost_others_nothing(self):
+        for _ in range(200):
+            self.connect().sendall(b"GET /1.0 HTTP/1.1\r\n")
+        times = []
+        for _ in range(20):
+            began = time.monotonic()
+            self.api.get("/1.0")
+            times.append(time.monotonic() - began)
+        self.assertLess(sorted(times)[10], 0.2)
+
+    def test_many_threads(self):
+        errors = []
+
+        def work():
+            try:
+                for _ in range(50):
+                    self.api.get("/1.0/instances?recursion=1")
+            except Exception as error:  # shown by the assertion
+                errors.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(errors, [])
+
+
+if __name__ == "__main__":
+    main()

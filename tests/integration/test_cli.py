@@ -1,0 +1,173 @@
+"""lxmgr, our own client: the first minute of a user, every command once, outputs and errors."""
+import csv
+import io
+import json
+import os
+import subprocess
+
+from harness import images
+from harness.case import DaemonCase, main
+from harness.clients import Client
+from harness.daemon import binaries
+
+
+class CliCase(DaemonCase):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.client = Client(cls.daemon, str(binaries() / "lxmgr"), {"LXMGR_DIR": cls.daemon.root})
+
+    def fails(self, *arguments, says, code=1):
+        """The command must fail with one sentence on stderr that holds `says`."""
+        done = self.client.run(*arguments, check=False)
+        message = done.stderr.decode()
+        self.assertEqual(done.returncode, code, message)
+        self.assertIn(says, message)
+        self.assertEqual(done.stdout, b"")
+        return message
+
+
+class CommandsTest(CliCase):
+    def test_the_first_minute(self):
+        self.client("launch", "tiny", "dev")
+        self.assertIn("RUNNING", self.client("list").upper())
+        self.assertEqual(self.client("exec", "dev", "--", "hostname"), "dev\n")
+        code, out = self.client.terminal("shell", "dev", send=b"echo in''side; exit 4\n", until=b"#")
+        self.assertIn(b"inside", out)
+        self.assertEqual(code, 4)
+        self.client("stop", "--force", "dev")
+        self.client("start", "dev")
+        self.client("restart", "--force", "dev")
+        self.client("freeze", "dev")
+        self.assertIn("FROZEN", self.client("list").upper())
+        self.client("unfreeze", "dev")
+        self.client("delete", "--force", "dev")
+
+    def test_list_formats(self):
+        self.client("launch", "tiny", "one", "-c", "user.note=x")
+        address = self.address("one")
+        self.assertEqual(json.loads(self.client("list", "--format", "json"))[0]["name"], "one")
+        rows = list(csv.reader(io.StringIO(self.client("list", "--format", "csv"))))
+        self.assertIn("one", rows[-1])
+        self.assertIn("one", self.client("list", "--format", "yaml"))
+        self.assertIn(address, self.client("list"))
+
+    def test_exec_passes_streams_and_codes(self):
+        self.client("launch", "tiny", "dev")
+        done = self.client.run("exec", "dev", "--", "sh", "-c", "cat; echo err >&2; exit 9", stdin=b"data", check=False)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (9, b"data", b"err\n"))
+        out = self.client("exec", "dev", "--env", "A=b", "--cwd", "/tmp", "--", "sh", "-c", "echo $A $PWD")
+        self.assertEqual(out, "b /tmp\n")
+
+    def test_config_and_profiles(self):
+        self.client("launch", "tiny", "dev")
+        self.client("config", "set", "dev", "limits.memory=100MiB")
+        self.assertEqual(self.client("config", "get", "dev", "limits.memory").strip(), "100MiB")
+        self.assertIn("limits.memory", self.client("config", "show", "dev"))
+        self.client("config", "unset", "dev", "limits.memory")
+        self.client("profile", "create", "mine")
+        self.client("profile", "set", "mine", "user.x=1")
+        self.assertIn("mine", self.client("profile", "list"))
+        self.assertIn("user.x", self.client("profile", "show", "mine"))
+        self.client("profile", "delete", "mine")
+
+    def test_files(self):
+        self.client("launch", "tiny", "dev")
+        folder = os.path.join(self.daemon.base, "clitree")
+        os.makedirs(os.path.join(folder, "sub"), exist_ok=True)
+        with open(os.path.join(folder, "sub", "file"), "w", encoding="utf-8") as file:
+            file.write("content")
+        self.client("file", "push", "-r", folder, "dev/root/")
+        self.assertEqual(self.client("file", "pull", "dev/root/clitree/sub/file", "-"), "content")
+        back = os.path.join(self.daemon.base, "cliback")
+        os.makedirs(back, exist_ok=True)
+        self.client("file", "pull", "-r", "dev/root/clitree", back)
+        with open(os.path.join(back, "clitree/sub/file"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "content")
+        self.client("file", "delete", "dev/root/clitree/sub/file")
+        self.fails("file", "pull", "dev/root/clitree/sub/file", "-", says="file")
+
+    def test_images(self):
+        metadata, rootfs = images.distro("bookworm")
+        self.client("image", "import", metadata, rootfs, "--alias", "bw")
+        self.assertIn("bw", self.client("image", "list"))
+        self.assertIn("bookworm", self.client("image", "info", "bw"))
+        self.assertIn("bw", self.client("image", "alias", "list"))
+        self.client("image", "delete", "bw")
+
+    def test_the_rest(self):
+        self.client("launch", "tiny", "dev")
+        for command in (["info"], ["info", "dev"], ["network", "list"], ["network", "show", "lxtestbr0"], ["storage", "list"],
+                        ["storage", "show", "default"], ["operation", "list"], ["version"], ["query", "/1.0"],
+                        ["console", "dev", "--show-log"], ["completion", "bash"], ["--help"]):
+            with self.subTest(command=command):
+                self.assertTrue(self.client(*command))
+        self.client("network", "create", "clibr0", "ipv6.address=none")
+        self.client("network", "delete", "clibr0")
+
+    def test_errors_are_one_sentence(self):
+        for command, says in ((["start", "ghost"], "ghost"), (["exec", "ghost", "--", "true"], "ghost"),
+                              (["launch", "no-such-image", "x"], "no-such-image"), (["image", "info", "none"], "none"),
+                              (["config", "get", "ghost", "user.x"], "ghost")):
+            with self.subTest(command=command):
+                message = self.fails(*command, says=says)
+                self.assertLessEqual(message.strip().count("\n"), 2, message)
+
+    def test_help_of_every_command(self):
+        for command in ("launch", "init", "start", "stop", "restart", "freeze", "unfreeze", "delete", "list", "info", "exec",
+                        "shell", "console", "file", "image", "config", "profile", "network", "storage", "operation",
+                        "query", "version"):
+            with self.subTest(command=command):
+                self.assertIn(command, self.client(command, "--help"))
+
+    def test_without_a_daemon(self):
+        done = subprocess.run([self.client.program, "list"], env={**self.client.environment, "LXMGR_DIR": "/nonexistent"},
+                              capture_output=True, text=True, check=False)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("/nonexistent", done.stderr)
+
+
+class InitTest(CliCase):
+    """lxmgr init: the daemon of this class is made bare again first."""
+
+    def setUp(self):
+        self.daemon.deinitialise()
+        super().setUp()
+
+    def tearDown(self):
+        if self.api.get("/1.0/storage-pools"):
+            self.remove_everything()
+        self.daemon.initialise()
+
+    def remove_everything(self):
+        for name in self.daemon.instance_names():
+            self.remove_instance(name)
+        self.api.do("PUT", "/1.0/profiles/default", {"description": "", "config": {}, "devices": {}})
+        for network in self.api.get("/1.0/networks?recursion=1"):
+            if network["managed"]:
+                self.api.do("DELETE", f"/1.0/networks/{network['name']}")
+        for pool in self.api.get("/1.0/storage-pools"):
+            self.api.do("DELETE", pool)
+
+    def test_auto_twice(self):
+        for _ in range(2):
+            self.client("init", "--auto")
+            devices = self.api.get("/1.0/profiles/default")["devices"]
+            self.assertEqual(sorted(d["type"] for d in devices.values()), ["disk", "nic"])
+        self.daemon.import_image(images.tiny(), "tiny")
+        self.client("launch", "tiny", "dev")
+        self.address("dev")
+
+    def test_preseed(self):
+        preseed = b"""config: {}
+networks: [{name: seedbr0, type: bridge, config: {ipv4.address: 10.90.0.1/24, ipv6.address: none}}]
+storage_pools: [{name: main, driver: dir}]
+profiles: [{name: default, devices: {root: {path: /, pool: main, type: disk}, eth0: {name: eth0, network: seedbr0, type: nic}}}]
+"""
+        self.client("init", "--preseed", stdin=preseed)
+        self.assertEqual(self.api.get("/1.0/profiles/default")["devices"]["root"]["pool"], "main")
+        self.assertEqual(self.api.get("/1.0/storage-pools/main")["driver"], "dir")
+
+
+if __name__ == "__main__":
+    main()

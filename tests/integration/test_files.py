@@ -1,0 +1,153 @@
+"""files: every type and header, append, big ones, stopped and running, and hostile links."""
+import hashlib
+import os
+
+from harness.case import DaemonCase, main
+
+SECRET = "host secret"
+
+
+class FilesCases:
+    """The same for a running and for a stopped instance; `self.name` is the instance."""
+
+    def headers(self, path):
+        reply = self.api.pull(self.name, path)
+        return {key: reply.headers[f"X-LXD-{key}"] for key in ("uid", "gid", "mode", "type")}
+
+    def test_a_file_there_and_back(self):
+        data = os.urandom(100_000)
+        self.api.push(self.name, "/root/data", data, uid=1000, gid=100, mode="0640", type="file")
+        reply = self.api.pull(self.name, "/root/data")
+        self.assertEqual(reply.body, data)
+        self.assertEqual(self.headers("/root/data"), {"uid": "1000", "gid": "100", "mode": "0640", "type": "file"})
+        self.assertIn("octet-stream", reply.headers["Content-Type"])
+        self.assertEqual(reply.headers["Content-Length"], str(len(data)))
+
+    def test_overwrite_keeps_owner_and_mode(self):
+        self.api.push(self.name, "/root/keep", b"a longer first", uid=5, gid=6, mode="0600")
+        self.api.push(self.name, "/root/keep", b"second", type="file")
+        self.assertEqual(self.api.pull(self.name, "/root/keep").body, b"second")
+        self.assertEqual(self.headers("/root/keep")["uid"], "5")
+        self.assertEqual(self.headers("/root/keep")["mode"], "0600")
+
+    def test_append(self):
+        self.api.push(self.name, "/root/log", b"one\n")
+        self.api.push(self.name, "/root/log", b"two\n", write="append")
+        self.assertEqual(self.api.pull(self.name, "/root/log").body, b"one\ntwo\n")
+
+    def test_directories(self):
+        self.api.push(self.name, "/root/dir", type="directory", mode="0750", uid=7, gid=8)
+        self.api.push(self.name, "/root/dir/b", b"")
+        self.api.push(self.name, "/root/dir/a", b"")
+        reply = self.api.raw("GET", self.api.file_target(self.name, "/root/dir"))
+        self.assertEqual(reply.headers["X-LXD-type"], "directory")
+        self.assertEqual(reply.headers["X-LXD-mode"], "0750")
+        self.assertEqual(sorted(reply.metadata), ["a", "b"])
+
+    def test_a_directory_that_is_not_empty_stays(self):
+        self.api.push(self.name, "/root/full", type="directory")
+        self.api.push(self.name, "/root/full/file", b"x")
+        self.assertGreaterEqual(self.api.raw("DELETE", self.api.file_target(self.name, "/root/full")).status, 400)
+        self.assertEqual(self.api.pull(self.name, "/root/full/file").body, b"x")
+
+    def test_symlinks(self):
+        self.api.push(self.name, "/root/target", b"content")
+        self.api.push(self.name, "/root/link", b"/root/target", type="symlink")
+        reply = self.api.raw("GET", self.api.file_target(self.name, "/root/link"))
+        self.assertEqual((reply.headers["X-LXD-type"], reply.body), ("symlink", b"/root/target"))
+
+    def test_head(self):
+        self.api.push(self.name, "/root/head", b"12345")
+        reply = self.api.raw("HEAD", self.api.file_target(self.name, "/root/head"))
+        self.assertEqual((reply.status, reply.body), (200, b""))
+        self.assertEqual(reply.headers["X-LXD-type"], "file")
+
+    def test_delete(self):
+        self.api.push(self.name, "/root/gone", b"x")
+        self.assertEqual(self.api.raw("DELETE", self.api.file_target(self.name, "/root/gone")).status, 200)
+        self.assertEqual(self.api.raw("GET", self.api.file_target(self.name, "/root/gone")).status, 404)
+        self.assertEqual(self.api.raw("DELETE", self.api.file_target(self.name, "/root/gone")).status, 404)
+
+    def test_a_missing_parent_is_an_error(self):
+        self.assertEqual(self.api.raw("POST", self.api.file_target(self.name, "/none/such/file"), b"x").status, 404)
+
+    def test_odd_names(self):
+        for name in ("with space", "per%cent", "üñï", "a&b=c", "new\nline"):
+            with self.subTest(name=name):
+                self.api.push(self.name, f"/root/{name}", name.encode())
+                self.assertEqual(self.api.pull(self.name, f"/root/{name}").body, name.encode())
+
+    def test_hostile_links_stay_inside(self):
+        """A link that points out of the root resolves inside the instance's own root, never on the host."""
+        host = os.path.join(self.daemon.base, "host-file")
+        with open(host, "w", encoding="utf-8") as file:
+            file.write(SECRET)
+        for number, target in enumerate((host, "/../../../.." + host, "../../../../../../../.." + host,
+                                         "/proc/1/root" + host, "/proc/self/root" + host, "/proc/self/cwd/x")):
+            with self.subTest(target=target):
+                link = f"/root/evil{number}"
+                self.api.push(self.name, link, target.encode(), type="symlink")
+                self.api.push(self.name, f"/root/evildir{number}", os.path.dirname(target).encode(), type="symlink")
+                for path in (link, f"/root/evildir{number}/host-file"):
+                    reply = self.api.raw("GET", self.api.file_target(self.name, path))
+                    self.assertNotIn(SECRET.encode(), reply.body)
+                    self.api.raw("POST", self.api.file_target(self.name, path), b"overwritten", {"X-LXD-type": "file"})
+                    self.api.raw("DELETE", self.api.file_target(self.name, path))
+        with open(host, encoding="utf-8") as file:
+            self.assertEqual(file.read(), SECRET)
+
+
+class StoppedFilesTest(FilesCases, DaemonCase):
+    name = "box"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.api.create("box", "tiny")
+
+
+class RunningFilesTest(FilesCases, DaemonCase):
+    name = "box"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.api.launch("box", "tiny")
+
+    def test_owner_inside_is_what_was_asked(self):
+        self.api.push("box", "/root/owned", b"x", uid=1000, gid=1000, mode="0600")
+        self.assertEqual(self.api.sh("box", "stat -c '%u %g %a' /root/owned"), "1000 1000 600")
+
+    def test_files_of_a_tmpfs_inside_are_seen(self):
+        self.api.sh("box", "mkdir -p /mnt/t && mount -t tmpfs none /mnt/t && echo in > /mnt/t/file")
+        self.assertEqual(self.api.pull("box", "/mnt/t/file").body, b"in\n")
+
+    def test_a_gigabyte_at_constant_memory(self):
+        size, block = 1 << 30, bytes(1 << 20)
+        digest = hashlib.sha256()
+
+        def blocks():
+            for _ in range(size >> 20):
+                digest.update(block)
+                yield block
+
+        before = self.daemon_memory()
+        self.api.raw("POST", self.api.file_target("box", "/root/big"), blocks(),
+                     {"X-LXD-type": "file", "Content-Length": str(size)})
+        self.assertEqual(self.api.sh("box", "stat -c %s /root/big"), str(size))
+        self.assertEqual(self.api.sh("box", "sha256sum < /root/big").split()[0], digest.hexdigest())
+        connection = self.api.connection()
+        connection.request("GET", self.api.file_target("box", "/root/big"))
+        response, seen = connection.getresponse(), hashlib.sha256()
+        while chunk := response.read(1 << 20):
+            seen.update(chunk)
+        self.assertEqual(seen.hexdigest(), digest.hexdigest())
+        self.assertLess(self.daemon_memory() - before, 64 << 10, "KiB more at the peak")
+
+    def daemon_memory(self):
+        with open(f"/proc/{self.daemon.pid}/status", encoding="utf-8") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""network: the managed bridge, leases, names, NAT, an address for life."""
+import ipaddress
+import subprocess
+
+from harness.case import DaemonCase, main
+from harness.daemon import BRIDGE, SUBNET
+from harness.rest import ApiError
+from harness.sandbox import namespace
+
+
+class NetworkTest(DaemonCase):
+    def test_bridge_is_shown(self):
+        network = self.api.get(f"/1.0/networks/{BRIDGE}")
+        self.assertEqual((network["type"], network["managed"], network["status"]), ("bridge", True, "Created"))
+        self.assertEqual(network["config"]["ipv4.address"], f"{SUBNET}.1/24")
+        state = self.api.get(f"/1.0/networks/{BRIDGE}/state")
+        self.assertIn(f"{SUBNET}.1", [a["address"] for a in state["addresses"]])
+        self.assertEqual(state["state"], "up")
+        self.assertIn(BRIDGE, [n["name"] for n in self.api.get("/1.0/networks?recursion=1")])
+
+    def test_lease_and_its_listing(self):
+        self.api.launch("host1", "tiny")
+        address = self.address("host1")
+        self.assertIn(ipaddress.ip_address(address), ipaddress.ip_network(f"{SUBNET}.0/24"))
+        hwaddr = self.api.instance("host1")["config"]["volatile.eth0.hwaddr"]
+        lease = next(l for l in self.api.get(f"/1.0/networks/{BRIDGE}/leases") if l["address"] == address)
+        self.assertEqual((lease["hostname"], lease["hwaddr"], lease["type"]), ("host1", hwaddr, "dynamic"))
+
+    def test_state_of_the_nic(self):
+        self.api.launch("nic", "tiny")
+        self.address("nic")
+        nic = self.api.state("nic")["network"]["eth0"]
+        self.assertEqual((nic["state"], nic["type"], nic["mtu"]), ("up", "broadcast", 1500))
+        self.assertIn(nic["host_name"], self.daemon.sandbox.run("ip", "-brief", "link"))
+        self.assertGreater(nic["counters"]["bytes_sent"], 0)
+        self.assertIn("lo", self.api.state("nic")["network"])
+
+    def test_the_address_is_for_life(self):
+        self.api.launch("life", "tiny")
+        address = self.address("life")
+        self.api.set_state("life", "restart", force=True)
+        self.assertEqual(self.address("life"), address)
+        self.api.stop("life")
+        self.api.launch("between", "tiny")
+        self.assertNotEqual(self.address("between"), address)
+        self.api.start("life")
+        self.assertEqual(self.address("life"), address)
+
+    def test_names_resolve(self):
+        self.api.launch("alpha", "tiny")
+        self.api.launch("beta", "tiny")
+        address = self.address("beta")
+        self.address("alpha")
+        self.assertIn(address, self.api.sh("alpha", f"nslookup beta.lxd {SUBNET}.1"))
+        self.api.sh("alpha", f"ping -c 1 -W 5 {address}")
+
+    def test_chosen_address(self):
+        self.api.create("fixed", "tiny", devices={"eth0": {"type": "nic", "name": "eth0", "network": BRIDGE,
+                                                           "ipv4.address": f"{SUBNET}.77"}})
+        self.api.start("fixed")
+        self.assertEqual(self.address("fixed"), f"{SUBNET}.77")
+
+    def test_an_address_is_given_once(self):
+        nic = {"type": "nic", "name": "eth0", "network": BRIDGE, "ipv4.address": f"{SUBNET}.78"}
+        self.api.create("owner", "tiny", devices={"eth0": nic})
+        self.api.start("owner")
+        with self.assertRaises(ApiError):  # at the latest when it starts, as in LXD
+            self.api.create("thief", "tiny", devices={"eth0": nic})
+            self.api.start("thief")
+
+    def test_nat_to_the_outside(self):
+        """A second namespace plays the internet: it has no route back, so only masqueraded packets are answered."""
+        sandbox = self.daemon.sandbox
+        outside = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
+        self.addCleanup(lambda: (outside.kill(), outside.wait()))
+        self.wait_own_netns(outside.pid)
+        sandbox.run("ip", "link", "add", "wan0", "type", "veth", "peer", "name", "wan1", "netns", str(outside.pid))
+        self.addCleanup(lambda: sandbox.run("ip", "link", "del", "wan0", check=False))
+        sandbox.run("ip", "address", "add", "192.0.2.1/24", "dev", "wan0")
+        sandbox.run("ip", "link", "set", "wan0", "up")
+        for command in (["ip", "address", "add", "192.0.2.2/24", "dev", "wan1"], ["ip", "link", "set", "wan1", "up"]):
+            subprocess.run(["nsenter", "-t", str(outside.pid), "-n", "--", *command], check=True)
+        self.api.launch("inner", "tiny")
+        self.address("inner")
+        self.api.sh("inner", "ping -c 1 -W 5 192.0.2.2")
+        sandbox.run("ip", "link", "del", "wan0")
+
+    @staticmethod
+    def wait_own_netns(pid):
+        while namespace(pid, "net") in ("", namespace("self", "net")):
+            pass
+
+    def test_used_network_cannot_be_deleted(self):
+        self.api.create("user", "tiny")
+        self.assert_api_error(400, self.api.call, "DELETE", f"/1.0/networks/{BRIDGE}")
+
+    def test_network_life(self):
+        self.api.call("POST", "/1.0/networks", {"name": "second0", "type": "bridge", "config": {
+            "ipv4.address": "10.89.0.1/24", "ipv6.address": "none"}})
+        self.assertIn("second0", self.daemon.sandbox.run("ip", "-brief", "link"))
+        self.assertIn("10.89.0.1/24", self.daemon.sandbox.run("ip", "-brief", "address", "show", "dev", "second0"))
+        self.api.call("DELETE", "/1.0/networks/second0")
+        self.assertNotIn("second0", self.daemon.sandbox.run("ip", "-brief", "link"))
+
+    def test_automatic_subnet(self):
+        self.api.call("POST", "/1.0/networks", {"name": "auto0", "type": "bridge", "config": {"ipv6.address": "none"}})
+        try:
+            config = self.api.get("/1.0/networks/auto0")["config"]
+            self.assertTrue(ipaddress.ip_interface(config["ipv4.address"]).is_private)
+        finally:
+            self.api.call("DELETE", "/1.0/networks/auto0")
+
+    def test_hostile_config_values(self):
+        if self.daemon.kind == "lxd":
+            self.skipTest("LXD 5.0.2 refuses most of these, with 500")
+        for key, value in (("ipv4.address", "10.1.0.1/24\ndhcp-script=/tmp/x"), ("dns.domain", "a\nb"),
+                           ("ipv4.dhcp.ranges", "10.88.0.2-10.88.0.9\nx"), ("raw.nothing", "1")):
+            with self.subTest(key=key):
+                self.assert_api_error(400, self.api.call, "POST", "/1.0/networks",
+                                      {"name": "evil0", "type": "bridge", "config": {key: value}})
+        for name in ("a" * 16, "x/y", "a b", "..", "-f"):
+            with self.subTest(name=name):
+                self.assert_api_error(400, self.api.call, "POST", "/1.0/networks", {"name": name, "type": "bridge"})
+
+
+if __name__ == "__main__":
+    main()

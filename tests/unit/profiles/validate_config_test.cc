@@ -1,0 +1,126 @@
+#include <gmock/gmock.h>
+
+#include <set>
+
+#include "profiles/config_keys.h"
+
+using namespace lxmgr;
+using namespace lxmgr::profiles;
+using testing::HasSubstr;
+
+namespace {
+
+std::string complaint(const std::string& key, const std::string& value, bool allow_volatile = false) {
+    const auto result = validate_instance_config({{key, value}}, allow_volatile);
+    if (result) return "";
+    EXPECT_EQ(result.error().status, Status::bad_request);
+    return result.error().message;
+}
+
+}  // namespace
+
+TEST(ValidateInstanceConfigTest, TakesWhatTheDaemonDoes) {
+    const std::pair<const char*, const char*> good[] = {{"user.anything", "a\nb\tc"},
+                                                        {"environment.FOO", "bar"},
+                                                        {"boot.autostart", "true"},
+                                                        {"boot.autostart.delay", "5"},
+                                                        {"boot.stop.priority", "-3"},
+                                                        {"boot.host_shutdown_timeout", "10"},
+                                                        {"limits.memory", "512MiB"},
+                                                        {"limits.memory", "50%"},
+                                                        {"limits.memory.enforce", "soft"},
+                                                        {"limits.cpu", "0-1"},
+                                                        {"limits.cpu.allowance", "50%"},
+                                                        {"limits.processes", "100"},
+                                                        {"security.privileged", "false"},
+                                                        {"security.nesting", "0"},
+                                                        {"cloud-init.user-data", "#cloud-config\n"},
+                                                        {"image.os", "Debian"},
+                                                        {"security.protection.delete", "true"}};
+    for (const auto& [key, value] : good) EXPECT_EQ(complaint(key, value), "") << key;
+}
+
+TEST(ValidateInstanceConfigTest, TellsUnsupportedFromUnknown) {
+    EXPECT_EQ(complaint("security.syscalls.intercept.mknod", "true"),
+              "Instance option \"security.syscalls.intercept.mknod\" is not supported by this server (yet)");
+    EXPECT_EQ(complaint("limits.kernel.nofile", "5"),
+              "Instance option \"limits.kernel.nofile\" is not supported by this server (yet)");
+    EXPECT_EQ(complaint("linux.sysctl.net.ipv4.ip_forward", "1"),
+              "Instance option \"linux.sysctl.net.ipv4.ip_forward\" is not supported by this server (yet)");
+    EXPECT_EQ(complaint("limits.memry", "1GB"), "Unknown configuration key: limits.memry");
+    EXPECT_EQ(complaint("user.", "x"), "Unknown configuration key: user.");
+    EXPECT_EQ(complaint("user", "x"), "Unknown configuration key: user");
+}
+
+TEST(ValidateInstanceConfigTest, NamesKeyValueAndWhatIsAllowed) {
+    EXPECT_EQ(complaint("boot.autostart", "maybe"),
+              "Invalid value 'maybe' of 'boot.autostart': must be true or false");
+    EXPECT_THAT(complaint("limits.memory", "lots"), HasSubstr("'lots' is not a size"));
+    EXPECT_THAT(complaint("limits.memory", "0"), HasSubstr("more than 0"));
+    EXPECT_THAT(complaint("limits.processes", "0"), HasSubstr("1 or more"));
+    EXPECT_THAT(complaint("security.privileged", "true"), HasSubstr("value false only"));
+    EXPECT_THAT(complaint("security.nesting", "true"), HasSubstr("value false only"));
+    EXPECT_THAT(complaint("boot.autostart.delay", "-1"), HasSubstr("0 or more"));
+    EXPECT_THAT(complaint("environment.", "x"), HasSubstr("Unknown"));
+    EXPECT_THAT(complaint("environment.A=B", "x"), HasSubstr("variable name"));
+}
+
+TEST(ValidateInstanceConfigTest, RefusesControlCharacters) {
+    EXPECT_NE(complaint("user.a", std::string("x\0y", 3)), "");
+    EXPECT_NE(complaint("user.a", "x\x1b[31m"), "");
+    EXPECT_NE(complaint("user.a\nb", "x"), "");
+    EXPECT_NE(complaint("environment.A", "x\ny"), "");
+    EXPECT_NE(complaint("limits.cpu", "1\n"), "");
+    EXPECT_NE(complaint("image.os", "a\x7f"), "");
+    EXPECT_NE(complaint("", "x"), "");
+    EXPECT_NE(complaint("user." + std::string(300, 'a'), "x"), "");
+}
+
+TEST(ValidateInstanceConfigTest, VolatileKeysNeedPermission) {
+    EXPECT_THAT(complaint("volatile.base_image", "x"), HasSubstr("Volatile key"));
+    EXPECT_EQ(complaint("volatile.base_image", "x", true), "");
+    EXPECT_NE(complaint("volatile.x", "a\x01", true), "");
+}
+
+TEST(ValidateServerConfigTest, TellsUnsupportedFromUnknown) {
+    EXPECT_TRUE(validate_server_config({{"user.a", "b"}}));
+    EXPECT_EQ(validate_server_config({{"core.https_address", "[::]"}}).error().message,
+              "Server option \"core.https_address\" is not supported by this server (yet)");
+    EXPECT_EQ(validate_server_config({{"core.bogus", "1"}}).error().message,
+              "Unknown configuration key: core.bogus");
+}
+
+TEST(ConfigKeysTest, EveryRowIsDocumentedAndNoKeyIsThereTwice) {
+    std::set<std::pair<KeyScope, std::string_view>> seen;
+    for (const ConfigKey& key : config_keys()) {
+        EXPECT_TRUE(seen.emplace(key.scope, key.name).second) << key.name;
+        EXPECT_TRUE(key.doc.ends_with('.')) << key.name;
+        EXPECT_FALSE(key.type.empty()) << key.name;
+    }
+    ASSERT_NE(find_key(KeyScope::instance, "limits.memory"), nullptr);
+    EXPECT_EQ(find_key(KeyScope::instance, "limits.memory")->live, Live::yes);
+    EXPECT_EQ(find_key(KeyScope::disk, "limits.memory"), nullptr);
+}
+
+TEST(InstanceNameTest, IsADnsLabel) {
+    for (const char* name : {"a", "web-1", "Web", "x"}) EXPECT_TRUE(validate_instance_name(name)) << name;
+    EXPECT_TRUE(validate_instance_name(std::string(63, 'a')));
+    EXPECT_EQ(validate_instance_name("a_b").error().message,
+              "Invalid instance name: Name can only contain alphanumeric and hyphen characters");
+    for (const std::string& name :
+         {std::string(), std::string(64, 'a'), std::string("-a"), std::string("a-"), std::string("1a"),
+          std::string("a/b"), std::string("a b"), std::string("a\n"), std::string("ä"), std::string(".."),
+          std::string("a\0b", 3)}) {
+        EXPECT_FALSE(validate_instance_name(name)) << name;
+    }
+}
+
+TEST(ObjectNameTest, KeepsPathsAndUrlsApart) {
+    EXPECT_TRUE(validate_profile_name("my.profile_1"));
+    EXPECT_TRUE(validate_alias_name("debian/12"));
+    for (const char* name : {"", ".", "..", "a/b", "a b", "a*", "a?b", "a#b", "a\n"}) {
+        EXPECT_FALSE(validate_profile_name(name)) << name;
+    }
+    EXPECT_FALSE(validate_alias_name(""));
+    EXPECT_FALSE(validate_alias_name("a\nb"));
+}

@@ -1,0 +1,123 @@
+#include <gmock/gmock.h>
+
+#include "profiles/config_keys.h"
+#include "profiles/expand.h"
+
+using namespace lxmgr;
+using namespace lxmgr::profiles;
+using testing::HasSubstr;
+
+namespace {
+
+const api::ConfigMap kRoot{{"type", "disk"}, {"path", "/"}, {"pool", "default"}};
+
+std::string complaint(const api::DeviceMap& devices, bool expanded = false) {
+    const auto result = validate_devices(devices, expanded);
+    return result ? std::string() : result.error().message;
+}
+std::string nic_complaint(api::ConfigMap keys) {
+    keys.emplace("type", "nic");
+    return complaint({{"eth0", keys}});
+}
+std::string disk_complaint(api::ConfigMap keys) {
+    keys.emplace("type", "disk");
+    return complaint({{"d", keys}});
+}
+
+}  // namespace
+
+TEST(ValidateDevicesTest, TakesWhatTheDaemonDoes) {
+    EXPECT_EQ(
+        complaint({{"root", kRoot},
+                   {"eth0", {{"type", "nic"}, {"network", "lxdbr0"}, {"name", "eth0"}}},
+                   {"data", {{"type", "disk"}, {"path", "/data"}, {"source", "/srv"}, {"readonly", "true"}}},
+                   {"off", {{"type", "none"}}}},
+                  true),
+        "");
+    EXPECT_EQ(nic_complaint({{"nictype", "bridged"}, {"parent", "br0"}, {"hwaddr", "00:16:3e:aa:bb:cc"}}),
+              "");
+    EXPECT_EQ(
+        nic_complaint({{"network", "n"}, {"ipv4.address", "10.0.0.5"}, {"mtu", "1500"}, {"user.x", "y"}}),
+        "");
+}
+
+TEST(ValidateDevicesTest, TellsUnsupportedFromUnknown) {
+    EXPECT_EQ(nic_complaint({{"network", "n"}, {"vlan", "5"}}),
+              "Device validation failed for \"eth0\": Device option \"vlan\" is not supported by this server "
+              "(yet)");
+    EXPECT_EQ(nic_complaint({{"network", "n"}, {"bogus", "5"}}),
+              "Device validation failed for \"eth0\": Invalid device option \"bogus\"");
+    EXPECT_THAT(nic_complaint({{"nictype", "macvlan"}, {"parent", "eth0"}}), HasSubstr("bridged only"));
+    EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"size", "1GiB"}}), HasSubstr("not supported"));
+    EXPECT_THAT(complaint({{"g", {{"type", "gpu"}}}}), HasSubstr("not supported by this server"));
+    EXPECT_THAT(complaint({{"g", {{"type", "bogus"}}}}), HasSubstr("Unsupported device type"));
+    EXPECT_THAT(complaint({{"g", {}}}), HasSubstr("Missing device type"));
+}
+
+TEST(ValidateDevicesTest, NicsNeedOneWayToTheirBridge) {
+    EXPECT_THAT(nic_complaint({}), HasSubstr("needs \"network\""));
+    EXPECT_THAT(nic_complaint({{"nictype", "bridged"}}), HasSubstr("needs \"parent\""));
+    EXPECT_THAT(nic_complaint({{"network", "n"}, {"nictype", "bridged"}}), HasSubstr("in conjunction"));
+    EXPECT_THAT(nic_complaint({{"network", "n"}, {"parent", "b"}}), HasSubstr("in conjunction"));
+    EXPECT_THAT(nic_complaint({{"nictype", "bridged"}, {"parent", "b"}, {"ipv4.address", "10.0.0.1"}}),
+                HasSubstr("managed network"));
+}
+
+TEST(ValidateDevicesTest, ChecksValues) {
+    for (const char* hwaddr :
+         {"", "00:16:3e:aa:bb", "00-16-3e-aa-bb-cc", "01:16:3e:aa:bb:cc", "zz:16:3e:aa:bb:cc"}) {
+        EXPECT_NE(nic_complaint({{"network", "n"}, {"hwaddr", hwaddr}}), "") << hwaddr;
+    }
+    for (const char* name : {"lo", "a/b", "sixteen-chars-xx", "..", "a b", "a;b"}) {
+        EXPECT_NE(nic_complaint({{"network", "n"}, {"name", name}}), "") << name;
+    }
+    EXPECT_NE(nic_complaint({{"network", "n"}, {"mtu", "70000"}}), "");
+    EXPECT_NE(nic_complaint({{"network", "n"}, {"ipv4.address", "10.0.0.256"}}), "");
+    EXPECT_NE(nic_complaint({{"network", "n"}, {"ipv4.address", "10.0.0.1/24"}}), "");
+    EXPECT_NE(nic_complaint({{"network", "n"}, {"ipv4.address", std::string("10.0.0.1\0x", 10)}}), "");
+    EXPECT_NE(disk_complaint({{"path", "/x"}, {"source", "/srv/../etc"}}), "");
+    EXPECT_NE(disk_complaint({{"path", "x"}, {"source", "/srv"}}), "");
+    EXPECT_NE(disk_complaint({{"path", "/x\n"}, {"source", "/srv"}}), "");
+    EXPECT_NE(disk_complaint({{"path", "/x"}, {"source", "ceph:pool"}}), "");
+    EXPECT_NE(disk_complaint({{"path", "/x"}, {"source", "/srv"}, {"readonly", "perhaps"}}), "");
+}
+
+TEST(ValidateDevicesTest, DisksNeedPathAndSource) {
+    EXPECT_THAT(disk_complaint({{"source", "/srv"}}), HasSubstr("required \"path\""));
+    EXPECT_THAT(disk_complaint({{"path", "/x"}}), HasSubstr("required \"source\""));
+    EXPECT_THAT(disk_complaint({{"path", "/"}}), HasSubstr("must have a \"pool\""));
+    EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"source", "/srv"}}),
+                HasSubstr("may not have a \"source\""));
+    EXPECT_THAT(disk_complaint({{"path", "/x"}, {"pool", "p"}, {"source", "vol"}}),
+                HasSubstr("absolute path"));
+    EXPECT_THAT(disk_complaint({{"path", "/x"}, {"pool", "p"}, {"source", "/v"}}),
+                HasSubstr("Custom volumes"));
+}
+
+TEST(ValidateDevicesTest, DeviceNamesAreSafeInKeysAndPaths) {
+    for (const char* name : {"", "a/b", "..", "-x", "a b", "a\nb"}) {
+        EXPECT_NE(complaint({{name, {{"type", "none"}}}}), "") << name;
+    }
+    EXPECT_EQ(complaint({{"eth0.1:a_b", {{"type", "none"}}}}), "");
+}
+
+TEST(ValidateDevicesTest, TheWholeSetHasOneRootAndNoCollisions) {
+    EXPECT_THAT(complaint({}, true), HasSubstr("No root device"));
+    EXPECT_THAT(complaint({{"root", kRoot}, {"r2", kRoot}}, true), HasSubstr("same path"));
+    const api::ConfigMap nic{{"type", "nic"}, {"network", "n"}, {"name", "eth0"}};
+    EXPECT_THAT(complaint({{"root", kRoot}, {"a", nic}, {"b", nic}}, true), HasSubstr("same name"));
+    const api::ConfigMap first{{"type", "disk"}, {"path", "/data/"}, {"source", "/a"}};
+    const api::ConfigMap second{{"type", "disk"}, {"path", "//data"}, {"source", "/b"}};
+    EXPECT_THAT(complaint({{"root", kRoot}, {"a", first}, {"b", second}}, true), HasSubstr("same path"));
+    EXPECT_EQ(complaint({{"a", first}, {"b", second}}, false), "");
+}
+
+TEST(ExpandTest, LaterLayersWinKeyByKeyAndDeviceByDevice) {
+    const api::ConfigMap c1{{"a", "1"}, {"b", "1"}}, c2{{"b", "2"}};
+    const api::DeviceMap d1{{"root", kRoot}, {"eth0", {{"type", "nic"}, {"network", "n"}}}};
+    const api::DeviceMap d2{{"eth0", {{"type", "none"}}}};
+    const Layer layers[] = {{&c1, &d1}, {nullptr, nullptr}, {&c2, &d2}};
+    const Expanded out = expand(layers);
+    EXPECT_EQ(out.config, (api::ConfigMap{{"a", "1"}, {"b", "2"}}));
+    EXPECT_EQ(out.devices, (api::DeviceMap{{"root", kRoot}, {"eth0", {{"type", "none"}}}}));
+}

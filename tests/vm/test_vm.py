@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""The distro tests in a stock Debian machine: its own kernel, systemd as PID 1, pure cgroup v2, AppArmor on.
+
+Runs with ./test --vm, on machines that have ../shared/vmhost/vmhost and qemu; the machine is emulated, so it takes
+about ten minutes. The binaries and images are the ones built here, carried in read-only."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parent / "integration"))
+
+from harness import images  # noqa: E402
+from harness.daemon import REPOSITORY, binaries  # noqa: E402
+
+VMHOST = pathlib.Path(os.environ.get("VMHOST", REPOSITORY.parent / "shared/vmhost/vmhost"))
+PROGRAMS = ["python3", "busybox-static", "dnsmasq-base", "nftables", "iproute2", "dpkg"]
+SCRIPT = """set -e
+cp -r /lxmgr/bin /root/bin
+export LXMGR_TEST_BIN=/root/bin LXMGR_TEST_IMAGES=/lxmgr/images LXMGR_TEST_CACHE=/root/cache LXMGR_TEST_PATIENCE=10
+stat -f -c 'cgroups: %T' /sys/fs/cgroup; uname -r
+exec python3 -B /lxmgr/tests/integration/test_distros.py
+"""
+
+
+def library_packages():
+    """Debian packages of the shared libraries that our programs are linked against."""
+    linked = "".join(subprocess.run(["ldd", binaries() / program], capture_output=True, text=True, check=True).stdout
+                     for program in ("lxmgrd", "lxmgr"))
+    paths = {os.path.realpath(path) for path in re.findall(r"=> (/\S+)", linked)}
+    owners = subprocess.run(["dpkg", "-S", *paths, *("/lib" + p.removeprefix("/usr/lib") for p in paths)],
+                            capture_output=True, text=True, check=False).stdout
+    return sorted({line.split(":")[0] for line in owners.splitlines()})
+
+
+class VmTest(unittest.TestCase):
+    def setUp(self):
+        if os.environ.get("LXMGR_TEST_VM") != "1":
+            self.skipTest("LXMGR_SKIP: the virtual machine is started with ./test --vm only")
+        if not VMHOST.exists() or not shutil.which("qemu-system-x86_64"):
+            self.skipTest(f"LXMGR_SKIP: needs {VMHOST} and qemu")
+
+    def test_distros_in_a_pure_v2_machine(self):
+        folder = images.distro_files("bookworm")[0].parent
+        environment = {**os.environ, "VMHOST_PACKAGES": " ".join(PROGRAMS + library_packages())}
+        command = [VMHOST, "run", "--cpus", "2", "--mem", "6G", "--timeout", "2400", "--share", f"{binaries()}:/lxmgr/bin",
+                   "--share", f"{REPOSITORY / 'tests'}:/lxmgr/tests", "--share", f"{folder}:/lxmgr/images", "--", SCRIPT]
+        self.assertEqual(subprocess.run(command, env=environment, check=False).returncode, 0)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
