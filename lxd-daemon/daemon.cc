@@ -83,6 +83,7 @@ struct Daemon::Parts {
     Result<> open_runtime(const Options& options);
     Result<> open_rest(const Options& options);
     void on_signal(int number);
+    void begin_stop(bool stop_instances);
     void stop(bool stop_instances);
 };
 
@@ -124,6 +125,7 @@ Result<> Daemon::Parts::open_rest(const Options& options) {
     services->pools = &*pools;
     services->networks = &*networks;
     services->server = &*server_info;
+    services->shut_down = [this] { begin_stop(true); };
     services->exec_target.prepare = [this](const std::string& name,
                                            std::map<std::string, std::string>& environment) -> Result<> {
         LX_TRY_AS(const auto record, instances->require(name));
@@ -161,9 +163,16 @@ void Daemon::Parts::stop(bool stop_instances) {
 }
 
 void Daemon::Parts::on_signal(int number) {
-    if (number == SIGHUP || stopper.joinable()) return;
-    log::info("stopping", {{"signal", std::to_string(number)}});
-    stopper = std::jthread([this, number] { stop(number == SIGPWR); });
+    if (number == SIGHUP) return;
+    log::info("signal", {{"number", std::to_string(number)}});
+    begin_stop(number == SIGPWR);
+}
+
+/// I/O thread only. A second request changes nothing.
+void Daemon::Parts::begin_stop(bool stop_instances) {
+    if (stopper.joinable()) return;
+    log::info(stop_instances ? "stopping, with the instances" : "stopping");
+    stopper = std::jthread([this, stop_instances] { stop(stop_instances); });
 }
 
 Daemon::Daemon() : parts_(std::make_unique<Parts>()) {}

@@ -120,10 +120,13 @@ private:
     Result<int> exit_status(Result<std::string> body) {
         LX_TRY_AS(const std::string text, std::move(body));
         LX_TRY_AS(const Answer answer, open_envelope(200, text));
+        const Json& status = member(member(answer.metadata, "metadata"), "return");
         auto operation = operation_outcome(answer.metadata);
-        if (!operation)
-            return std::unexpected(explain(object_, "Running a command in", std::move(operation).error()));
-        const Json& status = member(member(*operation, "metadata"), "return");
+        if (!operation) {
+            Error error = explain(object_, "Running a command in", std::move(operation).error());
+            if (!status.is_number_integer()) return std::unexpected(std::move(error));
+            print_error(error.message);  // no such command, or it cannot be executed: that has an exit status
+        }
         if (!status.is_number_integer())
             return fail(Status::internal, "The daemon did not say how the command ended");
         return status.get<int>();

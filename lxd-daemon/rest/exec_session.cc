@@ -30,6 +30,9 @@ constexpr std::chrono::seconds kArrivalTime{30};
 /// this time, or a process in the background still holds the terminal.
 constexpr std::chrono::milliseconds kTerminalFlushTime{200};
 
+constexpr int kCommandNotFound = 127;
+constexpr int kCommandNotExecutable = 126;
+
 struct Pipe {
     UniqueFd read, write;
 };
@@ -293,6 +296,16 @@ void Exec::say_goodbye() {
     }
 }
 
+/// As LXD: the codes by which a shell says that there is no such command, or that it cannot be executed, fail
+/// the operation; `return` is there all the same.
+void finish(operations::Operation& operation, int code) {
+    const nlohmann::json metadata{{"return", code}};
+    if (code != kCommandNotFound && code != kCommandNotExecutable) return operation.finish(metadata);
+    operation.update_metadata(metadata);
+    const char* const why = code == kCommandNotFound ? "Command not found" : "Command not executable";
+    operation.finish(fail(Status::bad_request, why));
+}
+
 asio::awaitable<void> Exec::run(std::shared_ptr<Exec> self) {
     Result<int> code = fail(Status::internal, "Internal error, see the daemon's log");
     try {
@@ -305,7 +318,7 @@ asio::awaitable<void> Exec::run(std::shared_ptr<Exec> self) {
     self->ended_ = true;
     self->services_.meetings.erase(self->operation_->id());
     if (code) {
-        self->operation_->finish(nlohmann::json{{"return", *code}});
+        finish(*self->operation_, *code);
     } else {
         self->operation_->finish(std::unexpected(code.error()));
     }

@@ -55,12 +55,19 @@ Handled cluster_get(const Request&, Services&) {
         {{"server_name", ""}, {"enabled", false}, {"member_config", nlohmann::json::array()}});
 }
 
+/// Answered when it has begun; the end of the daemon closes the client's other connections.
+Handled shutdown_put(const Request&, Services& services) {
+    services.shut_down();
+    co_return Response::empty();
+}
+
 constexpr Route kRoutes[] = {
     {Verb::get, "/", Access::anyone, versions_get},
     {Verb::get, "/1.0", Access::anyone, server_get},
     {Verb::put, "/1.0", Access::admin, server_put},
     {Verb::patch, "/1.0", Access::admin, server_patch},
     {Verb::get, "/1.0/cluster", Access::authenticated, cluster_get},
+    {Verb::put, "/internal/shutdown", Access::admin, shutdown_put},
 };
 
 }  // namespace

@@ -57,6 +57,7 @@ struct Services {
     instances::Pools* pools = nullptr;        ///< live storage pools: lxd-daemon/instances/pools.h
     instances::Networks* networks = nullptr;  ///< live networks: lxd-daemon/instances/networks.h
     ServerInfo* server = nullptr;
+    std::function<void()> shut_down{};  ///< begins to stop all instances, then the daemon; returns at once
     ExecTarget exec_target{};
     std::map<std::string, std::shared_ptr<Meeting>> meetings{};  ///< by operation id; I/O thread only
 };

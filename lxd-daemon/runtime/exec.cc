@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/monitor/message_io.h"
 #include "lxd-daemon/runtime/impl.h"
 #include "lxd-daemon/runtime/start_spec.h"
@@ -58,8 +59,11 @@ Result<ExecHandle> Impl::exec(const std::string& name, const ExecRequest& reques
     write_list(writer, environment_of(request));
 
     LX_TRY_AS(UniqueFd channel, connect_monitor(live->run_dir_fd.get()));
+    failpoint("runtime.exec.connected");
     LX_TRY(send_to_monitor(channel.get(), writer, fds));
+    failpoint("runtime.exec.sent");
     LX_TRY_AS(Received answer, receive_from_monitor(channel.get(), kMonitorTimeout));
+    failpoint("runtime.exec.started");
     if (answer.type == wire::Type::failed) return std::unexpected(failure_of(answer));
     if (answer.type != wire::Type::exec_started) return fail(Status::internal, "The monitor's answer is odd");
     return ExecHandle{std::move(channel), answer.take_fd(0), static_cast<pid_t>(answer.number(0))};
@@ -68,6 +72,7 @@ Result<ExecHandle> Impl::exec(const std::string& name, const ExecRequest& reques
 Result<std::optional<ExecEnd>> exec_wait_message(int channel) {
     LX_TRY_AS(const auto message, poll_monitor(channel));
     if (!message) return std::optional<ExecEnd>();
+    failpoint("runtime.exec.ended");
     if (message->type != wire::Type::exec_end) return fail(Status::internal, "The monitor's message is odd");
     return std::optional(ExecEnd{static_cast<int>(message->number(0))});
 }

@@ -72,7 +72,10 @@ Result<> send_to_monitor(int socket, wire::Type type, const std::vector<int>& fd
 Result<std::optional<Received>> poll_monitor(int socket) {
     char buffer[kMaxReply];
     wire::ReceivedFds fds;
-    const long size = wire::receive_message(socket, buffer, sizeof buffer, fds, MSG_DONTWAIT);
+    long size = wire::receive_message(socket, buffer, sizeof buffer, fds, MSG_DONTWAIT);
+    // The monitor closed with a message of ours unread, a signal that came too late. The kernel tells that once,
+    // before what is still queued for us: the command's end (unix_release_sock and __skb_try_recv_datagram).
+    if (size == -ECONNRESET) size = wire::receive_message(socket, buffer, sizeof buffer, fds, MSG_DONTWAIT);
     if (size == -EAGAIN) return std::optional<Received>();
     if (size <= 0 || static_cast<std::size_t>(size) < sizeof(wire::Header)) return lost("is gone");
     return std::optional(parse(buffer, static_cast<std::size_t>(size), fds));

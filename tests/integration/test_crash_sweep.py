@@ -18,7 +18,7 @@ from harness.rest import ApiError
 
 CONFIG = {"user.promise": "kept", "limits.memory": "200MiB"}
 OCCURRENCES = 2  # of the same point within one operation
-MOMENTS = 8      # of an operation at which it is killed from outside
+MOMENTS = 24     # of an operation at which it is killed from outside
 
 
 class SweepCases:

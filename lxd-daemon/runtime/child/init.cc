@@ -36,6 +36,17 @@ int open_notify_socket(const Report& report) {
     return fd;
 }
 
+/// Lets every group inside use ping's unprivileged sockets, as systemd does on a host. Its own try, "0
+/// 2147483647", fails here since a user namespace maps fewer groups; without it, ping of Debian 13 and later,
+/// which has no file capability any more, works for root only. Best effort: the host may have no IPv4.
+void allow_ping() {
+    const int fd = ::open("/proc/sys/net/ipv4/ping_group_range", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return;
+    constexpr char kGroups[] = "0 65535";
+    if (::write(fd, kGroups, sizeof kGroups - 1) < 0) errno = 0;
+    ::close(fd);
+}
+
 struct Console {
     int devpts;
     int master;
@@ -77,6 +88,7 @@ void run_init(const InitPlan& plan) {
     enter_root(report, plan.root_fd);
     mount_system(report, plan.dev_fd);
     detach_old_root(report);
+    allow_ping();
     const int notify = open_notify_socket(report);
     const Console console = open_console(report);
     attach_all(report, plan.attachments, plan.attachment_count);
