@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 
@@ -192,6 +193,15 @@ Result<> remove_below(int parent, const std::string& name, const std::string& pa
     return {};
 }
 
+/// The text as a descriptor to copy from.
+Result<UniqueFd> as_file(const std::string& text) {
+    UniqueFd fd(::memfd_create("lxmgr-text", MFD_CLOEXEC));
+    if (!fd) return fail_errno("memfd_create", "");
+    if (::pwrite(fd.get(), text.data(), text.size(), 0) != std::ssize(text))
+        return fail_errno("Writing", "memfd");
+    return fd;
+}
+
 }  // namespace
 
 const char* to_string(FileType type) {
@@ -300,6 +310,11 @@ Result<> remove_path(const InstanceRoot& root, const std::string& path, bool rec
     if (errno == ENOTEMPTY)
         return fail(Status::bad_request, fmt::format("Directory '{}' is not empty", path));
     return fail_errno("Removing", path);
+}
+
+Result<> write_text(const InstanceRoot& root, const std::string& path, const std::string& text) {
+    LX_TRY_AS(const UniqueFd source, as_file(text));
+    return write_file(root, path, source.get(), false, {});
 }
 
 }  // namespace lxmgr::instances

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "images/image.h"
 #include "lxd-daemon/api/instance.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
@@ -89,6 +90,15 @@ public:
     /// failure names the instance, and the old profile is in force again. Blocking.
     Result<database::ProfilePtr> update_profile(const database::ProfileRecord& record,
                                                 const std::string& requestor);
+
+    // ---- what the instance's image said (metadata.yaml and templates); blocking
+    Result<std::shared_ptr<const images::Metadata>> metadata(const std::string& name) const;
+    /// Replaces metadata.yaml; the templates' content stays.
+    Result<> replace_metadata(const std::string& name, const images::Metadata& metadata,
+                              const std::string& requestor);
+    /// Stores a template's content, or removes the template (nullopt): instances/metadata.h.
+    Result<> change_template(const std::string& name, const std::string& file,
+                             std::optional<std::string> content, const std::string& requestor);
 
     // ---- what exec, console and files stand on
     runtime::Runtime& runtime() { return deps_.runtime; }
