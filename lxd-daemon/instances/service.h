@@ -110,6 +110,8 @@ public:
     [[nodiscard]] std::string console_log_path(const std::string& name) const;
     /// The root for the files API: live of a running instance, else of the mounted volume.
     Result<InstanceRoot> open_root(const std::string& name);
+    /// Serves an SFTP client beneath what open_root() gave, until it leaves or the instance stops.
+    Result<> serve_sftp(const std::string& name, UniqueFd connection, InstanceRoot root);
     /// Publishes a lifecycle event such as "instance-exec".
     void lifecycle(const std::string& action, const std::string& name, const std::string& requestor,
                    const nlohmann::json& context = nullptr) const;

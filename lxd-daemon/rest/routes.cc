@@ -13,7 +13,8 @@ std::vector<std::span<const Route>> all_routes() {
             image_alias_routes(),    network_routes(),
             storage_pool_routes(),   storage_volume_routes(),
             project_routes(),        certificate_routes(),
-            warning_routes(),        instance_metadata_routes()};
+            warning_routes(),        instance_metadata_routes(),
+            instance_sftp_routes()};
 }
 
 }  // namespace lxmgr::rest
