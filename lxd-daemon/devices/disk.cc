@@ -48,7 +48,7 @@ Result<UniqueFd> make_mount(const DeviceContext& context, int source_fd) {
     const std::uint64_t attributes =
         MOUNT_ATTR_NODEV | (flag(context, "readonly") ? std::uint64_t{MOUNT_ATTR_RDONLY} : 0);
     LX_TRY(sys::change_attributes(mount.get(), attributes, 0, recursive));
-    if (!flag(context, "shift")) return mount;
+    if (!flag(context, "shift") || context.idmap.is_host()) return mount;
     LX_TRY_AS(const int user_namespace, context.idmaps.get(context.idmap));
     auto mapped = sys::set_idmap(mount.get(), user_namespace);
     if (mapped) return mount;

@@ -8,16 +8,13 @@
 #include <vector>
 
 #include "lxd-daemon/instances/context.h"
-#include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/service.h"
 
 namespace lxmgr::instances {
 
 /// Private to the room: what the Service holds beside its context.
 struct Service::Impl {
-    explicit Impl(Dependencies dependencies) : context(std::move(dependencies)) {
-        context.idmap = default_idmap();
-    }
+    explicit Impl(Dependencies dependencies) : context(std::move(dependencies)) {}
     Context context;
 
     std::mutex list_mutex;
@@ -26,7 +23,8 @@ struct Service::Impl {
 
     std::mutex early_mutex;
     bool recovering = true;
-    std::vector<std::pair<std::string, runtime::ExitStatus>> early_exits;  ///< heard of before recover() was done
+    std::vector<std::pair<std::string, runtime::ExitStatus>>
+        early_exits;  ///< heard of before recover() was done
 
     std::stop_source shutdown;
     std::mutex pause_mutex;
