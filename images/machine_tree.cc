@@ -12,7 +12,7 @@ namespace {
 
 // The address follows the MAC, which an instance keeps, and not machine-id and DUID, which a copy loses.
 constexpr const char* kNetwork =
-    "[Match]\nName=eth0\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=mac\nUseDomains=yes\n";
+    "[Match]\nName=eth0\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=mac\nUseDomains=yes\nUseHostname=no\n";
 constexpr const char* kHosts =
     "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost "
     "ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lxd-daemon/runtime/child/sysctl.h"
+#include "lxd-daemon/runtime/child/guest_units.h"
 
 namespace lxmgr::child {
 namespace {
@@ -92,6 +93,7 @@ void run_init(const InitPlan& plan) {
     if (plan.nesting) mount_nesting(report);
     detach_old_root(report);
     allow_ping();
+    ease_systemd(plan.argv[0]);
     const int notify = open_notify_socket(report);
     const Console console = open_console(report);
     attach_all(report, plan.attachments, plan.attachment_count);
