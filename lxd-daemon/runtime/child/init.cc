@@ -9,8 +9,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "lxd-daemon/runtime/child/sysctl.h"
 #include "lxd-daemon/runtime/child/guest_units.h"
+#include "lxd-daemon/runtime/child/sysctl.h"
 
 namespace lxmgr::child {
 namespace {
