@@ -90,8 +90,7 @@ Result<> priority(std::string_view, std::string_view value) {
 }
 
 Result<> numa_nodes(std::string_view, std::string_view value) {
-    // The same form as a set of CPUs, but a single number is a node, not a count.
-    if (parse_uint(value) || parse_cpu_limit(value)) return {};
+    if (parse_cpu_set(value)) return {};
     return must("a set of NUMA nodes such as 0-1,3");
 }
 

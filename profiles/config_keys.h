@@ -54,6 +54,8 @@ struct CpuLimit {
     std::vector<int> pinned;
 };
 Result<CpuLimit> parse_cpu_limit(std::string_view text);
+/// "0-3,7" or "2", which is a set of one here.
+Result<std::vector<int>> parse_cpu_set(std::string_view text);
 /// limits.cpu.allowance: "50%" (shares when contended) or "25ms/100ms" (hard).
 struct CpuAllowance {
     int percent = 0;  ///< 0 when it is a time quota

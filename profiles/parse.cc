@@ -121,6 +121,16 @@ Result<CpuLimit> parse_cpu_limit(std::string_view text) {
     return out;
 }
 
+Result<std::vector<int>> parse_cpu_set(std::string_view text) {
+    if (parse_uint(text)) {
+        std::vector<int> one;
+        if (!add_range(text, one)) return bad_cpus(text);
+        return one;
+    }
+    LX_TRY_AS(CpuLimit parsed, parse_cpu_limit(text));
+    return std::move(parsed.pinned);
+}
+
 Result<CpuAllowance> parse_cpu_allowance(std::string_view text) {
     CpuAllowance out;
     if (text.ends_with('%')) {

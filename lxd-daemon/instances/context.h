@@ -84,6 +84,9 @@ Result<> create_instance(Context& context, const CreatePlan& plan, operations::O
 /// After the container has ended by itself or by us: releases its devices, records the exit, wakes waiters.
 void handle_exit(Context& context, const std::string& name, const runtime::ExitStatus& status);
 
+/// Moves instances with limits.cpu=N to CPUs that fewer others hold, in the background.
+void rebalance_cpus(Context& context);
+
 /// Undoes or finishes what the intents of the previous daemon say.
 void recover_intents(Context& context);
 /// Finds running instances again.

@@ -59,14 +59,10 @@ void add_volatile(database::InstanceRecord& record, const std::string& fingerpri
     record.config["volatile.last_state.power"] = "STOPPED";
 }
 
-/// Unpacks the image in the pool unless it is there. Two creations of the same image do it once.
-Result<> ensure_image_volume(Context& context, storage::Driver& driver, const database::ImageRecord& image,
-                             const std::string& pool, operations::Operation& operation,
-                             std::stop_token stop) {
-    const storage::Volume volume{storage::VolumeType::image, image.fingerprint};
-    const auto mutex = context.images.get(pool + "/" + image.fingerprint);
-    const std::lock_guard lock(*mutex);
-    if (driver.has_volume(volume)) return {};
+/// Makes a volume of the image's files.
+Result<> unpack_to(const Context& context, storage::Driver& driver, const storage::Volume& volume,
+                   const database::ImageRecord& image, operations::Operation& operation,
+                   std::stop_token stop) {
     const std::string base = fmt::format("{}/images/{}", context.deps.state_dir, image.fingerprint);
     const images::ImageFiles files{base, image.split ? base + ".rootfs" : ""};
     std::mutex progress_mutex;  // called from the threads that unpack
@@ -82,6 +78,24 @@ Result<> ensure_image_volume(Context& context, storage::Driver& driver, const da
         volume, [&](int root_fd) { return images::unpack_rootfs(files, root_fd, {}, stop, progress); });
 }
 
+/// Unpacks the image in the pool unless it is there. Two creations of the same image do it once.
+Result<> ensure_image_volume(Context& context, storage::Driver& driver, const database::ImageRecord& image,
+                             const std::string& pool, operations::Operation& operation,
+                             std::stop_token stop) {
+    const storage::Volume volume{storage::VolumeType::image, image.fingerprint};
+    const auto mutex = context.images.get(pool + "/" + image.fingerprint);
+    const std::lock_guard lock(*mutex);
+    if (driver.has_volume(volume)) return {};
+    return unpack_to(context, driver, volume, image, operation, std::move(stop));
+}
+
+/// The kernel refuses an overlay's upper directory on an overlay, and container engines inside make overlays:
+/// an instance created for them gets a root of plain files, at the price of unpacking the image once more.
+bool needs_plain_root(const Context& context, const database::InstanceRecord& record) {
+    const auto pool = context.deps.database.pools().find(record.pool);
+    return pool && pool->driver == "overlay" && flag_of(expand(context, record).config, "security.nesting");
+}
+
 Result<> make_volume(Context& context, const CreatePlan& plan, operations::Operation& operation,
                      std::stop_token stop) {
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(plan.record.pool));
@@ -89,6 +103,8 @@ Result<> make_volume(Context& context, const CreatePlan& plan, operations::Opera
     if (plan.fingerprint.empty()) return driver->create_volume(volume, [](int) { return Result<>{}; });
     const auto image = context.deps.database.images().find(plan.fingerprint);
     if (!image) return fail(Status::not_found, "Image not found");
+    if (needs_plain_root(context, plan.record))
+        return unpack_to(context, *driver, volume, *image, operation, std::move(stop));
     LX_TRY(ensure_image_volume(context, *driver, *image, plan.record.pool, operation, stop));
     return driver->create_from_image(volume, plan.fingerprint);
 }
@@ -140,7 +156,8 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
     record.pool = root.second;
     LX_TRY(context.deps.pools.driver(record.pool));
     LX_TRY(validate_devices_for(context, expanded.devices, record));
-    LX_TRY(limits_of(record.name, expanded.config, context.cpus));
+    CpuPlacement trial;  // what it will hold is chosen at its start
+    LX_TRY(limits_of(record.name, expanded.config, trial));
     if (context.rows().find(record.name))
         return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", record.name));
     add_volatile(record, plan.fingerprint);

@@ -83,7 +83,9 @@ void handle_exit(Context& context, const std::string& name, const runtime::ExitS
         release_devices(context, *record);
         record_exit(context, *record, status, crashed);
     }
+    context.cpus.release(name);
     context.live.stopped(name);
+    rebalance_cpus(context);
     if (!record) return;
     if (!live.being_stopped && !reboot) {
         const nlohmann::json detail{{"exit", status.detail}, {"kind", kind_name(status.kind)}};

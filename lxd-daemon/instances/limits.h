@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,17 +11,35 @@
 
 namespace lxmgr::instances {
 
-/// Which instance holds which CPUs, so that limits.cpu=N spreads instances over the machine. Thread-safe.
+/// Which running instance holds which CPUs, so that limits.cpu=N spreads instances over the machine.
+/// Thread-safe.
 class CpuPlacement {
 public:
-    /// The `count` CPUs of this machine that fewest instances hold (lowest number first among equals); all of
+    /// The `count` of the candidates that fewest instances hold (lowest number first among equals); all of
     /// them when there are not so many. An instance that already holds as many keeps them.
-    std::vector<int> choose(const std::string& instance, int count);
+    std::vector<int> choose(const std::string& instance, int count, const std::vector<int>& candidates);
+    /// CPUs that the user chose: counted when others are placed, and never changed.
+    void pin(const std::string& instance, const std::vector<int>& cpus);
     void release(const std::string& instance);
 
+    /// Placed instances for which there are CPUs that others hold less.
+    [[nodiscard]] std::vector<std::string> improvable() const;
+    /// Gives it those. nullopt: it has the best already.
+    std::optional<std::vector<int>> improve(const std::string& instance);
+
 private:
-    std::mutex mutex_;
-    std::map<std::string, std::vector<int>> held_;
+    struct Held {
+        std::vector<int> cpus;
+        std::vector<int> candidates;
+        bool counted = false;  ///< placed by us
+    };
+    [[nodiscard]] std::vector<int> least_used(const std::string& but, int count,
+                                              const std::vector<int>& candidates) const;
+    /// How many others hold these, summed up.
+    [[nodiscard]] int crowding(const std::string& but, const std::vector<int>& cpus) const;
+
+    mutable std::mutex mutex_;
+    std::map<std::string, Held> held_;
 };
 
 /// limits.* of an expanded config in kernel terms. Errors: `bad_request` naming key and value.

@@ -55,6 +55,13 @@ void recover_one(Context& context, const database::InstanceRecord& record) {
     }
     const auto expanded = expand(context, record);
     const auto limits = limits_of(record.name, expanded.config, context.cpus);
+    if (limits && limits->cpus) {
+        // Which CPUs the last daemon gave it is not known.
+        runtime::Limits others = *limits;
+        others.cpus.reset();
+        if (auto placed = context.deps.runtime.set_limits(record.name, others, *limits); !placed)
+            log::warn("CPUs not set", {{"instance", record.name}, {"error", placed.error().message}});
+    }
     context.live.started(record.name, **running, limits.value_or(runtime::Limits{}));
     recover_devices(context, record);
     const auto power = record.config.find("volatile.last_state.power");

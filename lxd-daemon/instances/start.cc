@@ -116,7 +116,10 @@ Result<> start_instance(Context& context, const std::string& name, const std::st
         return fail(Status::bad_request, "The instance is already running");
     context.live.starting(name);
     auto started = start_stopped(context, *record, requestor);
-    if (!started) context.live.stopped(name);
+    if (!started) {
+        context.cpus.release(name);
+        context.live.stopped(name);
+    }
     return started;
 }
 

@@ -106,17 +106,20 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     LX_TRY(check_root(after, expanded));
     LX_TRY(validate_devices_for(context, expanded.devices, after));
     LX_TRY(prepare_devices(context, expanded.devices, after));
-    LX_TRY(limits_of(name, expanded.config, context.cpus));
+    CpuPlacement trial;
+    LX_TRY(limits_of(name, expanded.config, trial));
     LX_TRY(settings_of(expanded.config));
 
     const auto idmap_lock = lock_idmaps(context, expanded.config);
     LX_TRY(assign_idmap(context, expanded.config, after));
+    const auto cpus_before = context.live.get(name).limits.cpus;
     Revert undo;
     LX_TRY(apply_live(context, *before, after, undo));
     failpoint("instances.update.live");
     LX_TRY(context.rows().update(after));
     undo.commit();
     failpoint("instances.update.row");
+    if (cpus_before != context.live.get(name).limits.cpus) rebalance_cpus(context);
     context.lifecycle("instance-updated", name, requestor, nullptr);
     return {};
 }

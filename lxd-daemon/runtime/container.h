@@ -22,9 +22,15 @@ namespace lxmgr::runtime {
 /// Limits in kernel terms; what is unset is unlimited (the parent's).
 struct Limits {
     std::optional<std::uint64_t> memory_bytes;
-    bool memory_soft = false;  ///< limits.memory.enforce=soft
+    bool memory_soft = false;                 ///< limits.memory.enforce=soft
+    std::optional<std::uint64_t> swap_bytes;  ///< how much may be swapped out; 0: nothing
+    std::optional<std::uint64_t> swappiness;  ///< cgroup v1's memory.swappiness; cgroup2 has none
     std::optional<std::uint64_t> processes;
-    std::optional<std::vector<int>> cpus;     ///< cpuset; the caller turns counts into sets
+    std::optional<std::vector<int>> cpus;            ///< cpuset; the caller turns counts into sets
+    std::optional<std::vector<int>> memory_nodes;    ///< NUMA nodes to take memory from
+    unsigned cpu_handicap = 0;                       ///< 10 less limits.cpu.priority; taken off the weight
+    std::optional<unsigned> disk_priority;           ///< 0..10
+    std::map<std::string, std::uint64_t> hugepages;  ///< bytes by page size, "2MB"
     std::optional<std::uint64_t> cpu_weight;  ///< 1..10000, cgroup2 cpu.weight; turned into shares on v1
     std::optional<std::uint64_t> cpu_quota_us, cpu_period_us;
     bool operator==(const Limits&) const = default;

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "lxd-daemon/base/strings.h"
 
@@ -22,99 +23,256 @@ struct Setting {
     std::string_view controller;
     std::string file;
     std::string value;
+    std::string key;  ///< the config key, for errors
     bool operator==(const Setting&) const = default;
 };
 using Settings = std::vector<Setting>;
+
+/// What two sets of limits that are compared speak of: so that their settings stand side by side.
+struct Shape {
+    bool memory = false, processes = false, swap = false, swappiness = false, cpu = false, cpus = false,
+         nodes = false, disk = false;
+    std::set<std::string> pages;
+
+    void add(const Limits& limits) {
+        memory |= limits.memory_bytes.has_value();
+        processes |= limits.processes.has_value();
+        swap |= limits.swap_bytes.has_value();
+        swappiness |= limits.swappiness.has_value();
+        cpu |= limits.cpu_weight || limits.cpu_quota_us || limits.cpu_handicap != 0;
+        cpus |= limits.cpus.has_value();
+        nodes |= limits.memory_nodes.has_value();
+        disk |= limits.disk_priority.has_value();
+        for (const auto& [size, bytes] : limits.hugepages) pages.insert(size);
+    }
+};
 
 std::string number_or(std::optional<std::uint64_t> value, std::string_view unlimited) {
     return value ? std::to_string(*value) : std::string(unlimited);
 }
 
 /// Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst. A soft limit makes the kernel reclaim
-/// first here (v1) or slow the group down (v2); a hard one ends in the OOM killer.
-void add_memory(Settings& out, Home home, const Limits& limits) {
+/// first here (v1) or slow the group down (v2); a hard one ends in the OOM killer. v1 counts memory and swap
+/// together, and wants that limit to be the higher one of the two at any time.
+Result<> add_memory(Settings& out, Home home, const Limits& limits, const Shape& shape) {
     const std::optional<std::uint64_t> none;
     const auto hard = limits.memory_soft ? none : limits.memory_bytes;
     const auto soft = limits.memory_soft ? limits.memory_bytes : none;
-    if (home == Home::v1) {
-        out.push_back({"memory", "memory.limit_in_bytes", number_or(hard, "-1")});
-        out.push_back({"memory", "memory.soft_limit_in_bytes", number_or(soft, "-1")});
-    } else {
-        out.push_back({"memory", "memory.max", number_or(hard, "max")});
-        out.push_back({"memory", "memory.high", number_or(soft, "max")});
+    constexpr const char* kMemory = "limits.memory";
+    constexpr const char* kSwap = "limits.memory.swap";
+    if (home == Home::v2) {
+        if (shape.memory) {
+            out.push_back({"memory", "memory.max", number_or(hard, "max"), kMemory});
+            out.push_back({"memory", "memory.high", number_or(soft, "max"), kMemory});
+        }
+        if (shape.swap)
+            out.push_back({"memory", "memory.swap.max", number_or(limits.swap_bytes, "max"), kSwap});
+        return {};
     }
+    if (limits.swap_bytes.value_or(0) > 0 && !hard)
+        return fail(Status::bad_request,
+                    "limits.memory.swap: a size needs a hard limits.memory on this host (cgroup v1)");
+    if (shape.swap) out.push_back({"memory", "memory.memsw.limit_in_bytes", "-1", kSwap});
+    if (shape.memory) {
+        out.push_back({"memory", "memory.limit_in_bytes", number_or(hard, "-1"), kMemory});
+        out.push_back({"memory", "memory.soft_limit_in_bytes", number_or(soft, "-1"), kMemory});
+    }
+    if (shape.swap) {
+        const auto both = hard && limits.swap_bytes ? std::optional(*hard + *limits.swap_bytes) : none;
+        out.push_back({"memory", "memory.memsw.limit_in_bytes", number_or(both, "-1"), kSwap});
+    }
+    return {};
+}
+
+/// How readily the group's memory is swapped out; v1 only. Without any swap it is not at all.
+Result<> add_swappiness(Settings& out, const sys::Cgroups& cgroups, Home home, const Limits& limits,
+                        const Shape& shape) {
+    if (home == Home::v2 && limits.swappiness)
+        return fail(Status::bad_request,
+                    "limits.memory.swap.priority: this host's cgroup2 has no swappiness of single groups");
+    if (home == Home::v2 || (!shape.swappiness && !shape.swap)) return {};
+    LX_TRY_AS(const std::string usual, cgroups.read_parent("memory", "memory.swappiness"));
+    const bool never = limits.swap_bytes == std::optional<std::uint64_t>(0);
+    const auto wanted = never ? std::optional<std::uint64_t>(0) : limits.swappiness;
+    out.push_back({"memory", "memory.swappiness", number_or(wanted, trim(usual)),
+                   shape.swappiness ? "limits.memory.swap.priority" : "limits.memory.swap"});
+    return {};
 }
 
 void add_cpu(Settings& out, Home home, const Limits& limits) {
     const std::uint64_t weight =
         std::clamp<std::uint64_t>(limits.cpu_weight.value_or(kDefaultWeight), 1, 10'000);
     const std::uint64_t period = limits.cpu_period_us.value_or(kDefaultPeriodUs);
+    const std::string key = limits.cpu_handicap != 0 ? "limits.cpu.priority" : "limits.cpu.allowance";
+    const auto less = [&](std::uint64_t value, std::uint64_t least) {
+        return std::to_string(value > limits.cpu_handicap + least ? value - limits.cpu_handicap : least);
+    };
     if (home == Home::v1) {
         // 1024 shares are the default there, as weight 100 is in cgroup2.
-        out.push_back({"cpu", "cpu.shares", std::to_string(std::max<std::uint64_t>(weight * 1024 / 100, 2))});
-        out.push_back({"cpu", "cpu.cfs_period_us", std::to_string(period)});
-        out.push_back({"cpu", "cpu.cfs_quota_us", number_or(limits.cpu_quota_us, "-1")});
+        out.push_back({"cpu", "cpu.shares", less(weight * 1024 / 100, 2), key});
+        out.push_back({"cpu", "cpu.cfs_period_us", std::to_string(period), key});
+        out.push_back({"cpu", "cpu.cfs_quota_us", number_or(limits.cpu_quota_us, "-1"), key});
     } else {
-        out.push_back({"cpu", "cpu.weight", std::to_string(weight)});
+        out.push_back({"cpu", "cpu.weight", less(weight, 1), key});
         out.push_back(
-            {"cpu", "cpu.max", fmt::format("{} {}", number_or(limits.cpu_quota_us, "max"), period)});
+            {"cpu", "cpu.max", fmt::format("{} {}", number_or(limits.cpu_quota_us, "max"), period), key});
     }
 }
 
-Result<> add_cpus(Settings& out, const sys::Cgroups& cgroups, Home home, const Limits& limits) {
-    if (limits.cpus) {
-        out.push_back({"cpuset", "cpuset.cpus", fmt::format("{}", fmt::join(*limits.cpus, ","))});
+/// A cpuset file: the numbers, or all that our parent has. By name: a group with processes cannot get an
+/// empty set back (ENOSPC, seen on 6.1).
+Result<> add_set(Settings& out, const sys::Cgroups& cgroups, Home home, const char* file,
+                 const std::optional<std::vector<int>>& numbers, const char* key) {
+    if (numbers) {
+        out.push_back({"cpuset", file, fmt::format("{}", fmt::join(*numbers, ",")), key});
         return {};
     }
-    // All of them by name: a group with processes cannot get an empty set back (ENOSPC, seen on 6.1).
-    const char* const file = home == Home::v1 ? "cpuset.cpus" : "cpuset.cpus.effective";
-    LX_TRY_AS(const std::string all, cgroups.read_parent("cpuset", file));
-    out.push_back({"cpuset", "cpuset.cpus", std::string(trim(all))});
+    const std::string source = home == Home::v1 ? file : fmt::format("{}.effective", file);
+    LX_TRY_AS(const std::string all, cgroups.read_parent("cpuset", source));
+    out.push_back({"cpuset", file, std::string(trim(all)), key});
     return {};
 }
 
-/// A limit that the host cannot enforce is an error, not a wish.
-Result<> require_home(Home home, bool wanted, std::string_view controller) {
-    if (!wanted || home != Home::none) return {};
-    return fail(Status::bad_request,
-                fmt::format("This host has no {} cgroup controller, which a limit needs", controller));
+/// Which file there is depends on the kernel's I/O schedulers: BFQ, CFQ before Linux 5.0, or iocost.
+Result<> add_disk(Settings& out, const sys::Cgroups& cgroups, const std::string& name, Home home,
+                  const Limits& limits) {
+    const std::string_view controller = home == Home::v1 ? "blkio" : "io";
+    for (const std::string_view file : {"bfq.weight", "weight"}) {
+        const std::string full = fmt::format("{}.{}", controller, file);
+        if (!cgroups.read(name, controller, full)) continue;
+        const unsigned priority = limits.disk_priority.value_or(5);
+        const bool cfq = full == "blkio.weight";
+        const unsigned weight = cfq ? std::max(priority * 100, 10U) : std::max(priority * 20, 4U);
+        out.push_back({controller, full, std::to_string(weight), "limits.disk.priority"});
+        return {};
+    }
+    if (!limits.disk_priority) return {};
+    return fail(
+        Status::bad_request,
+        fmt::format("limits.disk.priority: this host's {} cgroups have no weights (its kernel has neither "
+                    "BFQ nor iocost)",
+                    controller));
 }
 
-bool wants_cpu(const Limits& limits) { return limits.cpu_weight || limits.cpu_quota_us; }
+void add_hugepages(Settings& out, Home home, const Limits& limits, const Shape& shape) {
+    for (const std::string& size : shape.pages) {
+        const auto found = limits.hugepages.find(size);
+        const auto bytes = found == limits.hugepages.end() ? std::nullopt : std::optional(found->second);
+        const bool v1 = home == Home::v1;
+        out.push_back({"hugetlb", fmt::format("hugetlb.{}.{}", size, v1 ? "limit_in_bytes" : "max"),
+                       number_or(bytes, v1 ? "-1" : "max"), "limits.hugepages." + size});
+    }
+}
+
+bool wants_cpu(const Limits& limits) {
+    return limits.cpu_weight || limits.cpu_quota_us || limits.cpu_handicap != 0;
+}
+
+/// Finds where a controller is. A limit that the host cannot enforce is an error, not a wish.
+class Homes {
+public:
+    Homes(const sys::Cgroups& cgroups, const std::string& name) : cgroups_(cgroups), name_(name) {}
+    Result<Home> of(std::string_view controller, bool wanted, std::string_view key) const {
+        Home home = cgroups_.home(controller);
+        if (home == Home::v1 && !cgroups_.has_v1(name_, controller)) home = Home::none;
+        if (home != Home::none || !wanted) return home;
+        return fail(Status::bad_request,
+                    fmt::format("{}: this host has no {} cgroup controller", key, controller));
+    }
+
+private:
+    const sys::Cgroups& cgroups_;
+    const std::string& name_;
+};
+
+Result<> add_cpuset(Settings& out, const sys::Cgroups& cgroups, const Homes& homes, const Limits& limits,
+                    const Shape& shape) {
+    if (!shape.cpus && !shape.nodes) return {};
+    const char* const key = limits.memory_nodes ? "limits.cpu.nodes" : "limits.cpu";
+    LX_TRY_AS(const Home home, homes.of("cpuset", limits.cpus || limits.memory_nodes, key));
+    if (home == Home::none) return {};
+    if (shape.cpus) LX_TRY(add_set(out, cgroups, home, "cpuset.cpus", limits.cpus, "limits.cpu"));
+    if (shape.nodes)
+        LX_TRY(add_set(out, cgroups, home, "cpuset.mems", limits.memory_nodes, "limits.cpu.nodes"));
+    return {};
+}
+
+Result<> add_io(Settings& out, const sys::Cgroups& cgroups, const std::string& name, const Limits& limits,
+                const Shape& shape) {
+    const Homes homes(cgroups, name);
+    if (shape.disk) {
+        const bool v1 = cgroups.home("blkio") == Home::v1;
+        LX_TRY_AS(const Home home,
+                  homes.of(v1 ? "blkio" : "io", limits.disk_priority.has_value(), "limits.disk.priority"));
+        if (home != Home::none) LX_TRY(add_disk(out, cgroups, name, home, limits));
+    }
+    if (!shape.pages.empty()) {
+        const std::string key = "limits.hugepages." + *shape.pages.begin();
+        LX_TRY_AS(const Home home, homes.of("hugetlb", !limits.hugepages.empty(), key));
+        if (home != Home::none) add_hugepages(out, home, limits, shape);
+    }
+    return {};
+}
 
 /// Everything to be written for these limits, where the container has (or is to have) the controller.
-Result<Settings> settings_for(const sys::Cgroups& cgroups, const std::string& name, const Limits& limits) {
-    const auto usable = [&](std::string_view controller) {
-        const Home home = cgroups.home(controller);
-        return home == Home::v1 && !cgroups.has_v1(name, controller) ? Home::none : home;
-    };
+Result<Settings> settings_for(const sys::Cgroups& cgroups, const std::string& name, const Limits& limits,
+                              const Shape& shape) {
+    const Homes homes(cgroups, name);
     Settings out;
-    const Home memory = usable("memory"), pids = usable("pids"), cpu = usable("cpu"),
-               cpuset = usable("cpuset");
-    LX_TRY(require_home(memory, limits.memory_bytes.has_value(), "memory"));
-    LX_TRY(require_home(pids, limits.processes.has_value(), "pids"));
-    LX_TRY(require_home(cpu, wants_cpu(limits), "cpu"));
-    LX_TRY(require_home(cpuset, limits.cpus.has_value(), "cpuset"));
-    if (memory != Home::none) add_memory(out, memory, limits);
-    if (pids != Home::none) {
+    if (shape.memory || shape.swap || shape.swappiness) {
+        const char* const key = limits.memory_bytes ? "limits.memory" : "limits.memory.swap";
+        const bool wanted = limits.memory_bytes || limits.swap_bytes || limits.swappiness;
+        LX_TRY_AS(const Home home, homes.of("memory", wanted, key));
+        if (home != Home::none) {
+            LX_TRY(add_memory(out, home, limits, shape));
+            LX_TRY(add_swappiness(out, cgroups, home, limits, shape));
+        }
+    }
+    if (shape.processes) {
+        LX_TRY_AS(const Home home, homes.of("pids", limits.processes.has_value(), "limits.processes"));
         const auto count =
             limits.processes ? std::optional(*limits.processes + kSeatProcesses) : std::nullopt;
-        out.push_back({"pids", "pids.max", number_or(count, "max")});
+        if (home != Home::none)
+            out.push_back({"pids", "pids.max", number_or(count, "max"), "limits.processes"});
     }
-    if (cpu != Home::none) add_cpu(out, cpu, limits);
-    if (cpuset != Home::none) LX_TRY(add_cpus(out, cgroups, cpuset, limits));
+    if (shape.cpu) {
+        LX_TRY_AS(const Home home, homes.of("cpu", wants_cpu(limits), "limits.cpu.allowance"));
+        if (home != Home::none) add_cpu(out, home, limits);
+    }
+    LX_TRY(add_cpuset(out, cgroups, homes, limits, shape));
+    LX_TRY(add_io(out, cgroups, name, limits, shape));
     return out;
 }
 
 std::vector<std::string_view> needed_controllers(const Limits& limits) {
     std::vector<std::string_view> needed{"memory", "pids", "name=systemd"};
     if (wants_cpu(limits)) needed.emplace_back("cpu");
-    if (limits.cpus) needed.emplace_back("cpuset");
+    if (limits.cpus || limits.memory_nodes) needed.emplace_back("cpuset");
+    if (limits.disk_priority) needed.emplace_back("blkio");
+    if (!limits.hugepages.empty()) needed.emplace_back("hugetlb");
     return needed;
 }
 
+/// v1's limits of memory and of memory with swap depend on each other: when one differs, all are written.
+std::vector<std::size_t> differing(const Settings& before, const Settings& after, bool swap) {
+    bool memory = false;
+    for (std::size_t i = 0; i < after.size(); ++i)
+        memory |= swap && after[i].controller == "memory" && after[i] != before[i];
+    std::vector<std::size_t> out;
+    for (std::size_t i = 0; i < after.size(); ++i) {
+        if (after[i].value != before[i].value || (memory && after[i].controller == "memory"))
+            out.push_back(i);
+    }
+    return out;
+}
+
 Result<> write_setting(const sys::Cgroups& cgroups, const std::string& name, const Setting& setting) {
-    return cgroups.write(name, setting.controller, setting.file, setting.value);
+    auto written = cgroups.write(name, setting.controller, setting.file, setting.value);
+    if (written) return {};
+    if (written.error().status == Status::not_found)
+        return fail(Status::bad_request,
+                    fmt::format("{}: this host's cgroups have no {}", setting.key, setting.file));
+    return std::unexpected(in(setting.key, std::move(written).error()));
 }
 
 /// Number of a one-line file; 0 where the kernel or the host has no such file.
@@ -139,13 +297,13 @@ std::int64_t cpu_time_ns(const sys::Cgroups& cgroups, const std::string& name) {
 Result<> prepare_limits(sys::Cgroups& cgroups, const std::string& name, const Limits& limits) {
     for (const std::string_view controller : needed_controllers(limits))
         LX_TRY(cgroups.create_v1(name, controller));
-    LX_TRY_AS(const Settings wanted, settings_for(cgroups, name, limits));
+    Shape shape;
+    shape.add(limits);
+    LX_TRY_AS(const Settings wanted, settings_for(cgroups, name, limits, shape));
     // A new group has no limits: only what differs is worth a write.
-    LX_TRY_AS(const Settings unlimited, settings_for(cgroups, name, Limits{}));
-    for (const Setting& setting : wanted) {
-        if (std::ranges::find(unlimited, setting) == unlimited.end())
-            LX_TRY(write_setting(cgroups, name, setting));
-    }
+    LX_TRY_AS(const Settings unlimited, settings_for(cgroups, name, Limits{}, shape));
+    for (const std::size_t i : differing(unlimited, wanted, shape.swap))
+        LX_TRY(write_setting(cgroups, name, wanted[i]));
     return {};
 }
 
@@ -158,16 +316,17 @@ Result<bool> change_limits(sys::Cgroups& cgroups, const std::string& name, const
         LX_TRY(cgroups.gather_v1(name, controller));
         joined = true;
     }
-    LX_TRY_AS(const Settings before, settings_for(cgroups, name, old_limits));
-    LX_TRY_AS(const Settings after, settings_for(cgroups, name, new_limits));
-    std::size_t done = 0;
-    for (; done < after.size(); ++done) {
-        if (after[done] == before[done]) continue;
-        auto written = write_setting(cgroups, name, after[done]);
+    Shape shape;
+    shape.add(old_limits);
+    shape.add(new_limits);
+    LX_TRY_AS(const Settings before, settings_for(cgroups, name, old_limits, shape));
+    LX_TRY_AS(const Settings after, settings_for(cgroups, name, new_limits, shape));
+    const auto wanted = differing(before, after, shape.swap);
+    for (std::size_t done = 0; done < wanted.size(); ++done) {
+        auto written = write_setting(cgroups, name, after[wanted[done]]);
         if (written) continue;
-        while (done-- > 0) {
-            if (after[done] != before[done]) (void)write_setting(cgroups, name, before[done]).has_value();
-        }
+        // In the same order: what is valid step by step one way is so the other way.
+        for (const std::size_t i : wanted) (void)write_setting(cgroups, name, before[i]).has_value();
         return std::unexpected(std::move(written).error());
     }
     return joined;

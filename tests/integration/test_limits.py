@@ -1,7 +1,9 @@
 """limits.*: enforced from outside, changed while the instance runs."""
+import os
 import time
 
 from harness.case import DaemonCase, main
+from harness.rest import ApiError
 
 
 class LimitsTest(DaemonCase):
@@ -70,6 +72,112 @@ class LimitsTest(DaemonCase):
         self.assertLess(limited, 0.5)
         self.set("cpu.allowance", None)
         self.assertGreater(self.used_share(), 1.3 * limited)  # whatever else the machine is doing
+
+    def cgroup_file(self, controller, v1, v2):
+        """A limit file of the running instance, from outside, on either kind of host."""
+        with open(f"/proc/{self.api.state('box')['pid']}/cgroup", encoding="utf-8") as file:
+            groups = {line.split(":")[1]: line.strip().split(":", 2)[2] for line in file}
+        for names, path in groups.items():
+            if controller in names.split(","):
+                with open(f"/sys/fs/cgroup/{names}{path}/{v1}", encoding="utf-8") as file:
+                    return file.read().strip()
+        root = "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
+        with open(f"{root}{groups['']}/{v2}", encoding="utf-8") as file:
+            return file.read().strip()
+
+    def on_v1(self, controller):
+        return os.path.isdir(f"/sys/fs/cgroup/{controller}")
+
+    def test_swap(self):
+        self.launch(memory="64MiB", memory_swap="false")
+        if self.on_v1("memory"):
+            self.assertEqual(self.cgroup_file("memory", "memory.memsw.limit_in_bytes", ""), str(64 << 20))
+            self.assertEqual(self.cgroup_file("memory", "memory.swappiness", ""), "0")
+            for memory in (128, 32, 96):  # both limits move, up and down
+                self.set("memory", f"{memory}MiB")
+                self.assertEqual(self.cgroup_file("memory", "memory.memsw.limit_in_bytes", ""), str(memory << 20))
+            self.set("memory.swap", "16MiB")
+            self.assertEqual(self.cgroup_file("memory", "memory.memsw.limit_in_bytes", ""), str(112 << 20))
+            self.set("memory.swap", None)
+            self.assertEqual(self.cgroup_file("memory", "memory.limit_in_bytes", ""), str(96 << 20))
+            self.assertGreater(int(self.cgroup_file("memory", "memory.memsw.limit_in_bytes", "")), 1 << 50)
+        else:
+            self.assertEqual(self.cgroup_file("memory", "", "memory.swap.max"), "0")
+            self.set("memory.swap", "16MiB")
+            self.assertEqual(self.cgroup_file("memory", "", "memory.swap.max"), str(16 << 20))
+            self.set("memory.swap", None)
+            self.assertEqual(self.cgroup_file("memory", "", "memory.swap.max"), "max")
+
+    def test_swap_priority(self):
+        self.launch()
+        if not self.on_v1("memory"):
+            self.assertIn("limits.memory.swap.priority", self.assert_api_error(400, self.set, "memory.swap.priority", "2"))
+            return
+        self.set("memory.swap.priority", "2")
+        self.assertEqual(self.cgroup_file("memory", "memory.swappiness", ""), "68")
+        self.set("memory.swap.priority", None)
+        self.assertEqual(self.cgroup_file("memory", "memory.swappiness", ""), "60")
+
+    def test_soft_memory(self):
+        self.launch(memory="64MiB", memory_enforce="soft")
+        self.assertEqual(self.cgroup_file("memory", "memory.soft_limit_in_bytes", "memory.high"), str(64 << 20))
+        self.assertEqual(self.eat(100), 0)
+        self.set("memory.enforce", "hard")
+        self.assertEqual(self.cgroup_file("memory", "memory.limit_in_bytes", "memory.max"), str(64 << 20))
+        self.assertNotEqual(self.eat(100), 0)
+
+    def test_cpu_priority(self):
+        self.launch(cpu_priority="3")
+        self.assertEqual(self.cgroup_file("cpu", "cpu.shares", "cpu.weight"), "1017" if self.on_v1("cpu") else "93")
+        self.set("cpu.allowance", "50%")
+        self.assertEqual(self.cgroup_file("cpu", "cpu.shares", "cpu.weight"), "505" if self.on_v1("cpu") else "43")
+        self.set("cpu.priority", None)
+        self.assertEqual(self.cgroup_file("cpu", "cpu.shares", "cpu.weight"), "512" if self.on_v1("cpu") else "50")
+
+    def test_cpu_nodes(self):
+        self.launch(cpu_nodes="0")
+        self.assertEqual(self.cgroup_file("cpuset", "cpuset.mems", "cpuset.mems"), "0")
+        self.assertIn("Mems_allowed_list:\t0", self.api.sh("box", "cat /proc/self/status"))
+        self.set("cpu.nodes", None)
+        self.assertIn("limits.cpu.nodes", self.assert_api_error(400, self.set, "cpu.nodes", "77"))
+        self.assert_api_error(400, self.set, "cpu.nodes", "x")
+
+    def test_disk_priority(self):
+        self.launch()
+        names = ("blkio.bfq.weight", "blkio.weight") if self.on_v1("blkio") else ("io.bfq.weight", "io.weight")
+        for name in names:
+            try:
+                self.set("disk.priority", "8")
+                seen = self.cgroup_file("blkio" if self.on_v1("blkio") else "io", name, name)
+                self.assertIn(seen.replace("default ", ""), ("160", "800"))
+                return
+            except (FileNotFoundError, ApiError) as error:
+                self.assertIn("limits.disk.priority" if isinstance(error, ApiError) else name, str(error))
+        self.assertNotIn("limits.disk.priority", self.api.instance("box")["config"])
+
+    def test_hugepages(self):
+        self.launch()
+        try:
+            self.set("hugepages.2MB", "4MiB")
+        except ApiError as error:
+            self.assertIn("limits.hugepages.2MB", error.message)
+            self.assertNotIn("limits.hugepages.2MB", self.api.instance("box")["config"])
+        else:
+            self.assertEqual(self.cgroup_file("hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max"), str(4 << 20))
+
+    def allowed_cpus(self, name):
+        return self.api.sh(name, "grep Cpus_allowed_list /proc/self/status").split()[1]
+
+    def test_cpus_are_rebalanced(self):
+        for name in ("one", "two", "three"):
+            self.api.launch(name, "tiny", config={"limits.cpu": "1"})
+        held = {name: self.allowed_cpus(name) for name in ("one", "two", "three")}
+        self.assertNotEqual(held["one"], held["two"])
+        self.assertEqual(held["one"], held["three"])
+        self.api.stop("two")
+        deadline = time.monotonic() + 10
+        while (now := {self.allowed_cpus(name) for name in ("one", "three")}) != set(held.values()):
+            self.assertLess(time.monotonic(), deadline, now)
 
     def test_bad_values_change_nothing(self):
         self.launch(memory="64MiB")

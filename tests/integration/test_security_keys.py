@@ -183,6 +183,12 @@ class NestingTest(SecurityKeysTest):
         self.api.sh("box", "test -e /dev/.lxc/proc/1/status && test -d /dev/.lxc/sys/class")
         self.api.sh("box", "unshare -U -r -m -p -f sh -c 'mount -t proc proc /proc && test -e /proc/1'")
 
+    def test_overlays_can_be_made_inside(self):
+        self.launch(security__nesting="true")
+        self.api.sh("box", "cd /root && mkdir lower upper work merged && echo low > lower/file && "
+                           "mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work none merged && "
+                           "echo up >> merged/file && cat upper/file && umount merged")
+
     def test_is_off_by_default(self):
         self.launch()
         self.assertNotEqual(self.exit_code("test -e /dev/.lxc"), 0)

@@ -9,15 +9,29 @@ TEST(CpuPlacementTest, SpreadsInstancesOverTheMachine) {
     const auto cpus = usable_cpus();
     if (cpus.size() < 2) GTEST_SKIP() << "needs two CPUs";
     CpuPlacement placement;
-    const auto first = placement.choose("a", 1);
-    const auto second = placement.choose("b", 1);
+    const auto first = placement.choose("a", 1, cpus);
+    const auto second = placement.choose("b", 1, cpus);
     EXPECT_NE(first, second);
-    EXPECT_EQ(placement.choose("a", 1), first) << "an instance keeps what it holds";
+    EXPECT_EQ(placement.choose("a", 1, cpus), first) << "an instance keeps what it holds";
 }
 
 TEST(CpuPlacementTest, MoreThanThereAreGivesAll) {
     CpuPlacement placement;
-    EXPECT_EQ(placement.choose("a", 4096), usable_cpus());
+    EXPECT_EQ(placement.choose("a", 4096, usable_cpus()), usable_cpus());
+}
+
+TEST(CpuPlacementTest, MovesToWhatAnotherLeft) {
+    CpuPlacement placement;
+    const std::vector<int> cpus{0, 1};
+    placement.pin("pinned", {1});
+    EXPECT_EQ(placement.choose("a", 1, cpus), std::vector<int>{0});
+    EXPECT_EQ(placement.choose("b", 1, cpus), std::vector<int>{0});
+    EXPECT_TRUE(placement.improvable().empty());
+    placement.release("pinned");
+    EXPECT_EQ(placement.improvable().front(), "a");
+    EXPECT_EQ(placement.improve("a"), std::vector<int>{1});
+    EXPECT_TRUE(placement.improvable().empty());
+    EXPECT_FALSE(placement.improve("pinned"));
 }
 
 TEST(LimitsTest, EmptyConfigLimitsNothing) {
