@@ -46,6 +46,10 @@ Result<> copy_snapshot_volume(Context& context, const Place& from, const Place& 
 /// Copies an instance's root as it is at one moment, within its pool or to another.
 Result<> copy_root_to(Context& context, const database::InstanceRecord& record, const Place& to);
 
+/// Lets a snapshot's root device name the pool it is in from now on, or restoring it would look for its root
+/// in the old one.
+void follow_to_pool(const Context& context, database::SnapshotRecord& snapshot, const std::string& pool);
+
 /// Volumes made for rows that are not stored yet: removed again unless kept.
 class NewSnapshots {
 public:
@@ -58,7 +62,6 @@ public:
     /// Stores all rows; inside a transaction.
     Result<> store(std::int64_t instance_id);
     void keep() { rows_.clear(); }
-    [[nodiscard]] const std::vector<database::SnapshotRecord>& rows() const { return rows_; }
 
 private:
     Context& context_;

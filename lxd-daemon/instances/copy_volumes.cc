@@ -35,6 +35,7 @@ Result<> NewSnapshots::add(const std::string& from_pool, const database::Snapsho
                                 {pool_, volume}));
     auto& row = rows_.emplace_back(snapshot);
     row.volume = volume.name;
+    if (from_pool != pool_) follow_to_pool(context_, row, pool_);
     if (other_instance) {
         std::erase_if(row.config, [](const auto& entry) {
             return entry.first.starts_with("volatile.") && entry.first != "volatile.base_image";

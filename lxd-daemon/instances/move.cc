@@ -21,15 +21,6 @@ Result<api::DeviceMap> with_root_in(const Context& context, const database::Inst
     return devices;
 }
 
-/// Snapshots follow, or the next restore would look for its root in the old pool.
-void follow(const Context& context, database::SnapshotRecord& snapshot, const std::string& pool) {
-    database::InstanceRecord then;
-    then.config = snapshot.config;
-    then.devices = snapshot.devices;
-    then.profiles = snapshot.profiles;
-    if (auto devices = with_root_in(context, then, pool)) snapshot.devices = *std::move(devices);
-}
-
 Result<database::InstanceRecord> moved_record(Context& context, const database::InstanceRecord& record,
                                               const std::string& pool) {
     database::InstanceRecord out = record;
@@ -40,6 +31,14 @@ Result<database::InstanceRecord> moved_record(Context& context, const database::
 }
 
 }  // namespace
+
+void follow_to_pool(const Context& context, database::SnapshotRecord& snapshot, const std::string& pool) {
+    database::InstanceRecord then;
+    then.config = snapshot.config;
+    then.devices = snapshot.devices;
+    then.profiles = snapshot.profiles;
+    if (auto devices = with_root_in(context, then, pool)) snapshot.devices = *std::move(devices);
+}
 
 Result<> move_to_pool(Context& context, const std::string& name, const std::string& pool, bool with_snapshots,
                       const std::string& requestor) {
@@ -75,11 +74,7 @@ Result<> move_to_pool(Context& context, const std::string& name, const std::stri
     const auto stored = database.transaction([&]() -> Result<> {
         LX_TRY(context.rows().update(after));
         for (const auto& snapshot : old) LX_TRY(database.snapshots().remove(record->id, snapshot->name));
-        for (auto row : snapshots.rows()) {
-            follow(context, row, pool);
-            LX_TRY(database.snapshots().create(row));
-        }
-        return Result<>{};
+        return snapshots.store(record->id);
     });
     LX_TRY(stored);
     snapshots.keep();

@@ -56,7 +56,7 @@ Result<> copy_root(Context& context, const database::InstanceRecord& record, sto
 }
 
 Result<> thaw_after_crash(Context& context, const std::string& instance) {
-    if (context.live.get(instance).status != api::StatusCode::frozen) return {};
+    if (context.live.get(instance).status == api::StatusCode::stopped) return {};
     LX_TRY(context.deps.runtime.unfreeze(instance));
     context.live.set_status(instance, api::StatusCode::running);
     return {};
