@@ -89,7 +89,6 @@ constexpr ConfigKey kKeys[] = {
      "Run the instance without a user namespace: its root is the host's, with some powers taken away."},
     {I, "security.protection.delete", "bool", "false", Live::yes, check::boolean,
      "Refuse to delete the instance."},
-<<<<<<< HEAD
     {I, "security.protection.shift", "bool", "false", Live::yes, check::boolean,
      "Refuse to start the instance where its files' owners would have to be rewritten."},
     {I, "security.protection.start", "bool", "false", Live::yes, check::boolean,
@@ -102,7 +101,6 @@ constexpr ConfigKey kKeys[] = {
      "Refuse the system calls of 32-bit programs."},
     {I, "security.syscalls.deny_default", "bool", "true", Live::no, check::boolean,
      "Refuse the system calls that no instance should make."},
-=======
     {I, "snapshots.expiry", "string", "", Live::no, check::snapshot_expiry,
      "How long new snapshots live, such as 3d 12H: M (minutes), H, d, w, m (months), y."},
     {I, "snapshots.pattern", "string", "snap%d", Live::no, check::snapshot_pattern,
@@ -111,7 +109,6 @@ constexpr ConfigKey kKeys[] = {
      "When snapshots are made: a cron line, or aliases such as @daily and @startup with commas between."},
     {I, "snapshots.schedule.stopped", "bool", "false", Live::no, check::boolean,
      "Whether the schedule also counts while the instance is stopped."},
->>>>>>> bba4355 (Snapshots, copies, moves and rebuilding of instances: storage, database, instances, REST)
     {I, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
     {I, "volatile.*", "string", "", Live::no, check::text,
      "Internal state of the instance, kept by the daemon."},

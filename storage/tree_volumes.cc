@@ -72,14 +72,14 @@ Result<> TreeVolumes::create(const Volume& volume, const Filler& fill) {
     return {};
 }
 
-<<<<<<< HEAD
 Result<> require_rewriting(const MountRequest& request) {
     if (!request.keep_ids) return {};
     return fail(
         Status::bad_request,
         "The owners of the volume's files would have to be rewritten, which security.protection.shift "
         "forbids");
-=======
+}
+
 Result<> TreeVolumes::copy(const Volume& volume, const Volume& source,
                            const std::function<void()>& source_read) {
     LX_TRY(pool_.require_absent(volume));
@@ -98,7 +98,6 @@ Result<> TreeVolumes::copy(const Volume& volume, const Volume& source,
     LX_TRY(pool_.publish(draft, pool_.fd(volume.type), volume.name));
     failpoint("storage.tree.copy.published");
     return {};
->>>>>>> bba4355 (Snapshots, copies, moves and rebuilding of instances: storage, database, instances, REST)
 }
 
 Result<> TreeVolumes::rewrite_ids(const Volume& volume, int volume_fd, const sys::IdMap* from,

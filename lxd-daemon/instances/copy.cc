@@ -7,6 +7,7 @@
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/names.h"
+#include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "profiles/config_keys.h"
 
@@ -46,8 +47,10 @@ Result<> merge_source(Context& context, api::InstancesPost& post, const database
     record.config = std::move(post.config);
     record.devices = std::move(post.devices);
     LX_TRY(check_new_record(context, record));
-    add_volatile(context, record, base_image, "copy");
-    return prepare_devices(context, expand(context, record).devices, record);
+    add_volatile(record, base_image, "copy");
+    const auto expanded = expand(context, record);
+    LX_TRY(assign_idmap(context, expanded.config, record));  // a look whether it can be, as for creating
+    return prepare_devices(context, expanded.devices, record);
 }
 
 /// Where the content comes from.
@@ -129,12 +132,18 @@ Result<> copy_instance(Context& context, const CopyPlan& plan) {
         for (const auto& snapshot : database.snapshots().list(source->id))
             LX_TRY(snapshots.add(source->pool, *snapshot, true));
     }
+    const auto expanded = expand(context, record);
+    auto idmap_lock = lock_idmaps(context, expanded.config);
+    database::InstanceRecord mapped = record;
+    LX_TRY(assign_idmap(context, expanded.config, mapped));
+    mapped.config["volatile.idmap.current"] = mapped.config["volatile.idmap.next"];
     const auto stored = database.transaction([&]() -> Result<> {
-        LX_TRY_AS(const auto row, context.rows().create(record));
+        LX_TRY_AS(const auto row, context.rows().create(mapped));
         LX_TRY(snapshots.store(row->id));
         return database.intents().remove(intent);
     });
     LX_TRY(stored);
+    if (idmap_lock.owns_lock()) idmap_lock.unlock();
     snapshots.keep();
     undo.commit();
     failpoint("instances.copy.row");

@@ -23,7 +23,6 @@ const std::vector<std::string>& api_extensions() {
         "instance_get_full",
         "instance_bulk_state_change",
         "instance_create_start",
-<<<<<<< HEAD
         "id_map",
         "id_map_base",
         "kernel_limits",
@@ -32,7 +31,6 @@ const std::vector<std::string>& api_extensions() {
         "container_protection_shift",
         "container_syscall_filtering",
         "container_syscall_filtering_allow_deny_syntax",
-=======
         "instance_pool_move",
         "instances_rebuild",
         "container_only_migration",  // copies without snapshots
@@ -43,7 +41,6 @@ const std::vector<std::string>& api_extensions() {
         "snapshot_expiry",
         "snapshot_expiry_creation",
         "snapshot_disk_usage",
->>>>>>> bba4355 (Snapshots, copies, moves and rebuilding of instances: storage, database, instances, REST)
         "container_backup",  // lists only: `lxc info` asks for them
         "container_exec_recording",
         "container_exec_signal_handling",

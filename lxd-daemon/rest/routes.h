@@ -17,11 +17,8 @@ std::span<const Route> instance_file_routes();
 std::span<const Route> instance_log_routes();
 std::span<const Route> instance_backup_routes();
 std::span<const Route> instance_metadata_routes();
-<<<<<<< HEAD
 std::span<const Route> instance_sftp_routes();
-=======
 std::span<const Route> instance_snapshot_routes();
->>>>>>> bba4355 (Snapshots, copies, moves and rebuilding of instances: storage, database, instances, REST)
 std::span<const Route> exec_output_routes();
 std::span<const Route> exec_routes();
 std::span<const Route> console_routes();
