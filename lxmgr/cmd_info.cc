@@ -87,6 +87,17 @@ Result<> print_log(Client& client, const Object& object) {
     return {};
 }
 
+void print_snapshots(const Json& snapshots) {
+    if (!snapshots.is_array() || snapshots.empty()) return;
+    fmt::print("Snapshots:\n");
+    for (const auto& snapshot : snapshots) {
+        const std::string expires = human_time(text_member(snapshot, "expires_at"));
+        fmt::print("  {}: {}{}{}\n", printable(text_member(snapshot, "name")),
+                   human_time(text_member(snapshot, "created_at")), expires.empty() ? "" : ", expires ",
+                   expires);
+    }
+}
+
 Result<int> run_info(Client& client, const Args& args) {
     const Format format = format_of(args.text("format"));
     if (!args.given("INSTANCE")) {
@@ -100,11 +111,16 @@ Result<int> run_info(Client& client, const Args& args) {
     LX_TRY_AS(const Json instance, read_object(client, object));
     auto state = client.get(object.path + "/state");
     if (!state) return std::unexpected(explain(object, "Reading the state of", std::move(state).error()));
+    auto snapshots = client.get(object.path + "/snapshots?recursion=1");
+    if (!snapshots)
+        return std::unexpected(explain(object, "Reading the snapshots of", std::move(snapshots).error()));
     if (format == Format::table) {
         print_instance(instance, *state);
+        print_snapshots(*snapshots);
     } else {
         Json whole = instance;
         whole["state"] = *state;
+        whole["snapshots"] = *snapshots;
         print_object(format, whole);
     }
     if (args.flag("show-log")) LX_TRY(print_log(client, object));

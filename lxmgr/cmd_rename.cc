@@ -17,14 +17,12 @@ Result<int> run_rename(Client& client, const Args& args) {
 constexpr Operand kOperands[] = {{"INSTANCE", Count::one, Kind::instance}, {"NEW-NAME"}};
 const Command kCommands[] = {
     {"rename",
-     "Give a stopped instance another name",
+     "Give a stopped instance, or a snapshot, another name",
      kOperands,
      {},
-     "",
-     "rename dev old-dev",
-     run_rename,
-     false,
-     "move"},
+     "INSTANCE/SNAPSHOT names a snapshot; then NEW-NAME is the snapshot's alone.",
+     "rename dev old-dev\nrename dev/snap0 before-upgrade",
+     run_rename},
 };
 
 }  // namespace

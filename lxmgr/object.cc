@@ -17,6 +17,7 @@ namespace {
 constexpr int kAttempts = 3;
 constexpr std::array kInstanceKeys{"architecture", "config",   "devices",    "ephemeral",
                                    "profiles",     "stateful", "description"};
+constexpr std::array kSnapshotKeys{"expires_at"};
 constexpr std::array kProfileKeys{"config", "description", "devices"};
 constexpr std::array kPlainKeys{"config", "description"};
 constexpr std::array kServerKeys{"config"};
@@ -55,6 +56,12 @@ Json with_volatile(Json value, const Json& current) {
 }  // namespace
 
 Object instance_object(const std::string& name) {
+    // No instance has a slash in its name.
+    if (const auto slash = name.find('/'); slash != std::string::npos) {
+        const auto instance = name.substr(0, slash), snapshot = name.substr(slash + 1);
+        return {"snapshot", name, api_path({"instances", instance, "snapshots", snapshot}), "lxmgr info",
+                kSnapshotKeys};
+    }
     return {"instance", name, instance_path(name), "lxmgr list", kInstanceKeys};
 }
 Object profile_object(const std::string& name) {

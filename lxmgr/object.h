@@ -19,6 +19,7 @@ struct Object {
     std::span<const char* const> writable;  ///< keys of its PUT body
 };
 
+/// Of "dev", or of the snapshot "dev/before-upgrade".
 Object instance_object(const std::string& name);
 Object profile_object(const std::string& name);
 Object network_object(const std::string& name);

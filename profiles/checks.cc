@@ -7,6 +7,7 @@
 
 #include "lxd-daemon/base/strings.h"
 #include "profiles/config_keys.h"
+#include "profiles/snapshot_keys.h"
 
 namespace lxmgr::profiles::check {
 namespace {
@@ -163,6 +164,21 @@ Result<> ipv4(std::string_view, std::string_view value) {
 Result<> only_bridged(std::string_view, std::string_view value) {
     if (value == "bridged") return {};
     return fail(Status::bad_request, "is supported by this server with the value bridged only (yet)");
+}
+
+Result<> snapshot_schedule(std::string_view, std::string_view value) {
+    LX_TRY(next_scheduled(value, Time{}));
+    return {};
+}
+
+Result<> snapshot_pattern(std::string_view, std::string_view value) {
+    LX_TRY(expand_snapshot_pattern(value, Time{}));
+    return {};
+}
+
+Result<> snapshot_expiry(std::string_view, std::string_view value) {
+    LX_TRY(expiry_after(value, Time{}));
+    return {};
 }
 
 }  // namespace lxmgr::profiles::check

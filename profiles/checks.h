@@ -46,6 +46,9 @@ Result<> interface_name(std::string_view key, std::string_view value);
 Result<> hwaddr(std::string_view key, std::string_view value);
 Result<> mtu(std::string_view key, std::string_view value);
 Result<> ipv4(std::string_view key, std::string_view value);
+Result<> snapshot_schedule(std::string_view key, std::string_view value);
+Result<> snapshot_pattern(std::string_view key, std::string_view value);
+Result<> snapshot_expiry(std::string_view key, std::string_view value);
 Result<> only_bridged(std::string_view key, std::string_view value);
 
 }  // namespace lxmgr::profiles::check

@@ -15,7 +15,9 @@
 
 namespace lxmgr::storage {
 
-enum class VolumeType { container, image, custom };
+/// A snapshot is a volume of its own whose name is an id: it knows nothing of the instance and follows no
+/// rename.
+enum class VolumeType { container, image, custom, snapshot };
 
 /// Names one volume of a pool. The name has been validated by the caller: no '/', no control characters, not
 /// "." or "..".
@@ -58,8 +60,8 @@ using Filler = std::function<Result<>(int root_fd)>;
 /// One pool's backend. Blocking and thread-safe for different volumes; the caller holds the lock of the
 /// volume it names. Every member either succeeds or leaves the pool as it found it, also when the process is
 /// killed in the middle: a half-made volume is made under a temporary name that recover() removes. On disk a
-/// volume is a directory PATH/<containers|images|custom>/NAME, 0100 or 0700 root; its root file system is
-/// inside it, so that daemon-owned files beside the root are never writable by a guest.
+/// volume is a directory PATH/<containers|images|custom|snapshots>/NAME, 0100 or 0700 root; its root file
+/// system is inside it, so that daemon-owned files beside the root are never writable by a guest.
 class Driver {
 public:
     virtual ~Driver() = default;
@@ -78,6 +80,14 @@ public:
     virtual Result<> create_volume(const Volume& volume, const Filler& fill) = 0;
     /// A container volume from an image volume that exists in this pool (copy-on-write where the driver can).
     virtual Result<> create_from_image(const Volume& volume, const std::string& image_fingerprint) = 0;
+    /// A container or snapshot volume with the content of another one of this pool (copy-on-write where the
+    /// driver can), durably. The source may be mounted; then nothing may write to it until `source_read` was
+    /// called. Errors: `not_found` for the source, `conflict` for the new name.
+    virtual Result<> create_copy(const Volume& volume, const Volume& source,
+                                 const std::function<void()>& source_read) = 0;
+    /// Exchanges the contents of two container or snapshot volumes at once. Who has one of them mounted keeps
+    /// seeing what it held.
+    virtual Result<> swap_volumes(const Volume& a, const Volume& b) = 0;
     virtual bool has_volume(const Volume& volume) = 0;
     /// Names of all volumes of a type, to find those that no database row knows.
     virtual Result<std::vector<std::string>> list_volumes(VolumeType type) = 0;

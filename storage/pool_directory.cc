@@ -20,7 +20,7 @@ namespace lxmgr::storage {
 namespace {
 
 constexpr const char* kOwnerFile = ".lxmgr-pool";
-constexpr std::array kDirectories = {"containers", "images", "custom", "layers", "tmp"};
+constexpr std::array kDirectories = {"containers", "images", "custom", "layers", "tmp", "snapshots"};
 
 std::string source_of(const PoolConfig& config) {
     const auto found = config.config.find("source");
@@ -35,6 +35,8 @@ std::string describe(const Volume& volume) {
             return fmt::format("Container volume '{}'", volume.name);
         case VolumeType::image:
             return fmt::format("Image volume '{}'", volume.name);
+        case VolumeType::snapshot:
+            return fmt::format("Snapshot volume '{}'", volume.name);
         case VolumeType::custom:
             break;
     }
@@ -113,6 +115,7 @@ Result<> PoolDirectory::open() {
     LX_TRY(open_directory(custom_, kDirectories[2]));
     LX_TRY(open_directory(layers_, kDirectories[3]));
     LX_TRY(open_directory(tmp_, kDirectories[4]));
+    LX_TRY(open_directory(snapshots_, kDirectories[5]));
     LX_TRY_AS(const auto magic, sys::file_system_magic(root_.get()));
     ordered_journal_ = magic == EXT4_SUPER_MAGIC || magic == XFS_SUPER_MAGIC;
     rubbish_.open(tmp_.get());
@@ -120,7 +123,8 @@ Result<> PoolDirectory::open() {
 }
 
 Result<> PoolDirectory::remove() {
-    for (const auto type : {VolumeType::container, VolumeType::image, VolumeType::custom}) {
+    for (const auto type :
+         {VolumeType::container, VolumeType::image, VolumeType::custom, VolumeType::snapshot}) {
         LX_TRY_AS(const auto names, list(fd(type)));
         if (!names.empty()) {
             const std::string what = describe({type, names.front()});
@@ -156,6 +160,8 @@ int PoolDirectory::fd(VolumeType type) const {
             return containers_.get();
         case VolumeType::image:
             return images_.get();
+        case VolumeType::snapshot:
+            return snapshots_.get();
         case VolumeType::custom:
             break;
     }
@@ -240,6 +246,26 @@ Result<> PoolDirectory::replace(Draft& draft, int dir_fd, const std::string& nam
     }
     failpoint("storage.pool.replace.exchanged");
     return sync(dir_fd);  // the draft's name now holds the old directory, and goes with it
+}
+
+Result<> PoolDirectory::require_absent(const Volume& volume) const {
+    struct stat st{};
+    if (::fstatat(fd(volume.type), volume.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return {};
+    return fail(Status::conflict,
+                fmt::format("{} already exists in pool '{}'", describe(volume), config_.name));
+}
+
+Result<> PoolDirectory::swap(const Volume& a, const Volume& b) {
+    const int first = fd(a.type), second = fd(b.type);
+    if (::renameat2(first, a.name.c_str(), second, b.name.c_str(), RENAME_EXCHANGE) != 0) {
+        const int code = errno;
+        auto error = fail_errno_at("Exchanging", first, a.name);
+        if (code == ENOENT) error.error().status = Status::not_found;
+        return error;
+    }
+    failpoint("storage.pool.swap.exchanged");
+    LX_TRY(sync(first));
+    return sync(second);
 }
 
 Result<> PoolDirectory::discard(int dir_fd, const std::string& name) {

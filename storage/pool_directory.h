@@ -32,7 +32,7 @@ private:
 };
 
 /// The directories of a pool on a plain file system, and the two moves by which volumes come and go whole:
-///   ROOT/{containers,images,custom}/NAME   volumes
+///   ROOT/{containers,images,custom,snapshots}/NAME   volumes
 ///   ROOT/layers/ID                         trees that several volumes stand on (overlay)
 ///   ROOT/tmp/                              what is being made or removed; recover() empties it
 /// ROOT is PoolConfig.path, or the user's `source`, which then holds a file naming its owner. Thread-safe
@@ -52,6 +52,8 @@ public:
     /// The directory that holds the volumes of a type.
     [[nodiscard]] int fd(VolumeType type) const;
     [[nodiscard]] int layers_fd() const { return layers_.get(); }
+    /// `conflict` when there is a volume of that name.
+    Result<> require_absent(const Volume& volume) const;
     [[nodiscard]] const std::string& pool_name() const { return config_.name; }
 
     /// O_PATH of a volume's directory. Errors: `not_found`.
@@ -66,6 +68,8 @@ public:
     Result<> replace(Draft& draft, int dir_fd, const std::string& name);
     /// Errors: `not_found`; `conflict` when the new name is taken.
     Result<> rename(const Volume& volume, const std::string& new_name);
+    /// Exchanges two volumes, durably. Errors: `not_found`.
+    Result<> swap(const Volume& a, const Volume& b);
     /// Moves a directory out of sight and removes it. An absent one is success.
     Result<> discard(int dir_fd, const std::string& name);
 
@@ -77,7 +81,7 @@ private:
     Result<> sync(int dir_fd) const;
 
     PoolConfig config_;
-    UniqueFd root_, containers_, images_, custom_, layers_, tmp_;
+    UniqueFd root_, containers_, images_, custom_, snapshots_, layers_, tmp_;
     bool ordered_journal_ = false;  ///< metadata reaches the disk in the order it was changed
     Rubbish rubbish_;               ///< last: its thread uses tmp_
 };

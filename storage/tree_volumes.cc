@@ -52,13 +52,6 @@ Result<MountedVolume> finish_mount(UniqueFd root, const MountRequest& request) {
     return MountedVolume{std::move(root)};
 }
 
-Result<> TreeVolumes::require_absent(const Volume& volume) const {
-    struct stat st{};
-    if (::fstatat(pool_.fd(volume.type), volume.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return {};
-    return fail(Status::conflict,
-                fmt::format("{} already exists in pool '{}'", describe(volume), pool_.pool_name()));
-}
-
 Result<Draft> TreeVolumes::make(const Filler& fill, bool durable) {
     LX_TRY_AS(Draft draft, pool_.begin());
     failpoint("storage.tree.make.begun");
@@ -71,7 +64,7 @@ Result<Draft> TreeVolumes::make(const Filler& fill, bool durable) {
 }
 
 Result<> TreeVolumes::create(const Volume& volume, const Filler& fill) {
-    LX_TRY(require_absent(volume));
+    LX_TRY(pool_.require_absent(volume));
     // An image is unpacked once and then believed for years: a power cut must not leave it with holes.
     LX_TRY_AS(Draft draft, make(fill, volume.type == VolumeType::image));
     LX_TRY(pool_.publish(draft, pool_.fd(volume.type), volume.name));
@@ -85,6 +78,26 @@ Result<> require_rewriting(const MountRequest& request) {
         Status::bad_request,
         "The owners of the volume's files would have to be rewritten, which security.protection.shift "
         "forbids");
+}
+
+Result<> TreeVolumes::copy(const Volume& volume, const Volume& source,
+                           const std::function<void()>& source_read) {
+    LX_TRY(pool_.require_absent(volume));
+    LX_TRY_AS(const UniqueFd directory, pool_.open_volume(source));
+    LX_TRY_AS(const UniqueFd from, open_tree_root(directory.get(), kRoot));
+    LX_TRY_AS(const auto carried, carried_map(directory.get()));
+    LX_TRY_AS(Draft draft, pool_.begin());
+    failpoint("storage.tree.copy.begun");
+    if (carried) LX_TRY(set_carried_map(draft.fd(), *carried));
+    LX_TRY_AS(const UniqueFd to, make_root(draft.fd()));
+    LX_TRY(copy_tree(from.get(), to.get(), nullptr));
+    if (source_read) source_read();
+    failpoint("storage.tree.copy.copied");
+    // What is old and safe in the source must not be lost with the machine's power in its copy.
+    if (::syncfs(to.get()) != 0) return fail_errno_at("syncfs", to.get(), "");
+    LX_TRY(pool_.publish(draft, pool_.fd(volume.type), volume.name));
+    failpoint("storage.tree.copy.published");
+    return {};
 }
 
 Result<> TreeVolumes::rewrite_ids(const Volume& volume, int volume_fd, const sys::IdMap* from,

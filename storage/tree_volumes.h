@@ -17,11 +17,12 @@ public:
     /// A draft whose rootfs was filled; with `durable`, its contents are on the disk.
     Result<Draft> make(const Filler& fill, bool durable);
     Result<> create(const Volume& volume, const Filler& fill);
+    /// As Driver::create_copy(), for sources that hold a tree of their own.
+    Result<> copy(const Volume& volume, const Volume& source, const std::function<void()>& source_read);
     Result<MountedVolume> mount(const Volume& volume, const MountRequest& request);
     Result<std::uint64_t> usage_bytes(const Volume& volume);
 
 private:
-    Result<> require_absent(const Volume& volume) const;
     /// Rewrites the ids on disk from one map to another, through a copy: whole or not at all.
     Result<> rewrite_ids(const Volume& volume, int volume_fd, const sys::IdMap* from, const sys::IdMap* to);
 

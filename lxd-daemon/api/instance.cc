@@ -38,14 +38,15 @@ std::string to_json_text(const Instance& instance) {
     return out;
 }
 
-std::string to_full_json_text(const Instance& instance, const InstanceState& state) {
+std::string to_full_json_text(const Instance& instance, const InstanceState& state,
+                              const std::string& snapshots) {
     std::string out;
     out.reserve(4096);
     ObjectWriter object(out);
     write_members(object, instance);
     object.raw("backups") += "null";
     object.raw("state") += to_json_text(state);
-    object.raw("snapshots") += "null";
+    object.raw("snapshots") += snapshots;
     object.end();
     return out;
 }

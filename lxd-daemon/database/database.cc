@@ -14,6 +14,7 @@ struct Database::Impl {
             LX_TRY(server_config.load());
             LX_TRY(profiles.load());
             LX_TRY(instances.load());
+            LX_TRY(snapshots.load());
             LX_TRY(images.load());
             LX_TRY(metadata_sets.collect());
             LX_TRY(pools.load());
@@ -23,6 +24,7 @@ struct Database::Impl {
 
     std::unique_ptr<Connection> connection;
     Instances instances{*connection};
+    Snapshots snapshots{*connection};
     Profiles profiles{*connection};
     Images images{*connection};
     MetadataSets metadata_sets{*connection};
@@ -49,6 +51,7 @@ Result<> Database::transaction(const std::function<Result<>()>& work) {
 }
 
 Instances& Database::instances() { return impl_->instances; }
+Snapshots& Database::snapshots() { return impl_->snapshots; }
 Profiles& Database::profiles() { return impl_->profiles; }
 Images& Database::images() { return impl_->images; }
 MetadataSets& Database::metadata_sets() { return impl_->metadata_sets; }

@@ -53,8 +53,46 @@ public:
                                       std::optional<Time> last_used_at = std::nullopt);
     Result<InstancePtr> rename(const std::string& name, const std::string& new_name);
     Result<InstancePtr> set_metadata(const std::string& name, std::int64_t metadata_id);
-    Result<> remove(const std::string& name);
+    Result<> remove(const std::string& name);  ///< its snapshots go with it
     /// Grows with every change of any instance: lets readers keep derived data.
+    [[nodiscard]] std::uint64_t generation() const;
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
+/// A snapshot belongs to its instance by id, so renames of the instance do not touch it, and it goes with it.
+struct SnapshotRecord {
+    std::int64_t id = 0, instance_id = 0;
+    std::string name;
+    std::string
+        volume;  ///< name of its volume in the instance's pool: an id, so renames do not touch that either
+    std::string description, architecture;
+    bool ephemeral = false;
+    api::ConfigMap config;
+    api::DeviceMap devices;
+    std::vector<std::string> profiles;  ///< in order; those deleted since are gone from here too
+    std::int64_t size_bytes = -1;       ///< what it holds by itself; -1: unknown
+    Time created_at{}, last_used_at{}, expires_at{};
+};
+using SnapshotPtr = std::shared_ptr<const SnapshotRecord>;
+
+class Snapshots {
+public:
+    explicit Snapshots(Connection& connection);
+    ~Snapshots();
+    Result<> load();
+    /// Errors: `conflict` when the instance has one of that name.
+    Result<SnapshotPtr> create(SnapshotRecord record);
+    [[nodiscard]] SnapshotPtr find(std::int64_t instance_id, const std::string& name) const;
+    [[nodiscard]] std::vector<SnapshotPtr> list(std::int64_t instance_id) const;  ///< oldest first
+    [[nodiscard]] std::vector<SnapshotPtr> list_all() const;
+    /// Replaces volume, devices and expires_at, which is all that can change. `not_found` when it is gone.
+    Result<SnapshotPtr> update(const SnapshotRecord& record);
+    Result<SnapshotPtr> rename(std::int64_t instance_id, const std::string& name,
+                               const std::string& new_name);
+    Result<> remove(std::int64_t instance_id, const std::string& name);
     [[nodiscard]] std::uint64_t generation() const;
 
 private:
@@ -283,6 +321,7 @@ public:
     Result<> transaction(const std::function<Result<>()>& work);
 
     Instances& instances();
+    Snapshots& snapshots();
     Profiles& profiles();
     Images& images();
     MetadataSets& metadata_sets();

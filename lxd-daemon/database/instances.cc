@@ -167,6 +167,9 @@ Result<> Instances::remove(const std::string& name) {
         const InstancePtr current = find(name);
         if (!current) return no_instance(name);
         LX_TRY(impl_->connection.execute("DELETE FROM instances WHERE id=?", current->id));
+        auto& snapshots = impl_->connection.memory.snapshots;  // in SQL they cascade
+        for (const auto& snapshot : snapshots.with_prefix(snapshot_prefix(current->id)))
+            snapshots.erase(snapshot_key(*snapshot));
         impl_->table.erase(name);
         return {};
     });

@@ -52,6 +52,25 @@ public:
         return select([](const Record&) { return true; });
     }
 
+    /// All rows whose key begins with `prefix`, by key.
+    [[nodiscard]] std::vector<Ptr> with_prefix(const std::string& prefix) const {
+        std::map<std::string, Ptr> found;
+        const auto collect = [&](const std::map<std::string, Ptr>& from) {
+            for (auto it = from.lower_bound(prefix); it != from.end() && it->first.starts_with(prefix); ++it)
+                found[it->first] = it->second;
+        };
+        {
+            const std::shared_lock lock(visibility_.mutex);
+            collect(rows_);
+        }
+        if (visibility_.is_writer()) collect(staged_);
+        std::vector<Ptr> out;
+        for (auto& [key, row] : found) {
+            if (row) out.push_back(std::move(row));
+        }
+        return out;
+    }
+
     /// The two writes: only inside a transaction, after its SQL succeeded.
     Ptr put(const std::string& key, Record record) {
         auto row = std::make_shared<const Record>(std::move(record));
@@ -98,9 +117,14 @@ private:
     std::atomic<std::uint64_t> generation_{1};
 };
 
+/// Snapshots of one instance stand together.
+std::string snapshot_prefix(std::int64_t instance_id);
+std::string snapshot_key(const SnapshotRecord& record);
+
 struct Memory {
     Visibility visibility;
     Table<InstanceRecord> instances{visibility};
+    Table<SnapshotRecord> snapshots{visibility};  ///< by snapshot_key()
     Table<ProfileRecord> profiles{visibility};
     Table<ImageRecord> images{visibility};
     Table<AliasRecord> aliases{visibility};
@@ -121,6 +145,7 @@ private:
     template <typename Action>
     void for_each(Action action) {
         action(instances);
+        action(snapshots);
         action(profiles);
         action(images);
         action(aliases);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "lxd-daemon/database/codec.h"
 #include "lxd-daemon/database/connection.h"
@@ -24,9 +25,8 @@ bool lists(const Record& record, const std::string& profile) {
 
 // Rewrites the profile lists of the records in memory; in SQL they are references. An empty new name drops
 // the entry.
-template <typename Record>
-void replace_in_lists(Table<Record>& table, const std::string& name, const std::string& new_name,
-                      std::string Record::* key) {
+template <typename Record, typename Key>
+void replace_in_lists(Table<Record>& table, const std::string& name, const std::string& new_name, Key key) {
     const auto users = table.select([&](const Record& record) { return lists(record, name); });
     for (const auto& user : users) {
         Record next = *user;
@@ -35,7 +35,7 @@ void replace_in_lists(Table<Record>& table, const std::string& name, const std::
         } else {
             std::ranges::replace(next.profiles, name, new_name);
         }
-        table.put((*user).*key, std::move(next));
+        table.put(std::invoke(key, *user), std::move(next));
     }
 }
 
@@ -110,6 +110,7 @@ Result<ProfilePtr> Profiles::rename(const std::string& name, const std::string& 
         next.name = new_name;
         LX_TRY(impl_->connection.execute("UPDATE profiles SET name=? WHERE id=?", new_name, next.id));
         replace_in_lists(memory.instances, name, new_name, &InstanceRecord::name);
+        replace_in_lists(memory.snapshots, name, new_name, &snapshot_key);
         replace_in_lists(memory.images, name, new_name, &ImageRecord::fingerprint);
         impl_->table.erase(name);
         return impl_->table.put(new_name, std::move(next));
@@ -124,6 +125,7 @@ Result<> Profiles::remove(const std::string& name) {
         const auto users = memory.instances.select([&](const InstanceRecord& r) { return lists(r, name); });
         if (!users.empty()) return fail(Status::bad_request, "Profile is currently in use");
         LX_TRY(impl_->connection.execute("DELETE FROM profiles WHERE id=?", current->id));
+        replace_in_lists(memory.snapshots, name, {}, &snapshot_key);
         replace_in_lists(memory.images, name, {}, &ImageRecord::fingerprint);
         impl_->table.erase(name);
         return {};

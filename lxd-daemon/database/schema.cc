@@ -140,9 +140,39 @@ CREATE INDEX images_by_metadata ON images (metadata_id);
 CREATE INDEX instances_by_metadata ON instances (metadata_id);
 )sql";
 
+constexpr const char* kSnapshots = R"sql(
+CREATE TABLE snapshots (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    instance_id INTEGER NOT NULL REFERENCES instances (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    volume TEXT NOT NULL UNIQUE,
+    description TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    ephemeral INTEGER NOT NULL,
+    config TEXT NOT NULL,
+    devices TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    last_used_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    UNIQUE (instance_id, name)
+);
+
+-- A profile may be deleted while only snapshots name it: what is restored then goes without.
+CREATE TABLE snapshot_profiles (
+    snapshot_id INTEGER NOT NULL REFERENCES snapshots (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    profile_id INTEGER NOT NULL REFERENCES profiles (id) ON DELETE CASCADE,
+    PRIMARY KEY (snapshot_id, position),
+    UNIQUE (snapshot_id, profile_id)
+) WITHOUT ROWID;
+CREATE INDEX snapshot_profiles_by_profile ON snapshot_profiles (profile_id);
+)sql";
+
 constexpr Migration kMigrations[] = {
     {1, "initial schema", kInitial},
     {2, "image metadata and templates", kMetadataSets},
+    {3, "snapshots", kSnapshots},
 };
 
 constexpr int kApplicationId =

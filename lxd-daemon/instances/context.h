@@ -11,6 +11,7 @@
 #include "lxd-daemon/instances/metadata_cache.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/instances/sftp/sessions.h"
+#include "lxd-daemon/instances/snapshot_timer.h"
 #include "lxd-daemon/instances/stopped_roots.h"
 
 /// Private to the room: what its files share.
@@ -27,6 +28,7 @@ struct Context {
     sftp::Sessions sftp_sessions;
     HostIds host_ids = HostIds::read();
     std::mutex idmap_mutex;  ///< held from the choice of an id map until it is stored
+    SnapshotTimer snapshot_timer{*this};  ///< to be told of every change of what it watches
     std::atomic<bool> host_shutdown =
         false;  ///< instances that stop now are to run again after the host's boot
 
@@ -70,6 +72,10 @@ Result<> rename_instance(Context& context, const std::string& name, const std::s
                          const std::string& requestor);
 Result<> delete_instance(Context& context, const std::string& name, const std::string& requestor);
 
+/// Every check of a record that is to be stored in place of one: profiles, keys, devices, the pool of its
+/// root; completes what devices keep in volatile.*.
+Result<> check_record(Context& context, database::InstanceRecord& record);
+
 /// What POST /1.0/instances was turned into after all checks that need no disk.
 struct CreatePlan {
     database::InstanceRecord record;
@@ -80,6 +86,22 @@ struct CreatePlan {
 Result<CreatePlan> plan_create(Context& context, api::InstancesPost post);
 Result<> create_instance(Context& context, const CreatePlan& plan, operations::Operation& operation,
                          std::stop_token stop);
+
+Result<database::ImagePtr> find_image(const Context& context, const api::InstanceSource& source);
+/// A root volume for the instance from the image: a layer over the image unpacked once per pool, or, for an
+/// instance with security.nesting, files of its own.
+/// @param operation shows the progress; may be null
+Result<> make_image_root(Context& context, storage::Driver& driver, const storage::Volume& volume,
+                         const database::InstanceRecord& record, const database::ImageRecord& image,
+                         operations::Operation* operation, std::stop_token stop);
+/// The profiles asked for, each of which must exist; "default" when nothing was said.
+Result<std::vector<std::string>> check_profiles(const Context& context,
+                                                std::optional<std::vector<std::string>> wanted);
+/// volatile.* of a new instance, as LXD sets them. `trigger` is the template trigger: "create" or "copy".
+void add_volatile(database::InstanceRecord& record, const std::string& fingerprint,
+                  const std::string& trigger);
+/// What creating and copying have in common: checks the merged whole, and the name.
+Result<> check_new_record(Context& context, database::InstanceRecord& record);
 
 /// After the container has ended by itself or by us: releases its devices, records the exit, wakes waiters.
 void handle_exit(Context& context, const std::string& name, const runtime::ExitStatus& status);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "images/image.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
@@ -17,6 +16,18 @@
 
 namespace lxmgr::instances {
 namespace {
+
+Result<> make_volume(Context& context, const CreatePlan& plan, operations::Operation& operation,
+                     std::stop_token stop) {
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(plan.record.pool));
+    const storage::Volume volume{storage::VolumeType::container, plan.record.name};
+    if (plan.fingerprint.empty()) return driver->create_volume(volume, [](int) { return Result<>{}; });
+    const auto image = context.deps.database.images().find(plan.fingerprint);
+    if (!image) return fail(Status::not_found, "Image not found");
+    return make_image_root(context, *driver, volume, plan.record, *image, &operation, std::move(stop));
+}
+
+}  // namespace
 
 Result<database::ImagePtr> find_image(const Context& context, const api::InstanceSource& source) {
     if (!source.server.empty()) {
@@ -34,7 +45,6 @@ Result<database::ImagePtr> find_image(const Context& context, const api::Instanc
     return fail(Status::bad_request, "The source names no image: give 'alias' or 'fingerprint'");
 }
 
-/// The profiles asked for, each of which must exist; "default" when nothing was said.
 Result<std::vector<std::string>> check_profiles(const Context& context,
                                                 std::optional<std::vector<std::string>> wanted) {
     std::vector<std::string> names = wanted ? std::move(*wanted) : std::vector<std::string>{"default"};
@@ -47,11 +57,11 @@ Result<std::vector<std::string>> check_profiles(const Context& context,
     return names;
 }
 
-/// volatile.* of a new instance, as LXD sets them.
-void add_volatile(database::InstanceRecord& record, const std::string& fingerprint) {
+void add_volatile(database::InstanceRecord& record, const std::string& fingerprint,
+                  const std::string& trigger) {
     record.config["volatile.base_image"] = fingerprint;
     if (fingerprint.empty()) record.config.erase("volatile.base_image");
-    record.config["volatile.apply_template"] = "create";
+    record.config["volatile.apply_template"] = trigger;
     record.config["volatile.cloud-init.instance-id"] = random_uuid();
     record.config["volatile.uuid"] = random_uuid();
     record.config["volatile.uuid.generation"] = record.config["volatile.uuid"];
@@ -59,57 +69,19 @@ void add_volatile(database::InstanceRecord& record, const std::string& fingerpri
     record.config["volatile.last_state.power"] = "STOPPED";
 }
 
-/// Makes a volume of the image's files.
-Result<> unpack_to(const Context& context, storage::Driver& driver, const storage::Volume& volume,
-                   const database::ImageRecord& image, operations::Operation& operation,
-                   std::stop_token stop) {
-    const std::string base = fmt::format("{}/images/{}", context.deps.state_dir, image.fingerprint);
-    const images::ImageFiles files{base, image.split ? base + ".rootfs" : ""};
-    std::mutex progress_mutex;  // called from the threads that unpack
-    int shown = -1;
-    const auto progress = [&](int percent) {
-        const std::lock_guard progress_lock(progress_mutex);
-        if (percent <= shown) return;
-        shown = percent;
-        operation.update_metadata(
-            {{"create_instance_from_image_unpack_progress", fmt::format("Unpacking image: {}%", percent)}});
-    };
-    return driver.create_volume(
-        volume, [&](int root_fd) { return images::unpack_rootfs(files, root_fd, {}, stop, progress); });
+Result<> check_new_record(Context& context, database::InstanceRecord& record) {
+    const auto expanded = expand(context, record);
+    LX_TRY(profiles::validate_devices(expanded.devices, true));
+    LX_TRY_AS(const auto root, root_disk(expanded.devices));
+    record.pool = root.second;
+    LX_TRY(context.deps.pools.driver(record.pool));
+    LX_TRY(validate_devices_for(context, expanded.devices, record));
+    CpuPlacement trial;  // what it will hold is chosen at its start
+    LX_TRY(limits_of(record.name, expanded.config, trial));
+    LX_TRY(settings_of(expanded.config));
+    if (!context.rows().find(record.name)) return {};
+    return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", record.name));
 }
-
-/// Unpacks the image in the pool unless it is there. Two creations of the same image do it once.
-Result<> ensure_image_volume(Context& context, storage::Driver& driver, const database::ImageRecord& image,
-                             const std::string& pool, operations::Operation& operation,
-                             std::stop_token stop) {
-    const storage::Volume volume{storage::VolumeType::image, image.fingerprint};
-    const auto mutex = context.images.get(pool + "/" + image.fingerprint);
-    const std::lock_guard lock(*mutex);
-    if (driver.has_volume(volume)) return {};
-    return unpack_to(context, driver, volume, image, operation, std::move(stop));
-}
-
-/// The kernel refuses an overlay's upper directory on an overlay, and container engines inside make overlays:
-/// an instance created for them gets a root of plain files, at the price of unpacking the image once more.
-bool needs_plain_root(const Context& context, const database::InstanceRecord& record) {
-    const auto pool = context.deps.database.pools().find(record.pool);
-    return pool && pool->driver == "overlay" && flag_of(expand(context, record).config, "security.nesting");
-}
-
-Result<> make_volume(Context& context, const CreatePlan& plan, operations::Operation& operation,
-                     std::stop_token stop) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(plan.record.pool));
-    const storage::Volume volume{storage::VolumeType::container, plan.record.name};
-    if (plan.fingerprint.empty()) return driver->create_volume(volume, [](int) { return Result<>{}; });
-    const auto image = context.deps.database.images().find(plan.fingerprint);
-    if (!image) return fail(Status::not_found, "Image not found");
-    if (needs_plain_root(context, plan.record))
-        return unpack_to(context, *driver, volume, *image, operation, std::move(stop));
-    LX_TRY(ensure_image_volume(context, *driver, *image, plan.record.pool, operation, stop));
-    return driver->create_from_image(volume, plan.fingerprint);
-}
-
-}  // namespace
 
 Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
     CreatePlan plan;
@@ -146,22 +118,13 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
         record.metadata_id = image->metadata_id;
         for (const auto& [key, value] : image->properties) record.config.emplace("image." + key, value);
     } else if (post.source.type != "none") {
-        return fail(
-            Status::bad_request,
-            fmt::format("Source type '{}' is not supported: use 'image' or 'none'", post.source.type));
+        return fail(Status::bad_request,
+                    fmt::format("Source type '{}' is not supported: use 'image', 'copy' or 'none'",
+                                post.source.type));
     }
+    LX_TRY(check_new_record(context, record));
+    add_volatile(record, plan.fingerprint, "create");
     const auto expanded = expand(context, record);
-    LX_TRY(profiles::validate_devices(expanded.devices, true));
-    LX_TRY_AS(const auto root, root_disk(expanded.devices));
-    record.pool = root.second;
-    LX_TRY(context.deps.pools.driver(record.pool));
-    LX_TRY(validate_devices_for(context, expanded.devices, record));
-    CpuPlacement trial;  // what it will hold is chosen at its start
-    LX_TRY(limits_of(record.name, expanded.config, trial));
-    if (context.rows().find(record.name))
-        return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", record.name));
-    add_volatile(record, plan.fingerprint);
-    LX_TRY(settings_of(expanded.config));
     LX_TRY(assign_idmap(context, expanded.config,
                         record));  // a look whether it can be; create_instance() keeps it
     LX_TRY(prepare_devices(context, expanded.devices, record));
@@ -205,6 +168,7 @@ Result<> create_instance(Context& context, const CreatePlan& plan, operations::O
     failpoint("instances.create.row");
     context.lifecycle("instance-created", name, plan.requestor,
                       {{"type", "container"}, {"storage-pool", plan.record.pool}});
+    context.snapshot_timer.poke();
     if (plan.start) return start_instance(context, name, plan.requestor);
     return {};
 }

@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/remains.h"
+#include "lxd-daemon/instances/snapshots.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -32,6 +33,7 @@ Result<> delete_instance(Context& context, const std::string& name, const std::s
         return fail(Status::bad_request, "Instance is protected: unset security.protection.delete first");
     }
     auto& database = context.deps.database;
+    const auto snapshots = database.snapshots().list(record->id);
     std::int64_t intent = 0;
     // From here on the instance is gone for everyone: what is left of it is removed now, or after a crash.
     const auto removed = database.transaction([&]() -> Result<> {
@@ -43,6 +45,7 @@ Result<> delete_instance(Context& context, const std::string& name, const std::s
     context.sftp_sessions.end(name);
     failpoint("instances.delete.row");
     LX_TRY(remove_remains(context, record->pool, name));
+    for (const auto& snapshot : snapshots) delete_snapshot_volume(context, record->pool, snapshot->volume);
     LX_TRY(database.intents().remove(intent));
     context.cpus.release(name);
     context.lifecycle("instance-deleted", name, requestor, nullptr);

@@ -45,6 +45,16 @@ std::string hosts_with_name(const std::string& hosts, const std::string& name) {
     return out;
 }
 
+Result<> clear_machine_id(int root_fd, const sys::IdMap& idmap) {
+    const InstanceRoot root{UniqueFd(::fcntl(root_fd, F_DUPFD_CLOEXEC, 0)), idmap, nullptr};
+    if (!root.fd) return fail_errno("fcntl", "root");
+    const auto id = file_info(root, "/etc/machine-id");
+    if (id && id->type == FileType::file) LX_TRY(write_text(root, "/etc/machine-id", ""));
+    const auto dbus = file_info(root, "/var/lib/dbus/machine-id");
+    if (dbus && dbus->type == FileType::file) return remove_path(root, "/var/lib/dbus/machine-id", false);
+    return {};
+}
+
 Result<> write_identity(int root_fd, const sys::IdMap& idmap, const std::string& name) {
     const InstanceRoot root{UniqueFd(::fcntl(root_fd, F_DUPFD_CLOEXEC, 0)), idmap, nullptr};
     if (!root.fd) return fail_errno("fcntl", "root");

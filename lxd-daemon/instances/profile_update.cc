@@ -83,6 +83,7 @@ Result<database::ProfilePtr> Service::update_profile(const database::ProfileReco
     for (const auto& user : users_of(impl_->context, record.name)) names.push_back(user.record->name);
     LX_TRY(run_locked("Updating profile", names, requestor,
                       [&] { return replace_profile(impl_->context, *before, record); }));
+    impl_->context.snapshot_timer.poke();
     return deps_.database.profiles().find(record.name);
 }
 

@@ -5,8 +5,10 @@
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/remains.h"
+#include "lxd-daemon/instances/snapshots.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -34,6 +36,14 @@ Result<> recover_intent(Context& context, const database::IntentRecord& intent) 
         if (!context.rows().find(name)) LX_TRY(remove_remains(context, pool, name));
     } else if (intent.kind == "rename-instance") {
         LX_TRY(undo_rename(context, pool, name, detail(intent, "new_name")));
+    } else if (intent.kind == "freeze-instance") {
+        LX_TRY(thaw_after_crash(context, name));
+    } else if (intent.kind == "restore-instance") {
+        LX_TRY(redo_restore(context, intent));
+    } else if (intent.kind == "rebuild-instance") {
+        LX_TRY(redo_rebuild(context, intent));
+    } else if (intent.kind == "move-instance") {
+        LX_TRY(finish_move(context, intent));
     } else {
         return {};  // of another room
     }

@@ -13,30 +13,14 @@
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/service_impl.h"
+#include "lxd-daemon/instances/snapshots.h"
+#include "lxd-daemon/instances/steps.h"
 #include "lxd-daemon/operations/worker_pool.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
 
 namespace {
-
-/// The body of most operations: a step that gives nothing back.
-operations::Body step(std::function<Result<>(std::stop_token stop)> work) {
-    return [work = std::move(work)](operations::Operation&, std::stop_token stop) -> Result<nlohmann::json> {
-        LX_TRY(work(std::move(stop)));
-        return nlohmann::json(nullptr);
-    };
-}
-
-operations::Request request_for(std::string description, const std::string& name,
-                                const std::string& requestor) {
-    operations::Request request;
-    request.description = std::move(description);
-    request.resources = {{"instances", {name}}};
-    request.locks = {"instance:" + name};
-    request.requestor = requestor;
-    return request;
-}
 
 std::optional<std::chrono::seconds> timeout_of(const api::InstanceStatePut& put) {
     if (put.timeout < 0) return std::nullopt;
@@ -103,6 +87,7 @@ Result<> Service::recover() {
     LX_TRY(lxmgr::make_directory(deps_.state_dir + "/logs", 0700));
     recover_running(impl_->context);
     recover_intents(impl_->context);
+    remove_unknown_snapshot_volumes(impl_->context);
     // Those that ended while no daemon was there: recorded before anything asks who was running.
     std::vector<std::pair<std::string, runtime::ExitStatus>> exits;
     {
@@ -111,6 +96,7 @@ Result<> Service::recover() {
         exits.swap(impl_->early_exits);
     }
     for (const auto& [name, status] : exits) handle_exit(impl_->context, name, status);
+    impl_->context.snapshot_timer.begin();
     return {};
 }
 
@@ -146,6 +132,7 @@ Result<api::InstanceState> Service::state(const std::string& name) const {
 }
 
 Result<operations::OperationPtr> Service::create(api::InstancesPost post, const std::string& requestor) {
+    if (post.source.type == "copy") return copy(std::move(post), requestor);
     LX_TRY_AS(auto plan, plan_create(impl_->context, std::move(post)));
     plan.requestor = requestor;
     auto request = request_for("Creating instance", plan.record.name, requestor);
@@ -160,6 +147,17 @@ Result<operations::OperationPtr> Service::create(api::InstancesPost post, const 
 Result<operations::OperationPtr> Service::update(const std::string& name, api::InstancePut put,
                                                  const std::string& requestor) {
     LX_TRY(require(name));
+    if (!put.restore.empty()) {
+        // "X/S" or "S"
+        const std::string wanted = put.restore.substr(put.restore.rfind('/') + 1);
+        if (put.stateful) return fail(Status::bad_request, "Stateful restores are not supported");
+        LX_TRY(require_snapshot(impl_->context, name, wanted));
+        auto restore = request_for("Restoring snapshot", name, requestor);
+        restore.body = step([this, name, wanted, requestor](const std::stop_token&) {
+            return restore_snapshot(impl_->context, name, wanted, requestor);
+        });
+        return deps_.operations.start(std::move(restore));
+    }
     auto request = request_for("Updating instance", name, requestor);
     request.body = step([this, name, put = std::move(put), requestor](const std::stop_token&) {
         return update_instance(impl_->context, name, put, requestor);

@@ -7,6 +7,7 @@
 
 #include "images/image.h"
 #include "lxd-daemon/api/instance.h"
+#include "lxd-daemon/api/instance_snapshot.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/files.h"
@@ -86,6 +87,26 @@ public:
                                             const std::string& requestor);
     Result<operations::OperationPtr> remove(const std::string& name, const std::string& requestor);
 
+    Result<operations::OperationPtr> rebuild(const std::string& name, const api::InstanceSource& source,
+                                             const std::string& requestor);
+    /// To another pool, under another name, or both. Errors: `bad_request` while it runs.
+    Result<operations::OperationPtr> move(const std::string& name, const api::InstancePost& post,
+                                          const std::string& requestor);
+
+    // ---- snapshots
+    /// Oldest first. `not_found` "Instance not found".
+    Result<std::vector<api::InstanceSnapshot>> snapshots(const std::string& name) const;
+    Result<api::InstanceSnapshot> snapshot(const std::string& name, const std::string& snapshot) const;
+    Result<operations::OperationPtr> create_snapshot(const std::string& name, api::InstanceSnapshotsPost post,
+                                                     const std::string& requestor);
+    Result<operations::OperationPtr> rename_snapshot(const std::string& name, const std::string& snapshot,
+                                                     const std::string& new_name,
+                                                     const std::string& requestor);
+    Result<operations::OperationPtr> update_snapshot(const std::string& name, const std::string& snapshot,
+                                                     Time expires_at, const std::string& requestor);
+    Result<operations::OperationPtr> remove_snapshot(const std::string& name, const std::string& snapshot,
+                                                     const std::string& requestor);
+
     /// Replaces a profile (by record.id) and applies it to all running instances that use it, or to none: a
     /// failure names the instance, and the old profile is in force again. Blocking.
     Result<database::ProfilePtr> update_profile(const database::ProfileRecord& record,
@@ -117,6 +138,7 @@ public:
                    const nlohmann::json& context = nullptr) const;
 
 private:
+    Result<operations::OperationPtr> copy(api::InstancesPost post, const std::string& requestor);
     /// Runs `work` as an operation that holds the locks of these instances, and waits for its end.
     Result<> run_locked(const std::string& description, const std::vector<std::string>& names,
                         const std::string& requestor, std::function<Result<>()> work);

@@ -14,6 +14,8 @@
 #include "lxd-daemon/instances/metadata.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
+#include "lxd-daemon/instances/snapshots.h"
+#include "profiles/snapshot_keys.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -79,7 +81,10 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     LX_TRY_AS(const auto root,
               context.stopped_roots.get(*driver, record, idmap,
                                         flag_of(expanded.config, "security.protection.shift")));
-    if (record.config.contains("volatile.apply_template")) LX_TRY(write_identity(root->get(), idmap, name));
+    if (const auto trigger = value_or(record.config, "volatile.apply_template", ""); !trigger.empty()) {
+        if (trigger == "copy") LX_TRY(clear_machine_id(root->get(), idmap));
+        LX_TRY(write_identity(root->get(), idmap, name));
+    }
     LX_TRY_AS(const bool templated, has_templates_to_apply(context, record));
     if (templated) LX_TRY(apply_templates(context, record, expanded.config, expanded.devices, root->get()));
     failpoint("instances.start.mounted");
@@ -114,6 +119,8 @@ Result<> start_instance(Context& context, const std::string& name, const std::st
         return fail(Status::bad_request, "The instance is frozen: unfreeze it");
     if (context.live.get(name).status != api::StatusCode::stopped)
         return fail(Status::bad_request, "The instance is already running");
+    const auto schedule = value_or(expand(context, *record).config, "snapshots.schedule", "");
+    if (profiles::is_scheduled_at_startup(schedule)) LX_TRY(create_snapshot(context, name, {}, requestor));
     context.live.starting(name);
     auto started = start_stopped(context, *record, requestor);
     if (!started) {

@@ -35,4 +35,9 @@ Result<std::shared_ptr<const UniqueFd>> StoppedRoots::get(storage::Driver& drive
     return held;
 }
 
+void StoppedRoots::forget(std::int64_t instance_id) {
+    const std::lock_guard lock(mutex_);
+    mounts_.erase(instance_id);
+}
+
 }  // namespace lxmgr::instances

@@ -35,6 +35,9 @@ public:
                                                 const database::InstanceRecord& record,
                                                 const sys::IdMap& idmap, bool keep_ids = false);
 
+    /// The volume was exchanged: who mounts from now on gets the new one.
+    void forget(std::int64_t instance_id);
+
 private:
     struct Held {
         std::weak_ptr<const UniqueFd> mount;

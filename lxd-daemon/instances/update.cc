@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/context.h"
@@ -34,17 +33,6 @@ Result<> keep_volatile(const api::ConfigMap& before, api::ConfigMap& after) {
             return fail(Status::bad_request,
                         fmt::format("'{}' belongs to the server and cannot be set", it->first));
         ++it;
-    }
-    return {};
-}
-
-Result<> check_profiles(const Context& context, const std::vector<std::string>& names) {
-    std::set<std::string> seen;
-    for (const auto& name : names) {
-        if (!context.deps.database.profiles().find(name))
-            return fail(Status::bad_request, fmt::format("Profile '{}' does not exist", name));
-        if (!seen.insert(name).second)
-            return fail(Status::bad_request, fmt::format("Profile '{}' is named twice", name));
     }
     return {};
 }
@@ -82,11 +70,24 @@ Result<> apply_live_expanded(Context& context, const LiveChange& change, databas
     return {};
 }
 
+Result<> check_record(Context& context, database::InstanceRecord& record) {
+    LX_TRY(check_profiles(context, record.profiles));
+    LX_TRY(profiles::validate_instance_config(record.config, true));
+    LX_TRY(profiles::validate_devices(record.devices, false));
+    const auto expanded = expand(context, record);
+    LX_TRY(profiles::validate_devices(expanded.devices, true));
+    LX_TRY(check_root(record, expanded));
+    LX_TRY(validate_devices_for(context, expanded.devices, record));
+    LX_TRY(prepare_devices(context, expanded.devices, record));
+    CpuPlacement trial;
+    LX_TRY(limits_of(record.name, expanded.config, trial));
+    LX_TRY(settings_of(expanded.config));
+    return {};
+}
+
 Result<> update_instance(Context& context, const std::string& name, const api::InstancePut& put,
                          const std::string& requestor) {
     LX_TRY_AS(const auto before, require(context, name));
-    if (!put.restore.empty())
-        return fail(Status::bad_request, "Snapshots are not supported yet: 'restore' cannot be used");
     if (put.stateful) return fail(Status::bad_request, "Stateful instances are not supported");
     if (!put.architecture.empty() && put.architecture != before->architecture) {
         return fail(Status::bad_request, "The architecture of an instance cannot be changed");
@@ -97,18 +98,9 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     after.profiles = put.profiles;
     after.config = put.config;
     after.devices = put.devices;
-    LX_TRY(check_profiles(context, after.profiles));
     LX_TRY(keep_volatile(before->config, after.config));
-    LX_TRY(profiles::validate_instance_config(after.config, true));
-    LX_TRY(profiles::validate_devices(after.devices, false));
+    LX_TRY(check_record(context, after));
     const auto expanded = expand(context, after);
-    LX_TRY(profiles::validate_devices(expanded.devices, true));
-    LX_TRY(check_root(after, expanded));
-    LX_TRY(validate_devices_for(context, expanded.devices, after));
-    LX_TRY(prepare_devices(context, expanded.devices, after));
-    CpuPlacement trial;
-    LX_TRY(limits_of(name, expanded.config, trial));
-    LX_TRY(settings_of(expanded.config));
 
     const auto idmap_lock = lock_idmaps(context, expanded.config);
     LX_TRY(assign_idmap(context, expanded.config, after));
@@ -120,6 +112,7 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     undo.commit();
     failpoint("instances.update.row");
     if (cpus_before != context.live.get(name).limits.cpus) rebalance_cpus(context);
+    context.snapshot_timer.poke();
     context.lifecycle("instance-updated", name, requestor, nullptr);
     return {};
 }

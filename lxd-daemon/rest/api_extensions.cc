@@ -31,6 +31,16 @@ const std::vector<std::string>& api_extensions() {
         "container_protection_shift",
         "container_syscall_filtering",
         "container_syscall_filtering_allow_deny_syntax",
+        "instance_pool_move",
+        "instances_rebuild",
+        "container_only_migration",  // copies without snapshots
+        "container_incremental_copy",
+        "snapshot_scheduling",
+        "snapshot_schedule_aliases",
+        "instance_snapshot_never",
+        "snapshot_expiry",
+        "snapshot_expiry_creation",
+        "snapshot_disk_usage",
         "container_backup",  // lists only: `lxc info` asks for them
         "container_exec_recording",
         "container_exec_signal_handling",

@@ -8,7 +8,7 @@
 namespace lxmgr::rest {
 namespace {
 
-/// Clients list backups and snapshots whenever they show an instance; it has none yet.
+/// Clients list backups whenever they show an instance; it has none yet.
 Handled nothing_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY(services.instances->require(request.path_arg("name")));
@@ -17,7 +17,6 @@ Handled nothing_get(const Request& request, Services& services) {
 
 constexpr Route kRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/backups", Access::can_view, nothing_get},
-    {Verb::get, "/1.0/instances/{name}/snapshots", Access::can_view, nothing_get},
 };
 
 }  // namespace

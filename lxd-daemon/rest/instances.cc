@@ -23,7 +23,9 @@ Result<std::string> list_with_state(instances::Service& instances) {
         if (!state && instances.find(record->name)) return std::unexpected(state.error());
         if (!state) continue;
         if (text.size() > 1) text += ',';
-        text += api::to_full_json_text(instances.view(*record), *state);
+        const auto snapshots =
+            instances.snapshots(record->name).value_or(std::vector<api::InstanceSnapshot>{});
+        text += api::to_full_json_text(instances.view(*record), *state, api::to_json_text(snapshots));
     }
     return text + "]";
 }
@@ -100,7 +102,9 @@ Handled instance_get(const Request& request, Services& services) {
     auto read = [&instances, name = record->name] { return instances.state(name); };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(const auto state, co_await std::move(pending));
-    co_return Response::sync_text(api::to_full_json_text(instance, state)).with_etag(etag);
+    LX_CO_TRY_AS(const auto snapshots, instances.snapshots(record->name));
+    const std::string text = api::to_full_json_text(instance, state, api::to_json_text(snapshots));
+    co_return Response::sync_text(text).with_etag(etag);
 }
 
 Result<> check_instance_etag(const Request& request, const instances::Service& instances) {
@@ -136,10 +140,16 @@ Handled instance_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto post, api::parse_instance_post(body));
-    if (post.migration || post.has_target || !post.pool.empty() || !post.project.empty()) {
-        co_return fail(
-            Status::bad_request,
-            "Moving an instance to another pool, project or server is not supported: only renaming");
+    const bool other_project = !post.project.empty() && post.project != "default";
+    if (post.has_target || other_project || (post.migration && post.pool.empty())) {
+        co_return fail(Status::bad_request,
+                       "Moving an instance to another project or server is not supported: only to another "
+                       "name or pool");
+    }
+    if (!post.pool.empty()) {
+        LX_CO_TRY_AS(const auto moving,
+                     services.instances->move(request.path_arg("name"), post, request.requestor_json));
+        co_return Response::operation(*moving);
     }
     LX_CO_TRY_AS(const auto operation,
                  services.instances->rename(request.path_arg("name"), post.name, request.requestor_json));

@@ -20,6 +20,11 @@ public:
         return trees_.create(volume, fill);
     }
     Result<> create_from_image(const Volume& volume, const std::string& image_fingerprint) override;
+    Result<> create_copy(const Volume& volume, const Volume& source,
+                         const std::function<void()>& source_read) override {
+        return trees_.copy(volume, source, source_read);
+    }
+    Result<> swap_volumes(const Volume& a, const Volume& b) override { return pool_.swap(a, b); }
     bool has_volume(const Volume& volume) override { return pool_.open_volume(volume).has_value(); }
     Result<std::vector<std::string>> list_volumes(VolumeType type) override {
         return pool_.list(pool_.fd(type));

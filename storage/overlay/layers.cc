@@ -94,12 +94,12 @@ Result<> Layers::set_base(int volume_fd, const std::string& layer) {
     return {};
 }
 
-Result<> Layers::publish_user(Draft& draft, const std::string& layer, const std::string& container) {
+Result<> Layers::publish_user(Draft& draft, const std::string& layer, const Volume& volume) {
     LX_TRY(set_base(draft.fd(), layer));
     failpoint("storage.overlay.create.based");
     const std::shared_lock lock(mutex_);
     if (!exists(pool_.layers_fd(), layer)) return fail(Status::not_found, "The image was deleted meanwhile");
-    return pool_.publish(draft, pool_.fd(VolumeType::container), container);
+    return pool_.publish(draft, pool_.fd(volume.type), volume.name);
 }
 
 Result<> Layers::release(const std::string& layer) {
@@ -121,10 +121,12 @@ Result<bool> Layers::is_used(const std::string& layer) const {
         LX_TRY_AS(const auto used, layer_of(pool_.fd(VolumeType::image), image));
         if (used == layer) return true;
     }
-    LX_TRY_AS(const auto containers, pool_.list(pool_.fd(VolumeType::container)));
-    for (const auto& container : containers) {
-        LX_TRY_AS(const auto used, layer_of(pool_.fd(VolumeType::container), container + "/" + kBase));
-        if (used == layer) return true;
+    for (const auto type : {VolumeType::container, VolumeType::snapshot}) {
+        LX_TRY_AS(const auto volumes, pool_.list(pool_.fd(type)));
+        for (const auto& volume : volumes) {
+            LX_TRY_AS(const auto used, layer_of(pool_.fd(type), volume + "/" + kBase));
+            if (used == layer) return true;
+        }
     }
     return false;
 }

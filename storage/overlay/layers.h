@@ -13,7 +13,7 @@ namespace lxmgr::storage {
 ///   layers/ID/rootfs              the tree, 0-based ids, never changed
 ///   layers/ID/shifted/MAP         copies with host ids, where layers cannot be idmapped
 ///   images/FINGERPRINT            symlink ../layers/ID
-///   containers/NAME/base          symlink ../../layers/ID
+///   {containers,snapshots}/NAME/base   symlink ../../layers/ID
 /// A layer lives as long as one of these symlinks names it. They are shorter than 60 bytes, so file systems
 /// keep them in the inode and the name is there whenever the link is, power cut or not. Thread-safe.
 class Layers {
@@ -32,8 +32,9 @@ public:
     static Result<std::optional<std::string>> base_of(int volume_fd);
     /// For a new volume directory only.
     static Result<> set_base(int volume_fd, const std::string& layer);
-    /// Publishes a container volume that stands on a layer; not while a layer is being judged useless.
-    Result<> publish_user(Draft& draft, const std::string& layer, const std::string& container);
+    /// Publishes a container or snapshot volume that stands on a layer; not while a layer is being judged
+    /// useless.
+    Result<> publish_user(Draft& draft, const std::string& layer, const Volume& volume);
     /// After a user has gone: removes the layer when it was the last.
     Result<> release(const std::string& layer);
     /// Removes every layer that nothing stands on.

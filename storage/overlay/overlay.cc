@@ -110,8 +110,32 @@ Result<> OverlayDriver::create_from_image(const Volume& volume, const std::strin
     struct stat st{};
     if (::fstat(image_root.get(), &st) != 0) return fail_errno_at("fstat", image_root.get(), "");
     LX_TRY(copy_metadata(image_root.get(), st, upper.get(), nullptr));
-    LX_TRY(layers_.publish_user(draft, layer, volume.name));
+    LX_TRY(layers_.publish_user(draft, layer, volume));
     failpoint("storage.overlay.create.published");
+    return {};
+}
+
+Result<> OverlayDriver::create_copy(const Volume& volume, const Volume& source,
+                                    const std::function<void()>& source_read) {
+    LX_TRY(pool_.require_absent(volume));
+    LX_TRY_AS(const UniqueFd directory, pool_.open_volume(source));
+    LX_TRY_AS(const auto layer, Layers::base_of(directory.get()));
+    if (!layer) return trees_.copy(volume, source, source_read);
+    LX_TRY_AS(const UniqueFd from, open_tree_root(directory.get(), kUpper));
+    LX_TRY_AS(const auto carried, carried_map(directory.get()));
+    LX_TRY_AS(Draft draft, pool_.begin());
+    failpoint("storage.overlay.copy.begun");
+    if (carried) LX_TRY(set_carried_map(draft.fd(), *carried));
+    LX_TRY(make_subdirectory(draft.fd(), kWork));
+    LX_TRY_AS(const UniqueFd upper, make_subdirectory(draft.fd(), kUpper));
+    LX_TRY(copy_tree(from.get(), upper.get(), nullptr));
+    if (source_read) source_read();
+    failpoint("storage.overlay.copy.copied");
+    // What is old and safe in the source must not be lost with the machine's power in its copy.
+    LX_TRY_AS(const auto entries, list_directory(upper.get()));
+    if (!entries.empty() && ::syncfs(upper.get()) != 0) return fail_errno_at("syncfs", upper.get(), "");
+    LX_TRY(layers_.publish_user(draft, *layer, volume));
+    failpoint("storage.overlay.copy.published");
     return {};
 }
 

@@ -7,8 +7,10 @@ namespace lxmgr::storage {
 
 /// The default on any file system that can hold an overlay's upper: a container volume made from an image is
 /// an empty upper directory on the image's tree, so making it copies nothing. Volumes made by a filler are
-/// plain trees.
-///   containers/NAME/{base,upper,work}   or   containers/NAME/rootfs
+/// plain trees. A copy or a snapshot stands on the same image and has a copy of the upper: its whiteouts,
+/// opaque directories and redirects are files and attributes there, so they come along. The layers of a
+/// mounted overlay cannot be changed, so stacking a new upper on a frozen one is not for running instances.
+///   {containers,snapshots}/NAME/{base,upper,work}   or   {containers,snapshots}/NAME/rootfs
 /// An overlay cannot hold another overlay's upper: what nests container engines needs a plain volume for
 /// them.
 class OverlayDriver final : public Driver {
@@ -25,6 +27,9 @@ public:
     void drain() override { pool_.drain(); }
     Result<> create_volume(const Volume& volume, const Filler& fill) override;
     Result<> create_from_image(const Volume& volume, const std::string& image_fingerprint) override;
+    Result<> create_copy(const Volume& volume, const Volume& source,
+                         const std::function<void()>& source_read) override;
+    Result<> swap_volumes(const Volume& a, const Volume& b) override { return pool_.swap(a, b); }
     bool has_volume(const Volume& volume) override;
     Result<std::vector<std::string>> list_volumes(VolumeType type) override {
         return pool_.list(pool_.fd(type));

@@ -35,6 +35,7 @@ sys::IdMap map_to(std::uint32_t base);
 inline constexpr std::uint32_t kBase = 1'000'000;
 
 inline storage::Volume container(const std::string& name) { return {storage::VolumeType::container, name}; }
+inline storage::Volume snapshot(const std::string& id) { return {storage::VolumeType::snapshot, id}; }
 inline storage::Volume image(const std::string& name) { return {storage::VolumeType::image, name}; }
 
 /// An open, empty pool; compares descriptors and mounts at the end with the start.

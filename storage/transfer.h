@@ -1,0 +1,11 @@
+#pragma once
+#include "storage/driver.h"
+
+namespace lxmgr::storage {
+
+/// Copies a volume into another pool, as a plain tree. Nothing may write to the source meanwhile, and an
+/// overlay of it may be mounted by nobody else. `idmap` is the one that instances of this host use: where the
+/// kernel has no idmapped mounts, the source's tree carries its host ids. Errors: `not_found`, `conflict`.
+Result<> transfer_volume(Driver& from, const Volume& source, Driver& to, const Volume& volume);
+
+}  // namespace lxmgr::storage
