@@ -152,8 +152,6 @@ constexpr std::string_view kDisk[] = {
     "limits.write",
     "limits.write.burst",
     "limits.write.burst.length",
-    "propagation",
-    "raw.mount.options",
     "size",
     "size.state",
     "source.snapshot",
@@ -190,7 +188,6 @@ constexpr std::string_view kNic[] = {
     "limits.ingress",
     "limits.max",
     "limits.priority",
-    "mode",
     "nested",
     "pci",
     "productid",
@@ -334,8 +331,10 @@ constexpr std::string_view kServer[] = {
     "volatile.uuid",
 };
 
-constexpr std::string_view kDeviceTypes[] = {"gpu",        "infiniband", "pci",          "proxy", "tpm",
-                                             "unix-block", "unix-char",  "unix-hotplug", "usb"};
+// Of unix-char and unix-block.
+constexpr std::string_view kNode[] = {"limits.read", "limits.write"};
+
+constexpr std::string_view kDeviceTypes[] = {"gpu", "infiniband", "pci", "tpm", "unix-hotplug", "usb"};
 
 bool matches(std::string_view pattern, std::string_view name) {
     if (!pattern.ends_with(".*")) return pattern == name;
@@ -351,7 +350,14 @@ std::span<const std::string_view> foreign_keys(KeyScope scope) {
         case KeyScope::disk:
             return kDisk;
         case KeyScope::nic_bridged:
+        case KeyScope::nic_p2p:
+        case KeyScope::nic_macvlan:
+        case KeyScope::nic_physical:
             return kNic;
+        case KeyScope::unix_block:
+        case KeyScope::unix_char:
+            return kNode;
+        case KeyScope::proxy:
         case KeyScope::none_device:
             return {};
     }

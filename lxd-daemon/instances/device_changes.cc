@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/device_steps.h"
 
 /// Changes of devices while the instance runs: each step puts its own undo on the list of the whole update.
@@ -17,17 +18,20 @@ public:
     Result<> add(const std::string& name, const api::ConfigMap& keys) {
         LX_TRY_AS(const devices::DeviceType* type, hotpluggable(name, keys));
         LX_TRY(start(*type, name, keys));
-        undo_.add(
-            [this_copy = *this, type, name, keys]() mutable { this_copy.stop_quietly(*type, name, keys); });
+        undo_.add([this_copy = *this, type, name, keys]() mutable {
+            [[maybe_unused]] const auto detached = this_copy.detach(*type, name, keys);
+            this_copy.stop_quietly(*type, name, keys);
+        });
         return {};
     }
     Result<> remove(const std::string& name, const api::ConfigMap& keys, bool for_good) {
         LX_TRY_AS(const devices::DeviceType* type, hotpluggable(name, keys));
-        const auto context = of(name, keys);
-        LX_TRY_AS(auto changes, type->stop(context.device));
-        merge(changes);
+        LX_TRY(detach(*type, name, keys));
         undo_.add(
             [this_copy = *this, type, name, keys]() mutable { this_copy.start_quietly(*type, name, keys); });
+        failpoint("instances.device_detached");
+        LX_TRY_AS(auto changes, type->stop(of(name, keys).device));
+        merge(changes);
         if (!for_good) return {};
         LX_TRY_AS(changes, type->remove(of(name, keys).device));
         merge(changes);
@@ -89,13 +93,41 @@ private:
         if (!started)
             return std::unexpected(in(fmt::format("Adding device '{}'", name), std::move(started).error()));
         merge(started->volatile_changes);
-        if (started->in_network) {
+        auto put_in = put_into(*started);
+        if (put_in) return {};
+        stop_quietly(type, name, keys);
+        return std::unexpected(in(fmt::format("Adding device '{}'", name), std::move(put_in).error()));
+    }
+    /// Into the running container.
+    Result<> put_into(devices::Started& started) {
+        if (started.in_network) {
             LX_TRY_AS(const UniqueFd netns, context_.deps.runtime.open_netns(record_.name));
-            if (auto linked = started->in_network(netns.get()); !linked) {
-                stop_quietly(type, name, keys);
-                return std::unexpected(
-                    in(fmt::format("Adding device '{}'", name), std::move(linked).error()));
-            }
+            LX_TRY(started.in_network(netns.get()));
+        }
+        Revert undo;
+        for (const auto& attach : started.attaches) {
+            LX_TRY(context_.deps.runtime.attach(record_.name,
+                                                {attach.mount.get(), attach.target, attach.is_directory}));
+            undo.add([this, target = attach.target] {
+                [[maybe_unused]] const auto gone = context_.deps.runtime.detach(record_.name, target, false);
+            });
+            failpoint("instances.device_attached");
+        }
+        if (started.when_running) {
+            StartedDevices late;
+            late.when_running.push_back(std::move(started.when_running));
+            LX_TRY(finish_devices(context_, record_.name, late));
+        }
+        undo.commit();
+        return {};
+    }
+    Result<> detach(const devices::DeviceType& type, const std::string& name, const api::ConfigMap& keys) {
+        for (const auto& one : type.attached(of(name, keys).device)) {
+            if (!one.target.empty())
+                LX_TRY(context_.deps.runtime.detach(record_.name, one.target, one.remove_file));
+            if (!one.in_network) continue;
+            LX_TRY_AS(const UniqueFd netns, context_.deps.runtime.open_netns(record_.name));
+            LX_TRY(one.in_network(netns.get()));
         }
         return {};
     }

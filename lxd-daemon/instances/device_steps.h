@@ -19,7 +19,10 @@ std::unique_ptr<devices::Surroundings> make_surroundings(Context& context);
 struct StartedDevices {
     std::vector<devices::Attach> attaches;
     std::vector<std::function<Result<>(int netns_fd)>> in_network;
+    std::vector<std::function<Result<>(const devices::RunningInstance&)>> when_running;
 };
+/// Lets devices do what they can do only now that init runs.
+Result<> finish_devices(Context& context, const std::string& instance, const StartedDevices& started);
 
 /// Values that devices keep for life (MAC addresses), added to record.config; nothing is made.
 Result<> prepare_devices(Context& context, const api::DeviceMap& expanded, database::InstanceRecord& record);

@@ -26,7 +26,8 @@ struct Service::Impl {
 
     std::mutex early_mutex;
     bool recovering = true;
-    std::vector<std::pair<std::string, runtime::ExitStatus>> early_exits;  ///< heard of before recover() was done
+    std::vector<std::pair<std::string, runtime::ExitStatus>>
+        early_exits;  ///< heard of before recover() was done
 
     std::stop_source shutdown;
     std::mutex pause_mutex;
