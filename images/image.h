@@ -29,6 +29,8 @@ struct Metadata {
     Time creation_date{}, expiry_date{};
     api::ConfigMap properties;
     std::map<std::string, Template> templates;  ///< target path -> template
+    /// Content of templates/ by file name: from the archive, not from metadata.yaml.
+    std::map<std::string, std::string> files;
 };
 /// Reads metadata.yaml (at most 1 MiB; aliases and anchors bounded; unknown keys ignored). Errors:
 /// `bad_request`.
@@ -69,8 +71,5 @@ struct UnpackLimits {
 /// gets 0..100.
 Result<> unpack_rootfs(const ImageFiles& files, int root_fd, const UnpackLimits& limits, std::stop_token stop,
                        const std::function<void(int)>& progress);
-/// Unpacks templates/* of the metadata file into an empty directory as plain files (0600); refuses anything
-/// else there.
-Result<> unpack_templates(const ImageFiles& files, int templates_dir_fd);
 
 }  // namespace lxmgr::images

@@ -12,6 +12,7 @@ inline constexpr std::string_view kTemplatesName = "templates";
 inline constexpr std::string_view kRootfsName = "rootfs";
 inline constexpr std::size_t kMaxMetadataBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxTemplateBytes = std::size_t{1} << 20;
+inline constexpr std::size_t kMaxTemplatesBytes = std::size_t{4} << 20;  ///< all of them together
 /// For a tarball that holds metadata only.
 inline constexpr UnpackLimits kMetadataLimits{.max_bytes = std::uint64_t{64} << 20, .max_entries = 10'000};
 

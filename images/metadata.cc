@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "images/image.h"
+#include "images/metadata_json.h"
 #include "lxd-daemon/base/strings.h"
 
 namespace lxmgr::images {
@@ -110,10 +111,7 @@ private:
             if (key == "properties") LX_TRY(store(map(item.second, key), out.properties));
         }
         // The source is opened in a directory of the daemon: a bare name, so that it cannot point elsewhere.
-        if (out.source.empty() || out.source == "." || out.source == ".." || out.source.contains('/') ||
-            out.source.size() > 255 || has_control_chars(out.source)) {
-            return bad(path, "does not name a file of templates/");
-        }
+        if (!is_template_name(out.source)) return bad(path, "does not name a file of templates/");
         return out;
     }
 

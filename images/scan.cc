@@ -5,13 +5,14 @@
 #include <unistd.h>
 
 #include <array>
+#include <map>
 #include <optional>
-#include <set>
 
 #include "images/entry_writer.h"
 #include "images/image_layout.h"
 #include "images/squashfs_reader.h"
 #include "images/tar_reader.h"
+#include "lxd-daemon/base/strings.h"
 
 namespace lxmgr::images {
 namespace {
@@ -29,7 +30,7 @@ public:
         return {};
     }
 
-    Result<Metadata> finish() const {
+    Result<Metadata> finish() {
         if (!yaml_) return fail(Status::bad_request, "The image has no metadata.yaml");
         LX_TRY_AS(Metadata metadata, parse_metadata(*yaml_));
         for (const auto& [path, entry] : metadata.templates) {
@@ -41,6 +42,7 @@ public:
         if (unified_ && checker_.accepted() == 0) {
             return fail(Status::bad_request, "The image has no root file system (rootfs/)");
         }
+        metadata.files = std::move(templates_);
         return metadata;
     }
 
@@ -55,7 +57,12 @@ private:
     Result<> add_template(const Entry& entry) {
         LX_TRY_AS(const bool is_file, check_template(entry));
         if (!is_file) return {};
-        if (!templates_.insert(entry.path).second) return refuse(entry.path, "is there twice in templates/");
+        if (templates_.contains(entry.path)) return refuse(entry.path, "is there twice in templates/");
+        LX_TRY_AS(std::string text, tar_.read_text(kMaxTemplateBytes));
+        if (!is_utf8(text)) return refuse(entry.path, "is a template that is not UTF-8");
+        template_bytes_ += text.size();
+        if (template_bytes_ > kMaxTemplatesBytes) return refuse(entry.path, "makes templates/ too large");
+        templates_.emplace(entry.path, std::move(text));
         return {};
     }
 
@@ -68,7 +75,8 @@ private:
     EntryChecker checker_;
     bool unified_;
     std::optional<std::string> yaml_;
-    std::set<std::string> templates_;
+    std::map<std::string, std::string> templates_;
+    std::size_t template_bytes_ = 0;
 };
 
 Result<> scan_tar_rootfs(const std::string& path, std::stop_token stop) {

@@ -87,19 +87,6 @@ Result<> unpack_squashfs(const std::string& path, int root_fd, Budget& budget, P
     return writer.finish();
 }
 
-Result<> write_template(int dir_fd, const std::string& name, std::string_view text) {
-    const UniqueFd fd(
-        ::openat(dir_fd, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!fd) return fail_errno("Creating template", shown(name));
-    while (!text.empty()) {
-        const ssize_t n = ::write(fd.get(), text.data(), text.size());
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return fail_errno("Writing template", shown(name));
-        text.remove_prefix(static_cast<std::size_t>(n));
-    }
-    return {};
-}
-
 }  // namespace
 
 Result<> unpack_rootfs(const ImageFiles& files, int root_fd, const UnpackLimits& limits, std::stop_token stop,
@@ -116,22 +103,6 @@ Result<> unpack_rootfs(const ImageFiles& files, int root_fd, const UnpackLimits&
     }
     shown_progress.at(100);
     return {};
-}
-
-Result<> unpack_templates(const ImageFiles& files, int templates_dir_fd) {
-    const bool unified = files.rootfs_path.empty();
-    Budget budget(unified ? UnpackLimits{} : kMetadataLimits, std::stop_token());
-    LX_TRY_AS(TarReader tar, TarReader::open(files.metadata_path, budget));
-    for (;;) {
-        LX_TRY_AS(std::optional<Entry> entry, tar.next());
-        if (!entry) return {};
-        if (!strip_prefix(entry->path, kTemplatesName)) continue;
-        LX_TRY_AS(const bool is_file, check_template(*entry));
-        if (!is_file) continue;
-        LX_TRY_AS(const std::string text, tar.read_text(kMaxTemplateBytes));
-        LX_TRY(budget.take_bytes(text.size()));
-        LX_TRY(write_template(templates_dir_fd, entry->path, text));
-    }
 }
 
 }  // namespace lxmgr::images

@@ -15,6 +15,7 @@ struct Database::Impl {
             LX_TRY(profiles.load());
             LX_TRY(instances.load());
             LX_TRY(images.load());
+            LX_TRY(metadata_sets.collect());
             LX_TRY(pools.load());
             return networks.load();
         });
@@ -24,6 +25,7 @@ struct Database::Impl {
     Instances instances{*connection};
     Profiles profiles{*connection};
     Images images{*connection};
+    MetadataSets metadata_sets{*connection};
     Pools pools{*connection};
     Networks networks{*connection};
     ServerConfig server_config{*connection};
@@ -49,6 +51,7 @@ Result<> Database::transaction(const std::function<Result<>()>& work) {
 Instances& Database::instances() { return impl_->instances; }
 Profiles& Database::profiles() { return impl_->profiles; }
 Images& Database::images() { return impl_->images; }
+MetadataSets& Database::metadata_sets() { return impl_->metadata_sets; }
 Pools& Database::pools() { return impl_->pools; }
 Networks& Database::networks() { return impl_->networks; }
 ServerConfig& Database::server_config() { return impl_->server_config; }

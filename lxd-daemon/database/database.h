@@ -30,6 +30,7 @@ struct InstanceRecord {
     api::DeviceMap devices;
     std::vector<std::string> profiles;  ///< in order
     Time created_at{}, last_used_at{};
+    std::int64_t metadata_id = 0;  ///< of MetadataSets; 0: none
 };
 using InstancePtr = std::shared_ptr<const InstanceRecord>;
 
@@ -45,12 +46,13 @@ public:
     Result<InstancePtr> create(InstanceRecord record);
     [[nodiscard]] InstancePtr find(const std::string& name) const;  ///< null when absent
     [[nodiscard]] std::vector<InstancePtr> list() const;            ///< by name
-    /// Replaces all but id, name and created_at. `not_found` when it is gone.
+    /// Replaces all but id, name, created_at and metadata_id. `not_found` when it is gone.
     Result<InstancePtr> update(const InstanceRecord& record);
     /// Changes single config keys against the current record; `durable` as above.
     Result<InstancePtr> change_config(const std::string& name, const ConfigChanges& changes, bool durable,
                                       std::optional<Time> last_used_at = std::nullopt);
     Result<InstancePtr> rename(const std::string& name, const std::string& new_name);
+    Result<InstancePtr> set_metadata(const std::string& name, std::int64_t metadata_id);
     Result<> remove(const std::string& name);
     /// Grows with every change of any instance: lets readers keep derived data.
     [[nodiscard]] std::uint64_t generation() const;
@@ -94,7 +96,8 @@ struct ImageRecord {
     api::ConfigMap properties;
     std::vector<std::string> profiles{"default"};
     Time created_at{}, expires_at{}, last_used_at{}, uploaded_at{};
-    bool split = false;  ///< has a separate rootfs file
+    bool split = false;            ///< has a separate rootfs file
+    std::int64_t metadata_id = 0;  ///< of MetadataSets; 0: none
 };
 using ImagePtr = std::shared_ptr<const ImageRecord>;
 struct AliasRecord {
@@ -188,6 +191,24 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
+/// What metadata.yaml and templates/ of an image say, as text that its users encode. A set is never changed:
+/// images and instances that have the same share it. Stays on disk.
+class MetadataSets {
+public:
+    explicit MetadataSets(Connection& connection);
+    ~MetadataSets();
+    /// Belongs in the transaction that stores its first user.
+    Result<std::int64_t> add(const std::string& content);
+    /// `not_found` when there is none of that id.
+    Result<std::string> find(std::int64_t id) const;
+    /// Removes the sets that nobody uses. At daemon start.
+    Result<> collect();
+
+private:
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
+};
+
 /// Server configuration and small facts (server name, uuid).
 class ServerConfig {
 public:
@@ -264,6 +285,7 @@ public:
     Instances& instances();
     Profiles& profiles();
     Images& images();
+    MetadataSets& metadata_sets();
     Pools& pools();
     Networks& networks();
     ServerConfig& server_config();

@@ -34,6 +34,7 @@ Result<ImageRecord> read_row(const Statement& row) {
     out.expires_at = row.time(12);
     out.last_used_at = row.time(13);
     out.uploaded_at = row.time(14);
+    out.metadata_id = row.integer(15);
     return out;
 }
 
@@ -49,7 +50,7 @@ struct Images::Impl {
         LX_TRY_AS(auto rows,
                   connection.prepare("SELECT id, fingerprint, filename, architecture, type, size_bytes, "
                                      "is_public, auto_update, cached, split, properties, created_at, "
-                                     "expires_at, last_used_at, uploaded_at FROM images"));
+                                     "expires_at, last_used_at, uploaded_at, metadata_id FROM images"));
         while (true) {
             LX_TRY_AS(const bool more, rows.step());
             if (!more) return {};
@@ -77,10 +78,10 @@ struct Images::Impl {
         LX_TRY(connection.execute(
             "INSERT INTO images (fingerprint, filename, architecture, type, size_bytes, "
             "is_public, auto_update, cached, split, properties, created_at, expires_at, "
-            "last_used_at, uploaded_at) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            "last_used_at, uploaded_at, metadata_id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULLIF(?,0))",
             r.fingerprint, r.filename, r.architecture, r.type, static_cast<std::int64_t>(r.size_bytes),
             r.is_public, r.auto_update, r.cached, r.split, encode(r.properties), r.created_at, r.expires_at,
-            r.last_used_at, r.uploaded_at));
+            r.last_used_at, r.uploaded_at, r.metadata_id));
         r.id = connection.last_insert_id();
         return replace_profiles(connection, kLink, r.id, r.profiles);
     }

@@ -32,6 +32,7 @@ Result<InstanceRecord> read_row(const Statement& row) {
     LX_TRY_AS(out.devices, decode_devices(row.text(8), what));
     out.created_at = row.time(9);
     out.last_used_at = row.time(10);
+    out.metadata_id = row.integer(11);
     return out;
 }
 
@@ -54,9 +55,10 @@ struct Instances::Impl {
     Result<> insert(InstanceRecord& record) {
         LX_TRY(connection.execute(
             "INSERT INTO instances (name, type, description, architecture, pool, ephemeral, config, "
-            "devices, created_at, last_used_at) VALUES (?,?,?,?,?,?,?,?,?,?)",
+            "devices, created_at, last_used_at, metadata_id) VALUES (?,?,?,?,?,?,?,?,?,?,NULLIF(?,0))",
             record.name, record.type, record.description, record.architecture, record.pool, record.ephemeral,
-            encode(record.config), encode(record.devices), record.created_at, record.last_used_at));
+            encode(record.config), encode(record.devices), record.created_at, record.last_used_at,
+            record.metadata_id));
         record.id = connection.last_insert_id();
         return replace_profiles(connection, kLink, record.id, record.profiles);
     }
@@ -82,7 +84,7 @@ Result<> Instances::load() {
         LX_TRY_AS(
             auto rows,
             db.prepare("SELECT id, name, type, description, architecture, pool, ephemeral, config, devices, "
-                       "created_at, last_used_at FROM instances"));
+                       "created_at, last_used_at, metadata_id FROM instances"));
         while (true) {
             LX_TRY_AS(const bool more, rows.step());
             if (!more) return {};
@@ -114,6 +116,7 @@ Result<InstancePtr> Instances::update(const InstanceRecord& record) {
         InstanceRecord next = record;
         next.id = current->id;
         next.created_at = current->created_at;
+        next.metadata_id = current->metadata_id;
         LX_TRY(impl_->rewrite(next));
         return impl_->table.put(record.name, std::move(next));
     });
@@ -144,6 +147,18 @@ Result<InstancePtr> Instances::rename(const std::string& name, const std::string
         LX_TRY(impl_->connection.execute("UPDATE instances SET name=? WHERE id=?", new_name, next.id));
         impl_->table.erase(name);
         return impl_->table.put(new_name, std::move(next));
+    });
+}
+
+Result<InstancePtr> Instances::set_metadata(const std::string& name, std::int64_t metadata_id) {
+    return impl_->connection.write_record<InstancePtr>(Durability::full, [&]() -> Result<InstancePtr> {
+        const InstancePtr current = find(name);
+        if (!current) return no_instance(name);
+        InstanceRecord next = *current;
+        next.metadata_id = metadata_id;
+        LX_TRY(impl_->connection.execute("UPDATE instances SET metadata_id=NULLIF(?,0) WHERE id=?",
+                                         metadata_id, next.id));
+        return impl_->table.put(name, std::move(next));
     });
 }
 

@@ -131,8 +131,18 @@ CREATE TABLE warnings (
 ) WITHOUT ROWID;
 )sql";
 
+// A set is never changed: images, and the instances made from them, share it until one of them gets another.
+constexpr const char* kMetadataSets = R"sql(
+CREATE TABLE metadata_sets (id INTEGER PRIMARY KEY AUTOINCREMENT, content TEXT NOT NULL);
+ALTER TABLE images ADD COLUMN metadata_id INTEGER REFERENCES metadata_sets (id);
+ALTER TABLE instances ADD COLUMN metadata_id INTEGER REFERENCES metadata_sets (id);
+CREATE INDEX images_by_metadata ON images (metadata_id);
+CREATE INDEX instances_by_metadata ON instances (metadata_id);
+)sql";
+
 constexpr Migration kMigrations[] = {
     {1, "initial schema", kInitial},
+    {2, "image metadata and templates", kMetadataSets},
 };
 
 constexpr int kApplicationId =

@@ -7,7 +7,9 @@
 
 #include "lxd-daemon/instances/limits.h"
 #include "lxd-daemon/instances/live.h"
+#include "lxd-daemon/instances/metadata_cache.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/instances/sftp/sessions.h"
 #include "lxd-daemon/instances/stopped_roots.h"
 
 /// Private to the room: what its files share.
@@ -20,6 +22,8 @@ struct Context {
     CpuPlacement cpus;
     KeyedMutex images;  ///< "POOL/FINGERPRINT": an image is unpacked once
     StoppedRoots stopped_roots;
+    MetadataCache metadata_cache;
+    sftp::Sessions sftp_sessions;
     sys::IdMap idmap;  ///< of unprivileged instances
     std::atomic<bool> host_shutdown =
         false;  ///< instances that stop now are to run again after the host's boot

@@ -130,6 +130,7 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
         LX_TRY_AS(const auto image, find_image(context, post.source));
         plan.fingerprint = image->fingerprint;
         record.architecture = image->architecture;
+        record.metadata_id = image->metadata_id;
         for (const auto& [key, value] : image->properties) record.config.emplace("image." + key, value);
     } else if (post.source.type != "none") {
         return fail(

@@ -40,6 +40,7 @@ Result<> delete_instance(Context& context, const std::string& name, const std::s
         return context.rows().remove(name);
     });
     LX_TRY(removed);
+    context.sftp_sessions.end(name);
     failpoint("instances.delete.row");
     LX_TRY(remove_remains(context, record->pool, name));
     LX_TRY(database.intents().remove(intent));

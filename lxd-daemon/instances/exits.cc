@@ -71,6 +71,7 @@ void follow_up(Context& context, const std::string& name, bool reboot, bool ephe
 }  // namespace
 
 void handle_exit(Context& context, const std::string& name, const runtime::ExitStatus& status) {
+    context.sftp_sessions.end(name);
     context.live.wait_not_starting(name);
     const LiveState live = context.live.get(name);
     const auto record = context.rows().find(name);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 
@@ -10,71 +11,21 @@
 #include <climits>
 #include <memory>
 
-#include "lxd-daemon/sys/credentials.h"
+#include "lxd-daemon/instances/root_access.h"
 #include "lxd-daemon/sys/path.h"
 
 namespace lxmgr::instances {
 namespace {
 
-constexpr std::uint32_t kNobody = 65534;
-constexpr mode_t kModeBits = 07777;
-
 struct CloseDir {
     void operator()(DIR* dir) const { ::closedir(dir); }
 };
 
-std::uint32_t to_instance(const std::vector<sys::IdRange>& ranges, std::uint32_t host) {
-    if (ranges.empty()) return host;
-    for (const auto& range : ranges) {
-        if (host >= range.host_first && host - range.host_first < range.count)
-            return range.container_first + (host - range.host_first);
-    }
-    return kNobody;
-}
-
-std::uint32_t host_uid(const InstanceRoot& root, std::uint32_t uid) {
-    return root.idmap.uids.empty() ? uid : root.idmap.host_uid(uid);
-}
-std::uint32_t host_gid(const InstanceRoot& root, std::uint32_t gid) {
-    return root.idmap.gids.empty() ? gid : root.idmap.host_gid(gid);
-}
-
-Result<> check_path(const std::string& path) {
-    if (path.empty()) return fail(Status::bad_request, "Missing path argument");
-    if (path.contains('\0')) return fail(Status::bad_request, "The path holds a zero byte");
-    return {};
-}
-
-/// Directory part and last component: "/a/b" gives "/a" and "b". The last component is never "", "." or "..".
-Result<std::pair<std::string, std::string>> split_last(const std::string& path) {
-    LX_TRY(check_path(path));
-    std::string whole = path;
-    while (whole.size() > 1 && whole.back() == '/') whole.pop_back();
-    const auto at = whole.rfind('/');
-    std::string last = at == std::string::npos ? whole : whole.substr(at + 1);
-    if (last.empty() || last == "." || last == "..")
-        return fail(Status::bad_request, fmt::format("'{}' names no file", path));
-    return std::pair{at == std::string::npos || at == 0 ? std::string("/") : whole.substr(0, at),
-                     std::move(last)};
-}
-
-/// What the client is told of a missing path, whatever component is missing.
-std::unexpected<Error> reword(Error error) {
-    if (error.status == Status::not_found) error.message = "Not Found";
-    return std::unexpected(std::move(error));
-}
-
-Result<struct stat> stat_of(int fd, const std::string& path) {
-    struct stat st{};
-    if (::fstatat(fd, "", &st, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) return fail_errno("fstat", path);
-    return st;
-}
-
 Result<FileInfo> info_of(const InstanceRoot& root, int fd, const std::string& path) {
     LX_TRY_AS(const struct stat st, stat_of(fd, path));
     FileInfo info;
-    info.uid = to_instance(root.idmap.uids, st.st_uid);
-    info.gid = to_instance(root.idmap.gids, st.st_gid);
+    info.uid = instance_id(root.idmap.uids, st.st_uid);
+    info.gid = instance_id(root.idmap.gids, st.st_gid);
     info.mode = st.st_mode & kModeBits;
     info.modified =
         Time(std::chrono::seconds(st.st_mtim.tv_sec) + std::chrono::nanoseconds(st.st_mtim.tv_nsec));
@@ -94,21 +45,6 @@ Result<FileInfo> info_of(const InstanceRoot& root, int fd, const std::string& pa
     return info;
 }
 
-/// O_PATH handle of the object itself, not of what a symlink points to.
-Result<UniqueFd> open_object(const InstanceRoot& root, const std::string& path) {
-    LX_TRY(check_path(path));
-    auto opened = sys::open_in_root(root.fd.get(), path, O_PATH | O_NOFOLLOW);
-    if (!opened) return reword(std::move(opened).error());
-    return opened;
-}
-
-/// A usable descriptor of what an O_PATH handle refers to: no second walk, so nothing can change in between.
-Result<UniqueFd> reopen(int handle, int flags, const std::string& path) {
-    UniqueFd fd(::open(fmt::format("/proc/self/fd/{}", handle).c_str(), flags | O_CLOEXEC | O_NOCTTY));
-    if (!fd) return fail_errno("Opening", path);
-    return fd;
-}
-
 Result<std::vector<std::string>> entries_of(UniqueFd fd, const std::string& path) {
     const std::unique_ptr<DIR, CloseDir> dir(::fdopendir(fd.get()));
     if (!dir) return fail_errno("Reading", path);
@@ -122,59 +58,12 @@ Result<std::vector<std::string>> entries_of(UniqueFd fd, const std::string& path
     return names;
 }
 
-Result<std::string> link_of(int handle, const std::string& path) {
-    std::string target(PATH_MAX, '\0');
-    const ssize_t n = ::readlinkat(handle, "", target.data(), target.size());
-    if (n < 0) return fail_errno("readlink", path);
-    target.resize(static_cast<std::size_t>(n));
-    return target;
-}
-
-/// Owner and mode as far as they are given. Order matters: chown(2) clears setuid bits.
-Result<> apply_ownership(const InstanceRoot& root, int fd, const Ownership& ownership,
-                         const std::string& path) {
-    const uid_t uid = ownership.uid ? host_uid(root, *ownership.uid) : static_cast<uid_t>(-1);
-    const gid_t gid = ownership.gid ? host_gid(root, *ownership.gid) : static_cast<gid_t>(-1);
-    if ((ownership.uid || ownership.gid) && ::fchown(fd, uid, gid) != 0)
-        return fail_errno("Changing the owner of", path);
-    if (ownership.mode && ::fchmod(fd, *ownership.mode & kModeBits) != 0)
-        return fail_errno("Changing the mode of", path);
-    return {};
-}
-
 Result<> copy_all(int from, int to, const std::string& path) {
     for (;;) {
         const ssize_t n = ::sendfile(to, from, nullptr, std::size_t{16} << 20);
         if (n == 0) return {};
         if (n < 0 && errno != EINTR) return fail_errno("Writing", path);
     }
-}
-
-/// Runs `work` as the instance's user, so that what it makes belongs to it; ids on disk need no such help.
-template <typename Work>
-auto as_owner(const InstanceRoot& root, const Ownership& ownership, const Work& work) -> decltype(work()) {
-    const auto ids = sys::ScopedFsIds::become(host_uid(root, ownership.uid.value_or(0)),
-                                              host_gid(root, ownership.gid.value_or(0)));
-    if (!ids) return std::unexpected(ids.error());
-    return work();
-}
-
-/// Follows a dangling symlink inside the root, as open(2) in the instance would: hence no O_EXCL.
-Result<UniqueFd> create_file(const InstanceRoot& root, const std::string& path, const Ownership& ownership) {
-    return as_owner(root, ownership, [&]() -> Result<UniqueFd> {
-        auto fd = sys::open_in_root(root.fd.get(), path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0600);
-        if (!fd) return reword(std::move(fd).error());
-        LX_TRY_AS(const struct stat st, stat_of(fd->get(), path));
-        if (!S_ISREG(st.st_mode))
-            return fail(Status::bad_request, fmt::format("'{}' is not a regular file", path));
-        return fd;
-    });
-}
-
-Result<UniqueFd> open_parent(const InstanceRoot& root, const std::string& dir) {
-    auto parent = sys::open_in_root(root.fd.get(), dir, O_PATH | O_DIRECTORY);
-    if (!parent) return reword(std::move(parent).error());
-    return parent;
 }
 
 Result<> remove_below(int parent, const std::string& name, const std::string& path, unsigned depth) {
@@ -190,6 +79,15 @@ Result<> remove_below(int parent, const std::string& name, const std::string& pa
     if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
         return fail_errno("Removing", path);
     return {};
+}
+
+/// The text as a descriptor to copy from.
+Result<UniqueFd> as_file(const std::string& text) {
+    UniqueFd fd(::memfd_create("lxmgr-text", MFD_CLOEXEC));
+    if (!fd) return fail_errno("memfd_create", "");
+    if (::pwrite(fd.get(), text.data(), text.size(), 0) != std::ssize(text))
+        return fail_errno("Writing", "memfd");
+    return fd;
 }
 
 }  // namespace
@@ -300,6 +198,11 @@ Result<> remove_path(const InstanceRoot& root, const std::string& path, bool rec
     if (errno == ENOTEMPTY)
         return fail(Status::bad_request, fmt::format("Directory '{}' is not empty", path));
     return fail_errno("Removing", path);
+}
+
+Result<> write_text(const InstanceRoot& root, const std::string& path, const std::string& text) {
+    LX_TRY_AS(const UniqueFd source, as_file(text));
+    return write_file(root, path, source.get(), false, {});
 }
 
 }  // namespace lxmgr::instances

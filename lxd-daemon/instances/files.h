@@ -58,6 +58,8 @@ struct Ownership {
 /// memory. Symlinks are followed inside the instance, as a program there would.
 Result<> write_file(const InstanceRoot& root, const std::string& path, int source, bool append,
                     const Ownership& ownership);
+/// The same from memory, with the defaults of Ownership.
+Result<> write_text(const InstanceRoot& root, const std::string& path, const std::string& text);
 /// An existing directory gets the ownership that is given.
 Result<> make_directory(const InstanceRoot& root, const std::string& path, const Ownership& ownership);
 /// Replaces an existing symlink; another existing object is an error.

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <array>
 
@@ -13,20 +12,6 @@ namespace lxmgr::instances {
 namespace {
 
 constexpr std::size_t kMaxHosts = std::size_t{256} << 10;
-
-/// The text as a descriptor to copy from.
-Result<UniqueFd> as_file(const std::string& text) {
-    UniqueFd fd(::memfd_create("lxmgr-identity", MFD_CLOEXEC));
-    if (!fd) return fail_errno("memfd_create", "");
-    if (::pwrite(fd.get(), text.data(), text.size(), 0) != std::ssize(text))
-        return fail_errno("Writing", "memfd");
-    return fd;
-}
-
-Result<> write_text(const InstanceRoot& root, const std::string& path, const std::string& text) {
-    LX_TRY_AS(const UniqueFd source, as_file(text));
-    return write_file(root, path, source.get(), false, {});
-}
 
 /// Content of a small regular file; empty when it is absent or anything else.
 std::string read_text(const InstanceRoot& root, const std::string& path) {

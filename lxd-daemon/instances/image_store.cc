@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "images/metadata_json.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
@@ -96,9 +97,17 @@ Result<database::ImagePtr> ImageStore::import(const ImageUpload& upload, std::st
             return fail(Status::bad_request,
                         fmt::format("Image has fingerprint {}, expected {}", imported.fingerprint, expected));
         }
-        const database::ImageRecord record = record_of(upload, imported);
+        database::ImageRecord record = record_of(upload, imported);
         LX_TRY(check_properties(record.properties));
-        return database_.images().create(record);
+        database::ImagePtr stored;
+        auto done = database_.transaction([&]() -> Result<> {
+            LX_TRY_AS(record.metadata_id,
+                      database_.metadata_sets().add(images::encode_metadata(imported.metadata)));
+            LX_TRY_AS(stored, database_.images().create(record));
+            return {};
+        });
+        LX_TRY(std::move(done));
+        return stored;
     };
     auto stored = finish();
     if (stored) return stored;

@@ -300,6 +300,10 @@ Result<InstanceRoot> Service::open_root(const std::string& name) {
     return InstanceRoot{std::move(fd), impl_->context.idmap, std::move(mount)};
 }
 
+Result<> Service::serve_sftp(const std::string& name, UniqueFd connection, InstanceRoot root) {
+    return impl_->context.sftp_sessions.serve(name, std::move(connection), std::move(root));
+}
+
 void Service::lifecycle(const std::string& action, const std::string& name, const std::string& requestor,
                         const nlohmann::json& context) const {
     impl_->context.lifecycle(action, name, requestor, context);

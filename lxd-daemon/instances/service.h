@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "images/image.h"
 #include "lxd-daemon/api/instance.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
@@ -90,6 +91,15 @@ public:
     Result<database::ProfilePtr> update_profile(const database::ProfileRecord& record,
                                                 const std::string& requestor);
 
+    // ---- what the instance's image said (metadata.yaml and templates); blocking
+    Result<std::shared_ptr<const images::Metadata>> metadata(const std::string& name) const;
+    /// Replaces metadata.yaml; the templates' content stays.
+    Result<> replace_metadata(const std::string& name, const images::Metadata& metadata,
+                              const std::string& requestor);
+    /// Stores a template's content, or removes the template (nullopt): instances/metadata.h.
+    Result<> change_template(const std::string& name, const std::string& file,
+                             std::optional<std::string> content, const std::string& requestor);
+
     // ---- what exec, console and files stand on
     runtime::Runtime& runtime() { return deps_.runtime; }
     /// Environment for commands: environment.* of the expanded config.
@@ -100,6 +110,8 @@ public:
     [[nodiscard]] std::string console_log_path(const std::string& name) const;
     /// The root for the files API: live of a running instance, else of the mounted volume.
     Result<InstanceRoot> open_root(const std::string& name);
+    /// Serves an SFTP client beneath what open_root() gave, until it leaves or the instance stops.
+    Result<> serve_sftp(const std::string& name, UniqueFd connection, InstanceRoot root);
     /// Publishes a lifecycle event such as "instance-exec".
     void lifecycle(const std::string& action, const std::string& name, const std::string& requestor,
                    const nlohmann::json& context = nullptr) const;

@@ -11,6 +11,7 @@
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/identity.h"
 #include "lxd-daemon/instances/idmaps.h"
+#include "lxd-daemon/instances/metadata.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -70,6 +71,8 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& record,
     LX_TRY_AS(const auto root, context.stopped_roots.get(*driver, record, context.idmap));
     if (record.config.contains("volatile.apply_template"))
         LX_TRY(write_identity(root->get(), context.idmap, name));
+    LX_TRY_AS(const bool templated, has_templates_to_apply(context, record));
+    if (templated) LX_TRY(apply_templates(context, record, expanded.config, expanded.devices, root->get()));
     failpoint("instances.start.mounted");
 
     LX_TRY_AS(const auto devices, start_devices(context, expanded.devices, record));

@@ -18,6 +18,7 @@ const std::vector<std::string>& api_extensions() {
         "warnings",
         // Instances
         "instances",
+        "container_edit_metadata",
         "container_full",
         "instance_get_full",
         "instance_bulk_state_change",

@@ -16,6 +16,8 @@ std::span<const Route> instance_state_routes();
 std::span<const Route> instance_file_routes();
 std::span<const Route> instance_log_routes();
 std::span<const Route> instance_backup_routes();
+std::span<const Route> instance_metadata_routes();
+std::span<const Route> instance_sftp_routes();
 std::span<const Route> exec_output_routes();
 std::span<const Route> exec_routes();
 std::span<const Route> console_routes();

@@ -29,13 +29,6 @@ public:
         (void)unpack_rootfs({metadata_path, rootfs_path}, fd.get(), limits, {}, nullptr).has_value();
         check();
     }
-    void unpack_templates_of(const std::string& metadata_path) {
-        const std::string out = path_ + "/out";
-        if (!remove_tree(out) || !make_directory(out)) std::abort();
-        const UniqueFd fd(::open(out.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-        (void)unpack_templates({metadata_path, "split"}, fd.get()).has_value();
-        check();
-    }
     std::string write(const char* name, const std::uint8_t* data, std::size_t size) const {
         const std::string file = path_ + "/" + name;
         std::ofstream(file, std::ios::binary | std::ios::trunc)

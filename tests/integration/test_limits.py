@@ -66,9 +66,10 @@ class LimitsTest(DaemonCase):
 
     def test_cpu_allowance(self):
         self.launch(cpu_allowance="20ms/100ms")
-        self.assertLess(self.used_share(), 0.5)
+        limited = self.used_share()
+        self.assertLess(limited, 0.5)
         self.set("cpu.allowance", None)
-        self.assertGreater(self.used_share(), 0.5)
+        self.assertGreater(self.used_share(), 1.3 * limited)  # whatever else the machine is doing
 
     def test_bad_values_change_nothing(self):
         self.launch(memory="64MiB")

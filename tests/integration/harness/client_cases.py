@@ -1,4 +1,4 @@
-"""What both stock clients must be able to do; the file commands are lxc's alone (incus uses SFTP for them)."""
+"""What both stock clients must be able to do. For file commands lxc uses the files API, incus SFTP."""
 import json
 import os
 import subprocess
@@ -6,7 +6,6 @@ import threading
 import time
 
 from . import images
-
 
 
 class ClientCases:

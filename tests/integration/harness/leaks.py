@@ -51,8 +51,10 @@ class LeakCheck:
     def processes(self):
         """Without what runs inside instances that are meant to run: that comes and goes as they like."""
         inside = {namespace(pid, "pid") for pid in self.running.values()}
-        return {re.sub(r"^\d+ \(parent \d+", "(", describe(pid)) for pid in self.daemon.sandbox.processes()
-                if pid != self.daemon.pid and namespace(pid, "pid") not in inside}
+        found = {describe(pid) for pid in self.daemon.sandbox.processes()
+                 if pid != self.daemon.pid and namespace(pid, "pid") not in inside}
+        # One that ended while it was being described has no name any more.
+        return {re.sub(r"^\d+ \(parent \d+", "(", one) for one in found if not one.endswith(": []")}
 
     def cgroups(self):
         """Not the daemon's own group with the monitors' one in it, which stay until the daemon is gone."""

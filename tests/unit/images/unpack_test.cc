@@ -306,24 +306,5 @@ TEST(UnpackTarTest, KeepsNamesThatAreNotUtf8) {
     EXPECT_EQ(read_text(temp / "out/caf\xe9"), "latin1");
 }
 
-TEST(UnpackTemplatesTest, WritesPlainPrivateFiles) {
-    TempDir temp;
-    Tar tar(temp / "meta", Packing::xz);
-    tar.file("metadata.yaml", kMetadata)
-        .dir("./templates/")
-        .file("./templates/a.tpl", "hello {{ x }}", [](archive_entry* e) {
-            archive_entry_set_perm(e, 04777);
-            archive_entry_set_uid(e, 99);
-        });
-    tar.file("templates/b", "");
-    const std::string out = temp.make("out");
-    const UniqueFd fd(::open(out.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    ASSERT_OK(unpack_templates({tar.close(), "unused"}, fd.get()));
-    EXPECT_EQ(read_text(out + "/a.tpl"), "hello {{ x }}");
-    EXPECT_EQ(stat_of(out + "/a.tpl").st_mode & 07777u, 0600u);
-    EXPECT_EQ(stat_of(out + "/a.tpl").st_uid, ::geteuid());
-    EXPECT_EQ(stat_of(out + "/b").st_size, 0);
-}
-
 }  // namespace
 }  // namespace lxmgr::images
