@@ -146,8 +146,9 @@ Result<> ipv4(std::string_view, std::string_view value) {
 }
 
 Result<> nic_type(std::string_view, std::string_view value) {
-    if (is_one_of(value, {"bridged", "macvlan", "p2p", "physical"})) return {};
-    return must("bridged, macvlan, p2p or physical");
+    if (is_one_of(value, {"bridged", "macvlan", "p2p"})) return {};
+    return fail(Status::bad_request,
+                "must be bridged, macvlan or p2p: others are not supported by this server (yet)");
 }
 
 Result<> host_id(std::string_view, std::string_view value) {

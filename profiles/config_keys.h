@@ -17,7 +17,6 @@ enum class KeyScope {
     nic_bridged,
     nic_p2p,
     nic_macvlan,
-    nic_physical,
     none_device,
     proxy,
     unix_block,

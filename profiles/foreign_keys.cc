@@ -352,7 +352,6 @@ std::span<const std::string_view> foreign_keys(KeyScope scope) {
         case KeyScope::nic_bridged:
         case KeyScope::nic_p2p:
         case KeyScope::nic_macvlan:
-        case KeyScope::nic_physical:
             return kNic;
         case KeyScope::unix_block:
         case KeyScope::unix_char:

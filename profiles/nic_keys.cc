@@ -31,7 +31,7 @@ constexpr ConfigKey kNictype{KeyScope::nic_p2p,
                              "",
                              Live::no,
                              check::nic_type,
-                             "Type of the NIC: bridged, macvlan, p2p or physical."};
+                             "Type of the NIC: bridged, macvlan or p2p."};
 constexpr ConfigKey kParent{KeyScope::nic_p2p,       "parent", "string", "", Live::yes, check::interface_name,
                             "Interface of the host."};
 constexpr ConfigKey kUser{
@@ -60,21 +60,9 @@ constexpr ConfigKey kMacvlan[] = {
     of(M, kUser),
 };
 
-constexpr auto H = KeyScope::nic_physical;
-constexpr ConfigKey kPhysical[] = {
-    of(H, {H, "hwaddr", "string", "that of the parent", Live::yes, check::hwaddr,
-           "MAC address while the instance has the interface."}),
-    of(H, kMtu),
-    of(H, kName),
-    of(H, kNictype),
-    of(H, kParent),
-    of(H, kUser),
-};
-
 }  // namespace
 
 std::span<const ConfigKey> nic_p2p_keys() { return kP2p; }
 std::span<const ConfigKey> nic_macvlan_keys() { return kMacvlan; }
-std::span<const ConfigKey> nic_physical_keys() { return kPhysical; }
 
 }  // namespace lxmgr::profiles

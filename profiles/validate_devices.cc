@@ -110,8 +110,8 @@ Result<> need(std::string_view name, const api::ConfigMap& device, const char* k
 Result<> check_nic(std::string_view name, const api::ConfigMap& device) {
     const std::string_view type = value_of(device, "nictype");
     if (type == "p2p") return check_keys(name, device, KeyScope::nic_p2p);
-    if (type != "macvlan" && type != "physical") return check_bridged(name, device);
-    LX_TRY(check_keys(name, device, type == "macvlan" ? KeyScope::nic_macvlan : KeyScope::nic_physical));
+    if (type != "macvlan") return check_bridged(name, device);
+    LX_TRY(check_keys(name, device, KeyScope::nic_macvlan));
     return need(name, device, "parent");
 }
 

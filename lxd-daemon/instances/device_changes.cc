@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
 
 #include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/device_steps.h"
 
 /// Changes of devices while the instance runs: each step puts its own undo on the list of the whole update.
@@ -49,6 +52,20 @@ public:
                 type->update(this_copy.of(name, after).device, this_copy.of(name, before).device);
         });
         return {};
+    }
+
+    /// After a crash in the middle of a change, whatever had been done of it.
+    Result<> set_again(const std::string& name, const api::ConfigMap& old_keys,
+                       const api::ConfigMap& new_keys, const api::ConfigMap* current) {
+        for (const auto* keys : {&new_keys, &old_keys}) {
+            const auto type = devices::find_type(name, *keys);
+            if (!type) continue;
+            LX_TRY(detach(**type, name, *keys));
+            stop_quietly(**type, name, *keys);
+        }
+        if (current == nullptr) return {};
+        LX_TRY_AS(const devices::DeviceType* type, devices::find_type(name, *current));
+        return start(*type, name, *current);
     }
 
 private:
@@ -152,10 +169,96 @@ private:
     Revert& undo_;
 };
 
+constexpr std::string_view kOld = "old.";
+constexpr std::string_view kNew = "new.";
+
+const api::ConfigMap* find_device(const api::DeviceMap& devices, const std::string& name) {
+    const auto found = devices.find(name);
+    return found == devices.end() ? nullptr : &found->second;
+}
+
+bool is_of_intents(const api::ConfigMap* keys) {
+    if (keys == nullptr) return false;
+    const auto type = keys->find("type");
+    return type != keys->end() && type->second != "nic" && type->second != "none";
+}
+
+/// Devices of `devices` that are other or none in `others`.
+void note_changed(const api::DeviceMap& devices, const api::DeviceMap& others, std::string_view prefix,
+                  api::ConfigMap& details) {
+    for (const auto& [name, keys] : devices) {
+        const auto* other = find_device(others, name);
+        if (is_of_intents(&keys) && (other == nullptr || *other != keys))
+            details[std::string(prefix) + name] = nlohmann::json(keys).dump();
+    }
+}
+
+api::ConfigMap parse_keys(const api::ConfigMap& details, const std::string& key) {
+    const auto found = details.find(key);
+    if (found == details.end()) return {};
+    const auto json = nlohmann::json::parse(found->second, nullptr, false);
+    return json.is_object() ? json.get<api::ConfigMap>() : api::ConfigMap{};
+}
+
+void remove_intents(Context& context, const std::string& name) {
+    const auto intents = context.deps.database.intents().list();
+    if (!intents) return;
+    for (const auto& intent : *intents) {
+        const bool ours = intent.kind == kDeviceChangeIntent && intent.details.contains("name") &&
+                          intent.details.at("name") == name;
+        if (!ours) continue;
+        if (auto removed = context.deps.database.intents().remove(intent.id); !removed)
+            log::error("intent left", {{"instance", name}, {"error", removed.error().message}});
+    }
+}
+
 }  // namespace
+
+Result<> begin_device_change(Context& context, const std::string& name, const api::DeviceMap& before,
+                             const api::DeviceMap& after, Revert& undo) {
+    api::ConfigMap details;
+    note_changed(before, after, kOld, details);
+    note_changed(after, before, kNew, details);
+    if (details.empty()) return {};
+    details["name"] = name;
+    // Not synced: a power cut ends the run, and the change with it.
+    LX_TRY(context.deps.database.intents().add(kDeviceChangeIntent, details, false));
+    undo.add([&context, name] { remove_intents(context, name); });
+    failpoint("instances.device_intent");
+    return {};
+}
+
+void end_device_change(Context& context, const std::string& name) {
+    if (context.live.get(name).status != api::StatusCode::stopped) remove_intents(context, name);
+}
+
+Result<> recover_device_change(Context& context, const database::IntentRecord& intent) {
+    const auto named = intent.details.find("name");
+    const auto record = named == intent.details.end() ? nullptr : context.rows().find(named->second);
+    if (!record || context.live.get(record->name).status == api::StatusCode::stopped) return {};
+    std::set<std::string> changed;
+    for (const auto& [key, value] : intent.details) {
+        if (key.starts_with(kOld) || key.starts_with(kNew)) changed.insert(key.substr(kOld.size()));
+    }
+    auto copy = *record;
+    Revert nothing;
+    LiveDevices live(context, copy, nothing);
+    const auto expanded = expand(context, *record);
+    for (const auto& device : changed) {
+        auto done = live.set_again(device, parse_keys(intent.details, std::string(kOld) + device),
+                                   parse_keys(intent.details, std::string(kNew) + device),
+                                   find_device(expanded.devices, device));
+        if (!done) {
+            log::warn("device not recovered",
+                      {{"instance", record->name}, {"device", device}, {"error", done.error().message}});
+        }
+    }
+    return {};
+}
 
 Result<> update_devices(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
                         database::InstanceRecord& record, Revert& undo) {
+    LX_TRY(begin_device_change(context, record.name, before.devices, after.devices, undo));
     LiveDevices live(context, record, undo);
     for (const auto& [name, keys] : before.devices) {
         if (!after.devices.contains(name)) LX_TRY(live.remove(name, keys, true));

@@ -43,6 +43,15 @@ void recover_devices(Context& context, const database::InstanceRecord& record);
 Result<> update_devices(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
                         database::InstanceRecord& record, Revert& undo);
 
+/// The intent of a change of a running instance's devices: what a crash leaves half done is made to fit the
+/// stored config by recover_device_change(). NICs need none: what stop() needs is in the config.
+constexpr const char* kDeviceChangeIntent = "update-devices";
+Result<> begin_device_change(Context& context, const std::string& name, const api::DeviceMap& before,
+                             const api::DeviceMap& after, Revert& undo);
+/// After the row was stored.
+void end_device_change(Context& context, const std::string& name);
+Result<> recover_device_change(Context& context, const database::IntentRecord& intent);
+
 /// What the change of a running instance starts from and goes to.
 struct LiveChange {
     const runtime::Limits& old_limits;

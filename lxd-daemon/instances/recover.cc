@@ -34,6 +34,8 @@ Result<> recover_intent(Context& context, const database::IntentRecord& intent) 
         if (!context.rows().find(name)) LX_TRY(remove_remains(context, pool, name));
     } else if (intent.kind == "rename-instance") {
         LX_TRY(undo_rename(context, pool, name, detail(intent, "new_name")));
+    } else if (intent.kind == kDeviceChangeIntent) {
+        LX_TRY(recover_device_change(context, intent));
     } else {
         return {};  // of another room
     }

@@ -112,6 +112,7 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     LX_TRY(context.rows().update(after));
     undo.commit();
     failpoint("instances.update.row");
+    end_device_change(context, name);
     context.lifecycle("instance-updated", name, requestor, nullptr);
     return {};
 }

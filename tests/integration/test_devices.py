@@ -136,6 +136,28 @@ class DiskTest(DaemonCase):
         self.assertEqual(self.mounts(), [])
 
 
+    def test_a_crash_at_each_step_leaves_it_whole_or_absent(self):
+        for point in ("instances.device_intent", "runtime.attach.target", "instances.device_attached", "instances.update.live",
+                      "instances.update.row"):
+            for change in ("add", "remove"):
+                with self.subTest(point=point, change=change):
+                    self.api.launch("box", "tiny", devices={"share": self.disk()} if change == "remove" else {})
+                    self.daemon.kill()
+                    self.daemon.start(environment={"LXMGR_FAILPOINT": point})
+                    try:
+                        self.api.update("box", devices={"share": self.disk() if change == "add" else None})
+                    except Exception:
+                        self.daemon.wait_dead()
+                    self.daemon.kill()
+                    self.daemon.start()
+                    self.assertEqual(len(self.mounts()), 1 if "share" in self.api.instance("box")["devices"] else 0)
+                    self.api.update("box", devices={"share": self.disk()})
+                    self.assertEqual(self.api.sh("box", "cat /mnt/share/file"), "from the host")
+                    self.api.update("box", devices={"share": None})
+                    self.assertEqual(self.mounts(), [])
+                    self.remove_instance("box")
+
+
 class NodeTest(DaemonCase):
     def test_char_device_comes_and_goes(self):
         self.api.launch("box", "tiny")
@@ -182,7 +204,7 @@ class NodeTest(DaemonCase):
 class NicTest(DaemonCase):
     def setUp(self):
         super().setUp()
-        self.daemon.sandbox.run("ip", "link", "add", "dummy7", "type", "dummy")
+        self.daemon.sandbox.run("ip", "link", "add", "dummy7", "type", "veth", "peer", "name", "dummy8")
         self.daemon.sandbox.run("ip", "link", "set", "dummy7", "up")
         self.addCleanup(lambda: self.daemon.sandbox.run("ip", "link", "del", "dummy7", check=False))
 
