@@ -43,11 +43,6 @@ Result<> boolean(std::string_view, std::string_view value) {
     return must("true or false");
 }
 
-Result<> only_false(std::string_view, std::string_view value) {
-    if (is_false(value)) return {};
-    return fail(Status::bad_request, "is supported by this server with the value false only (yet)");
-}
-
 Result<> integer(std::string_view, std::string_view value) {
     if (parse_int(value)) return {};
     return must("an integer");
@@ -80,6 +75,41 @@ Result<> memory_limit(std::string_view, std::string_view value) {
 Result<> memory_enforce(std::string_view, std::string_view value) {
     if (value == "hard" || value == "soft") return {};
     return must("hard or soft");
+}
+
+Result<> hugepage_limit(std::string_view, std::string_view value) { return parses(parse_size(value)); }
+
+Result<> swap_limit(std::string_view key, std::string_view value) {
+    if (boolean(key, value) || parse_size(value)) return {};
+    return must("true, false or a size such as 512MiB");
+}
+
+Result<> priority(std::string_view, std::string_view value) {
+    if (const auto number = parse_int(value); number && *number >= 0 && *number <= 10) return {};
+    return must("an integer between 0 and 10");
+}
+
+Result<> numa_nodes(std::string_view, std::string_view value) {
+    // The same form as a set of CPUs, but a single number is a node, not a count.
+    if (parse_uint(value) || parse_cpu_limit(value)) return {};
+    return must("a set of NUMA nodes such as 0-1,3");
+}
+
+Result<> kernel_limit(std::string_view, std::string_view value) { return parses(parse_kernel_limit(value)); }
+
+Result<> sysctl(std::string_view key, std::string_view) {
+    constexpr std::string_view kPrefix = "linux.sysctl.";
+    return parses(sysctl_path(key.substr(kPrefix.size())));
+}
+
+Result<> host_id(std::string_view, std::string_view value) {
+    if (const auto number = parse_uint(value); number && *number > 0 && *number < UINT32_MAX) return {};
+    return must("a number of 1 to 4294967294");
+}
+
+Result<> raw_idmap(std::string_view key, std::string_view value) {
+    LX_TRY(text(key, value));
+    return parses(parse_raw_idmap(value));
 }
 
 Result<> cpu_limit(std::string_view, std::string_view value) { return parses(parse_cpu_limit(value)); }

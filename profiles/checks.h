@@ -10,8 +10,6 @@ namespace lxmgr::profiles::check {
 using Check = Result<> (*)(std::string_view key, std::string_view value);
 
 Result<> boolean(std::string_view key, std::string_view value);
-/// Only false words: for what this server does not do.
-Result<> only_false(std::string_view key, std::string_view value);
 Result<> integer(std::string_view key, std::string_view value);
 /// An integer of 0 and more.
 Result<> natural(std::string_view key, std::string_view value);
@@ -22,6 +20,19 @@ Result<> text(std::string_view key, std::string_view value);
 
 Result<> memory_limit(std::string_view key, std::string_view value);
 Result<> memory_enforce(std::string_view key, std::string_view value);
+/// A size, or nothing at all when it is "0".
+Result<> hugepage_limit(std::string_view key, std::string_view value);
+/// true, false or a size.
+Result<> swap_limit(std::string_view key, std::string_view value);
+/// 0 to 10.
+Result<> priority(std::string_view key, std::string_view value);
+/// A set of NUMA nodes.
+Result<> numa_nodes(std::string_view key, std::string_view value);
+Result<> kernel_limit(std::string_view key, std::string_view value);
+Result<> sysctl(std::string_view key, std::string_view value);
+/// security.idmap.base and .size.
+Result<> host_id(std::string_view key, std::string_view value);
+Result<> raw_idmap(std::string_view key, std::string_view value);
 Result<> cpu_limit(std::string_view key, std::string_view value);
 Result<> cpu_allowance(std::string_view key, std::string_view value);
 /// environment.NAME: a name that execve(2) can carry.

@@ -80,4 +80,19 @@ struct CpuAllowance {
 };
 Result<CpuAllowance> parse_cpu_allowance(std::string_view text);
 
+/// limits.kernel.*: "N", "unlimited" or "SOFT:HARD"; UINT64_MAX is unlimited.
+struct KernelLimitPair {
+    std::uint64_t soft = 0, hard = 0;
+};
+Result<KernelLimitPair> parse_kernel_limit(std::string_view text);
+/// raw.idmap: lines "uid|gid|both HOST INSTANCE" of ids or ranges of equal length.
+struct RawIdmapEntry {
+    bool uids = false, gids = false;
+    std::uint32_t host_first = 0, container_first = 0, count = 0;
+};
+Result<std::vector<RawIdmapEntry>> parse_raw_idmap(std::string_view text);
+/// linux.sysctl.NAME: where NAME is beneath /proc/sys. Errors: `bad_request` for what no namespace has for
+/// itself.
+Result<std::string> sysctl_path(std::string_view name);
+
 }  // namespace lxmgr::profiles

@@ -2,6 +2,7 @@
 
 #include "lxd-daemon/base/strings.h"
 #include "profiles/check_key.h"
+#include "profiles/checks.h"
 #include "profiles/config_keys.h"
 #include "profiles/key_tables.h"
 
@@ -33,9 +34,8 @@ Result<> check_value(const ConfigKey& row, std::string_view key, std::string_vie
     Result<> checked;
     if (row.check != nullptr) checked = row.check(key, value);
     // Only free text may hold newlines and tabs; its own check says which.
-    const bool free_text =
-        row.type == "string" && (row.name.ends_with(".*") || row.name.starts_with("cloud-init."));
-    if (checked && !(free_text && !row.name.starts_with("environment.")) && has_control_chars(value)) {
+    const bool free_text = row.check == check::text || row.check == check::raw_idmap;
+    if (checked && !free_text && has_control_chars(value)) {
         checked = fail(Status::bad_request, "must not hold control characters");
     }
     if (checked) return {};

@@ -67,6 +67,11 @@ Result<std::optional<sys::IdMap>> carried_map(int volume_fd) {
     return map;
 }
 
+bool as_on_disk(const std::optional<sys::IdMap>& carried, const sys::IdMap* wanted) {
+    if (wanted == nullptr) return true;
+    return carried ? *carried == *wanted : wanted->is_host();
+}
+
 Result<> set_carried_map(int volume_fd, const sys::IdMap& map) {
     LX_TRY_AS(const std::string name, map_to_name(map));
     if (::symlinkat(name.c_str(), volume_fd, kFile) != 0) return fail_errno_at("symlink", volume_fd, kFile);

@@ -43,6 +43,7 @@ struct MountRequest {
     /// ids on disk: so mount an instance's volume with its map always.
     const sys::IdMap* idmap = nullptr;
     bool read_only = false;
+    bool keep_ids = false;  ///< fail (`bad_request`) where the ids on disk would have to be rewritten
 };
 
 /// A detached mount (fsmount(2), open_tree(2)) of a volume's root file system: private propagation, attached

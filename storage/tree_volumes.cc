@@ -79,6 +79,14 @@ Result<> TreeVolumes::create(const Volume& volume, const Filler& fill) {
     return {};
 }
 
+Result<> require_rewriting(const MountRequest& request) {
+    if (!request.keep_ids) return {};
+    return fail(
+        Status::bad_request,
+        "The owners of the volume's files would have to be rewritten, which security.protection.shift "
+        "forbids");
+}
+
 Result<> TreeVolumes::rewrite_ids(const Volume& volume, int volume_fd, const sys::IdMap* from,
                                   const sys::IdMap* to) {
     LX_TRY_AS(const UniqueFd old_root, open_tree_root(volume_fd, kRoot));
@@ -94,15 +102,16 @@ Result<> TreeVolumes::rewrite_ids(const Volume& volume, int volume_fd, const sys
 Result<MountedVolume> TreeVolumes::mount(const Volume& volume, const MountRequest& request) {
     LX_TRY_AS(UniqueFd directory, pool_.open_volume(volume));
     LX_TRY_AS(const auto carried, carried_map(directory.get()));
-    const bool as_on_disk = request.idmap == nullptr || (carried && *carried == *request.idmap);
-    if (!as_on_disk) {
+    if (!as_on_disk(carried, request.idmap)) {
         // A tree may carry a map's ids since the host had an older kernel; they go back to 0-based now.
-        if (carried && abilities_.idmapped_mounts) {
+        if (carried && (abilities_.idmapped_mounts || request.idmap->is_host())) {
+            LX_TRY(require_rewriting(request));
             LX_TRY(rewrite_ids(volume, directory.get(), &*carried, nullptr));
             return mount(volume, request);
         }
         LX_TRY_AS(auto mapped, clone_idmapped(directory.get(), kRoot, *request.idmap, idmaps_, abilities_));
         if (mapped) return finish_mount(std::move(*mapped), request);
+        LX_TRY(require_rewriting(request));
         LX_TRY(rewrite_ids(volume, directory.get(), carried ? &*carried : nullptr, request.idmap));
         LX_TRY_AS(directory, pool_.open_volume(volume));
     }

@@ -33,6 +33,9 @@ private:
 /// Opens DIR_FD/NAME for reading its tree.
 Result<UniqueFd> open_tree_root(int dir_fd, const char* name);
 
+/// Errors: `bad_request` when the request forbids to rewrite ids.
+Result<> require_rewriting(const MountRequest& request);
+
 /// Detached clone of DIR_FD/NAME. nullopt: it cannot be idmapped here, and `abilities` now says so.
 Result<std::optional<UniqueFd>> clone_idmapped(int dir_fd, const char* name, const sys::IdMap& map,
                                                sys::IdmapCache& idmaps, Abilities& abilities);

@@ -89,7 +89,7 @@ Result<UniqueFd> make_bind(const DeviceContext& context, int source_fd, bool is_
     LX_TRY_AS(UniqueFd mount, linked ? sys::clone_linked_mount(source_fd, recursive)
                                      : sys::clone_mount(source_fd, "", recursive));
     LX_TRY(sys::change_attributes(mount.get(), options.attributes, options.cleared, recursive));
-    if (flag(context, "shift")) LX_TRY(shift_ids(context, mount.get()));
+    if (flag(context, "shift") && !context.idmap.is_host()) LX_TRY(shift_ids(context, mount.get()));
     // Shared ones are slaves of the host's from here on: what an instance mounts never shows on the host.
     LX_TRY_AS(UniqueFd locked, sys::lock_mount(mount.get(), {is_directory, ""}));
     if (propagation.flag != MS_PRIVATE)

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 
+#include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/limits.h"
 #include "lxd-daemon/instances/live.h"
 #include "lxd-daemon/instances/metadata_cache.h"
@@ -24,7 +25,8 @@ struct Context {
     StoppedRoots stopped_roots;
     MetadataCache metadata_cache;
     sftp::Sessions sftp_sessions;
-    sys::IdMap idmap;  ///< of unprivileged instances
+    HostIds host_ids = HostIds::read();
+    std::mutex idmap_mutex;  ///< held from the choice of an id map until it is stored
     std::atomic<bool> host_shutdown =
         false;  ///< instances that stop now are to run again after the host's boot
 

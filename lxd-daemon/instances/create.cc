@@ -10,8 +10,9 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
-#include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/names.h"
+#include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/settings.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -47,17 +48,13 @@ Result<std::vector<std::string>> check_profiles(const Context& context,
 }
 
 /// volatile.* of a new instance, as LXD sets them.
-void add_volatile(const Context& context, database::InstanceRecord& record, const std::string& fingerprint) {
-    const std::string map = idmap_json(context.idmap);
+void add_volatile(database::InstanceRecord& record, const std::string& fingerprint) {
     record.config["volatile.base_image"] = fingerprint;
     if (fingerprint.empty()) record.config.erase("volatile.base_image");
     record.config["volatile.apply_template"] = "create";
     record.config["volatile.cloud-init.instance-id"] = random_uuid();
     record.config["volatile.uuid"] = random_uuid();
     record.config["volatile.uuid.generation"] = record.config["volatile.uuid"];
-    record.config["volatile.idmap.base"] = "0";
-    record.config["volatile.idmap.current"] = map;
-    record.config["volatile.idmap.next"] = map;
     record.config["volatile.last_state.idmap"] = "[]";
     record.config["volatile.last_state.power"] = "STOPPED";
 }
@@ -146,7 +143,10 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
     LX_TRY(limits_of(record.name, expanded.config, context.cpus));
     if (context.rows().find(record.name))
         return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", record.name));
-    add_volatile(context, record, plan.fingerprint);
+    add_volatile(record, plan.fingerprint);
+    LX_TRY(settings_of(expanded.config));
+    LX_TRY(assign_idmap(context, expanded.config,
+                        record));  // a look whether it can be; create_instance() keeps it
     LX_TRY(prepare_devices(context, expanded.devices, record));
     plan.start = post.start;
     return plan;
@@ -173,11 +173,17 @@ Result<> create_instance(Context& context, const CreatePlan& plan, operations::O
         if (!removed) log::error("volume left", {{"instance", name}, {"error", removed.error().message}});
     });
     failpoint("instances.create.volume");
+    database::InstanceRecord record = plan.record;
+    const auto expanded = expand(context, record);
+    auto idmap_lock = lock_idmaps(context, expanded.config);
+    LX_TRY(assign_idmap(context, expanded.config, record));
+    record.config["volatile.idmap.current"] = record.config["volatile.idmap.next"];
     const auto stored = database.transaction([&]() -> Result<> {
-        LX_TRY(context.rows().create(plan.record));
+        LX_TRY(context.rows().create(record));
         return database.intents().remove(intent);
     });
     LX_TRY(stored);
+    if (idmap_lock.owns_lock()) idmap_lock.unlock();
     undo.commit();
     failpoint("instances.create.row");
     context.lifecycle("instance-created", name, plan.requestor,

@@ -8,6 +8,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/own_idmap.h"
 
 /// Changes of devices while the instance runs: each step puts its own undo on the list of the whole update.
 namespace lxmgr::instances {
@@ -16,7 +17,7 @@ namespace {
 class LiveDevices {
 public:
     LiveDevices(Context& context, database::InstanceRecord& record, Revert& undo)
-        : context_(context), record_(record), undo_(undo) {}
+        : context_(context), record_(record), idmap_(current_idmap(context, record.config)), undo_(undo) {}
 
     Result<> add(const std::string& name, const api::ConfigMap& keys) {
         LX_TRY_AS(const devices::DeviceType* type, hotpluggable(name, keys));
@@ -77,8 +78,7 @@ private:
         auto surroundings = make_surroundings(context_);
         auto& reference = *surroundings;
         return {std::move(surroundings),
-                {record_.name, name, keys, record_.config, reference, context_.idmap,
-                 context_.deps.pools.idmaps()}};
+                {record_.name, name, keys, record_.config, reference, idmap_, context_.deps.pools.idmaps()}};
     }
     static Result<const devices::DeviceType*> hotpluggable(const std::string& name,
                                                            const api::ConfigMap& keys) {
@@ -166,6 +166,7 @@ private:
 
     Context& context_;
     database::InstanceRecord& record_;
+    sys::IdMap idmap_;
     Revert& undo_;
 };
 

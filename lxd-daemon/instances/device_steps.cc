@@ -6,6 +6,7 @@
 
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/devices/proxy.h"
+#include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/sys/pidfd.h"
 
 namespace lxmgr::instances {
@@ -46,11 +47,11 @@ public:
           instance_(std::move(instance)),
           expanded_(expanded),
           config_(config),
+          idmap_(current_idmap(context, config)),
           surroundings_(context) {}
 
     devices::DeviceContext of(const std::string& device, const api::ConfigMap& keys) {
-        return {
-            instance_, device, keys, config_, surroundings_, context_.idmap, context_.deps.pools.idmaps()};
+        return {instance_, device, keys, config_, surroundings_, idmap_, context_.deps.pools.idmaps()};
     }
     /// Calls work(type, device context) for each device until one fails.
     Result<> each(
@@ -67,6 +68,7 @@ private:
     std::string instance_;
     const api::DeviceMap& expanded_;
     const api::ConfigMap& config_;
+    const sys::IdMap idmap_;
     LiveSurroundings surroundings_;
 };
 

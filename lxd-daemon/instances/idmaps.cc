@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
@@ -49,18 +50,31 @@ HostRange host_range(const std::string& subid_text) {
     return {};
 }
 
-sys::IdMap default_idmap() {
-    const HostRange uids = host_range(read_file("/etc/subuid").value_or(""));
-    const HostRange gids = host_range(read_file("/etc/subgid").value_or(""));
-    return {{{0, uids.first, uids.count}}, {{0, gids.first, gids.count}}};
-}
-
 std::string idmap_json(const sys::IdMap& map) {
+    if (map.is_host()) return "[]";
     std::string out = "[";
     for (const auto& range : map.uids) out += range_json(true, range) + ",";
     for (const auto& range : map.gids) out += range_json(false, range) + ",";
     if (out.back() == ',') out.pop_back();
     return out + "]";
+}
+
+Result<sys::IdMap> idmap_from_json(const std::string& text) {
+    const auto parsed = nlohmann::json::parse(text, nullptr, false);
+    if (!parsed.is_array()) return fail(Status::internal, fmt::format("'{}' is no id map", text));
+    if (parsed.empty()) return sys::IdMap::host();
+    sys::IdMap map;
+    for (const auto& entry : parsed) {
+        const auto number = [&entry](const char* key) {
+            const auto found = entry.is_object() ? entry.find(key) : entry.end();
+            return found != entry.end() && found->is_number_unsigned() ? found->get<std::uint32_t>() : 0U;
+        };
+        const sys::IdRange range{number("Nsid"), number("Hostid"), number("Maprange")};
+        if (range.count == 0) return fail(Status::internal, fmt::format("'{}' is no id map", text));
+        if (entry.value("Isuid", false)) map.uids.push_back(range);
+        if (entry.value("Isgid", false)) map.gids.push_back(range);
+    }
+    return map;
 }
 
 std::uint32_t owner_uid(const std::string& state_dir, std::int64_t instance_id, const sys::IdMap& map) {

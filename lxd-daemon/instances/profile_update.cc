@@ -4,7 +4,9 @@
 #include <deque>
 
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/service_impl.h"
+#include "lxd-daemon/instances/settings.h"
 #include "profiles/config_keys.h"
 
 /// A change of a profile reaches all its running users, or none.
@@ -37,6 +39,9 @@ Result<> apply_to(Context& context, const User& user, database::InstanceRecord& 
     }
     LX_TRY(validate_devices_for(context, after.devices, record));
     LX_TRY(prepare_devices(context, after.devices, record));
+    LX_TRY(settings_of(after.config));
+    const auto idmap_lock = lock_idmaps(context, after.config);
+    LX_TRY(assign_idmap(context, after.config, record));
     const LiveState live = context.live.get(record.name);
     if (live.status != api::StatusCode::stopped) {
         LX_TRY(apply_live_expanded(context, {live.limits, user.before, after}, record, undo));

@@ -11,7 +11,7 @@
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
-#include "lxd-daemon/instances/idmaps.h"
+#include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/service_impl.h"
 #include "lxd-daemon/operations/worker_pool.h"
 #include "profiles/config_keys.h"
@@ -291,13 +291,14 @@ Result<InstanceRoot> Service::open_root(const std::string& name) {
     LX_TRY_AS(const auto record, require(name));
     if (status(name) != api::StatusCode::stopped) {
         LX_TRY_AS(UniqueFd live, deps_.runtime.open_root(name));
-        return InstanceRoot{std::move(live), impl_->context.idmap, nullptr};
+        return InstanceRoot{std::move(live), current_idmap(impl_->context, record->config), nullptr};
     }
     LX_TRY_AS(storage::Driver * driver, deps_.pools.driver(record->pool));
-    LX_TRY_AS(auto mount, impl_->context.stopped_roots.get(*driver, *record, impl_->context.idmap));
+    auto idmap = next_idmap(impl_->context, record->config);
+    LX_TRY_AS(auto mount, impl_->context.stopped_roots.get(*driver, *record, idmap));
     UniqueFd fd(::fcntl(mount->get(), F_DUPFD_CLOEXEC, 0));
     if (!fd) return fail_errno("fcntl", name);
-    return InstanceRoot{std::move(fd), impl_->context.idmap, std::move(mount)};
+    return InstanceRoot{std::move(fd), std::move(idmap), std::move(mount)};
 }
 
 Result<> Service::serve_sftp(const std::string& name, UniqueFd connection, InstanceRoot root) {

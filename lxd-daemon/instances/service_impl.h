@@ -8,16 +8,13 @@
 #include <vector>
 
 #include "lxd-daemon/instances/context.h"
-#include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/service.h"
 
 namespace lxmgr::instances {
 
 /// Private to the room: what the Service holds beside its context.
 struct Service::Impl {
-    explicit Impl(Dependencies dependencies) : context(std::move(dependencies)) {
-        context.idmap = default_idmap();
-    }
+    explicit Impl(Dependencies dependencies) : context(std::move(dependencies)) {}
     Context context;
 
     std::mutex list_mutex;

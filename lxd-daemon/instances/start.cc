@@ -12,6 +12,8 @@
 #include "lxd-daemon/instances/identity.h"
 #include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/metadata.h"
+#include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/settings.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -37,8 +39,9 @@ runtime::StartRequest request_for(const Context& context, const database::Instan
     request.hostname = record.name;
     request.run_dir = context.run_dir(record.name);
     request.console_log = context.console_log(record.name);
-    request.idmap = context.idmap;
-    request.owner_uid = owner_uid(context.deps.state_dir, record.id, context.idmap);
+    request.idmap = current_idmap(context, record.config);
+    if (!request.idmap.is_host())
+        request.owner_uid = owner_uid(context.deps.state_dir, record.id, request.idmap);
     request.environment = init_environment(expanded.config);
     request.uuid = value_or(record.config, "volatile.uuid", "");
     for (const auto& attach : devices.attaches)
@@ -60,17 +63,23 @@ void record_start(Context& context, const std::string& name) {
     }
 }
 
-Result<> start_stopped(Context& context, const database::InstanceRecord& record,
+Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
                        const std::string& requestor) {
-    const auto& name = record.name;
-    const auto expanded = expand(context, record);
+    const auto& name = stored.name;
+    const auto expanded = expand(context, stored);
+    if (flag_of(expanded.config, "security.protection.start"))
+        return fail(Status::bad_request, "Instance is protected: unset security.protection.start first");
+    LX_TRY_AS(auto settings, settings_of(expanded.config));
+    LX_TRY_AS(const auto record, take_idmap(context, expanded.config, stored));
+    const auto idmap = current_idmap(context, record.config);
     LX_TRY_AS(const auto limits, limits_of(name, expanded.config, context.cpus));
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
     LX_TRY(lxmgr::make_directory(context.run_dir(name), 0700));
     LX_TRY(lxmgr::make_directory(context.log_dir(name), 0700));
-    LX_TRY_AS(const auto root, context.stopped_roots.get(*driver, record, context.idmap));
-    if (record.config.contains("volatile.apply_template"))
-        LX_TRY(write_identity(root->get(), context.idmap, name));
+    LX_TRY_AS(const auto root,
+              context.stopped_roots.get(*driver, record, idmap,
+                                        flag_of(expanded.config, "security.protection.shift")));
+    if (record.config.contains("volatile.apply_template")) LX_TRY(write_identity(root->get(), idmap, name));
     LX_TRY_AS(const bool templated, has_templates_to_apply(context, record));
     if (templated) LX_TRY(apply_templates(context, record, expanded.config, expanded.devices, root->get()));
     failpoint("instances.start.mounted");
@@ -80,6 +89,10 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& record,
     auto request = request_for(context, record, expanded, devices);
     request.root_fd = root->get();
     request.limits = limits;
+    request.kernel_limits = std::move(settings.kernel_limits);
+    request.sysctls = std::move(settings.sysctls);
+    request.syscalls = std::move(settings.syscalls);
+    request.nesting = settings.nesting;
     auto running = context.deps.runtime.start(request);
     if (!running) {
         if (const auto current = context.rows().find(name)) release_devices(context, *current);

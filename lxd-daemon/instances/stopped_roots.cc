@@ -12,18 +12,26 @@ std::shared_ptr<std::mutex> KeyedMutex::get(const std::string& key) {
 
 Result<std::shared_ptr<const UniqueFd>> StoppedRoots::get(storage::Driver& driver,
                                                           const database::InstanceRecord& record,
-                                                          const sys::IdMap& idmap) {
+                                                          const sys::IdMap& idmap, bool keep_ids) {
     const auto mounting = mounting_.get(std::to_string(record.id));
     const std::lock_guard one_at_a_time(*mounting);
     {
         const std::lock_guard lock(mutex_);
-        if (auto held = mounts_[record.id].lock()) return held;
+        const Held& present = mounts_[record.id];
+        if (auto held = present.mount.lock()) {
+            if (present.idmap == idmap) return held;
+            return fail(Status::conflict,
+                        "The instance's files are being used with its former id map: try again later");
+        }
     }
-    LX_TRY_AS(auto mounted, driver.mount({storage::VolumeType::container, record.name}, {&idmap, false}));
+    storage::MountRequest request;
+    request.idmap = &idmap;
+    request.keep_ids = keep_ids;
+    LX_TRY_AS(auto mounted, driver.mount({storage::VolumeType::container, record.name}, request));
     auto held = std::make_shared<const UniqueFd>(std::move(mounted.root));
     const std::lock_guard lock(mutex_);
-    std::erase_if(mounts_, [](const auto& entry) { return entry.second.expired(); });
-    mounts_[record.id] = held;
+    std::erase_if(mounts_, [](const auto& entry) { return entry.second.mount.expired(); });
+    mounts_[record.id] = {held, idmap};
     return held;
 }
 

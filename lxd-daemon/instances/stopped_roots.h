@@ -27,16 +27,22 @@ private:
 /// overlayfs.rst). Thread-safe.
 class StoppedRoots {
 public:
-    /// The mount, ids shifted by `idmap`; unmounted when the last holder lets go (a started container keeps
-    /// it alive).
+    /// The mount, ids shifted by `idmap` (not at all for a privileged instance's); unmounted when the last
+    /// holder lets go (a started container keeps it alive). Errors: `conflict` while it is held with another
+    /// map; what Driver::mount() says.
+    /// @param keep_ids  as in storage::MountRequest
     Result<std::shared_ptr<const UniqueFd>> get(storage::Driver& driver,
                                                 const database::InstanceRecord& record,
-                                                const sys::IdMap& idmap);
+                                                const sys::IdMap& idmap, bool keep_ids = false);
 
 private:
+    struct Held {
+        std::weak_ptr<const UniqueFd> mount;
+        sys::IdMap idmap;
+    };
     KeyedMutex mounting_;
     std::mutex mutex_;
-    std::map<std::int64_t, std::weak_ptr<const UniqueFd>> mounts_;  ///< by row id: names change
+    std::map<std::int64_t, Held> mounts_;  ///< by row id: names change
 };
 
 }  // namespace lxmgr::instances

@@ -10,6 +10,7 @@
 #include "lxd-daemon/instances/files.h"
 #include "lxd-daemon/instances/identity.h"
 #include "lxd-daemon/instances/metadata.h"
+#include "lxd-daemon/instances/own_idmap.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -80,7 +81,8 @@ Result<bool> has_templates_to_apply(Context& context, const database::InstanceRe
 
 Result<> apply_templates(Context& context, const database::InstanceRecord& record,
                          const api::ConfigMap& config, const api::DeviceMap& devices, int root_fd) {
-    const InstanceRoot root{UniqueFd(::fcntl(root_fd, F_DUPFD_CLOEXEC, 0)), context.idmap, nullptr};
+    const InstanceRoot root{UniqueFd(::fcntl(root_fd, F_DUPFD_CLOEXEC, 0)),
+                            current_idmap(context, record.config), nullptr};
     if (!root.fd) return fail_errno("fcntl", record.name);
     LX_TRY_AS(const auto metadata, metadata_of(context, record));
     const std::string pending = pending_trigger(record);

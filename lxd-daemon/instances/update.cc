@@ -7,6 +7,8 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/settings.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -105,7 +107,10 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     LX_TRY(validate_devices_for(context, expanded.devices, after));
     LX_TRY(prepare_devices(context, expanded.devices, after));
     LX_TRY(limits_of(name, expanded.config, context.cpus));
+    LX_TRY(settings_of(expanded.config));
 
+    const auto idmap_lock = lock_idmaps(context, expanded.config);
+    LX_TRY(assign_idmap(context, expanded.config, after));
     Revert undo;
     LX_TRY(apply_live(context, *before, after, undo));
     failpoint("instances.update.live");

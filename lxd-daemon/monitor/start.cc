@@ -28,9 +28,12 @@ using wire::Type;
 
 constexpr std::size_t kMaxAttachments = 200;
 
+constexpr std::size_t kMaxKernelLimits = 16;  // there are as many resources
+
 char seccomp[kMaxSeccompBytes];
+child::KernelLimit kernel_limits[kMaxKernelLimits];
 child::Attachment attachments[kMaxAttachments];
-const char* strings[wire::kMaxStrings + 2];
+const char* strings[wire::kMaxStrings + 3];
 
 /// What only the start needs. Strings lead into message_buffer, which nothing else uses meanwhile.
 struct Spec {
@@ -71,6 +74,37 @@ void take_descriptors(wire::ReceivedFds& fds, Spec& spec, std::size_t attachment
     require(next == fds.count(), Step::read_spec);
 }
 
+/// Raises what is to be higher than ours is: init and the seat inherit it, and lower it to what is wanted
+/// where they no longer have the right to raise anything.
+void raise_hard_limit(const child::KernelLimit& limit, std::uint32_t index) {
+    rlimit ours{};
+    ::getrlimit(static_cast<__rlimit_resource>(limit.resource), &ours);
+    if (limit.value.rlim_max <= ours.rlim_max) return;
+    ours.rlim_max = limit.value.rlim_max;
+    if (::setrlimit(static_cast<__rlimit_resource>(limit.resource), &ours) != 0)
+        give_up(Step::set_kernel_limit, errno, index);
+}
+
+void read_settings(wire::Reader& reader, Spec& spec) {
+    const std::uint32_t flags = reader.u32();
+    state.confinement.privileged = (flags & wire::kPrivileged) != 0;
+    state.confinement.seccomp_late = (flags & wire::kSeccompLate) != 0;
+    spec.plan.nesting = (flags & wire::kNesting) != 0;
+    const std::uint32_t count = reader.u32();
+    errno = EBADMSG;
+    require(count <= kMaxKernelLimits, Step::read_spec);
+    for (std::uint32_t i = 0; i < count; ++i) {
+        child::KernelLimit& limit = kernel_limits[i];
+        limit.resource = static_cast<int>(reader.u32());
+        limit.value.rlim_cur = reader.u64();
+        limit.value.rlim_max = reader.u64();
+        if (limit.resource == RLIMIT_NOFILE) state.confinement.open_files.rlim_max = 0;
+        raise_hard_limit(limit, i);
+    }
+    state.confinement.limits = kernel_limits;
+    state.confinement.limit_count = count;
+}
+
 /// The layout is written by runtime/start_spec.cc.
 void read_spec(Spec& spec) {
     wire::ReceivedFds fds;
@@ -95,14 +129,21 @@ void read_spec(Spec& spec) {
         attachments[i].is_directory = reader.u32() != 0;
         attachments[i].target = reader.text();
     }
+    read_settings(reader, spec);
     const std::size_t argc = reader.list(strings, wire::kMaxStrings);
-    reader.list(strings + argc + 1, wire::kMaxStrings - argc);
-    require(reader.complete() && argc > 0 && seccomp_bytes <= sizeof seccomp, Step::read_spec);
+    const std::size_t variables = reader.list(strings + argc + 1, wire::kMaxStrings - argc);
+    const std::size_t used = argc + variables + 2;
+    const std::size_t sysctls =
+        used < wire::kMaxStrings ? reader.list(strings + used, wire::kMaxStrings - used) : 1;
+    const bool lists = argc > 0 && sysctls % 2 == 0;
+    require(reader.complete() && lists && seccomp_bytes <= sizeof seccomp, Step::read_spec);
     std::memcpy(seccomp, filter, seccomp_bytes);
     state.confinement.seccomp = seccomp;
     state.confinement.seccomp_bytes = seccomp_bytes;
     spec.plan.argv = strings;
     spec.plan.environment = strings + argc + 1;
+    spec.plan.sysctls = strings + used;
+    spec.plan.sysctl_count = sysctls / 2;
     spec.plan.attachments = attachments;
     spec.plan.attachment_count = attachment_count;
     spec.plan.confinement = state.confinement;
@@ -131,8 +172,9 @@ int clone_init(Spec& spec) {
     require(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0, Step::clone_init);
     spec.plan.socket = ends[1];
     clone_args args{};
-    args.flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC |
-                 CLONE_INTO_CGROUP | CLONE_PIDFD;
+    args.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_INTO_CGROUP |
+                 CLONE_PIDFD;
+    if (!state.confinement.privileged) args.flags |= CLONE_NEWUSER;
     args.exit_signal = SIGCHLD;
     args.cgroup = static_cast<std::uint64_t>(state.cgroup);
     args.pidfd = reinterpret_cast<std::uint64_t>(&state.init_pidfd);
@@ -279,7 +321,8 @@ void start_container() {
     // While it waits for its maps: a process that failed has no namespaces to open any more.
     const int netns = open_of_init("ns/net", O_RDONLY);
     require(netns >= 0, Step::clone_init);
-    const bool mapped = write_of_init("uid_map", spec.uid_map) && write_of_init("gid_map", spec.gid_map);
+    const bool mapped = state.confinement.privileged ||
+                        (write_of_init("uid_map", spec.uid_map) && write_of_init("gid_map", spec.gid_map));
     require(mapped && wire::send_numbers(child, Type::mapped, nullptr, 0) == 0, Step::write_id_maps);
     tell_spawned(netns);
     place_init();

@@ -41,6 +41,11 @@ enum class Step : std::uint32_t {
     no_seat,
     too_many,
     console,
+    drop_capabilities,
+    set_kernel_limit,  ///< detail: which of the start message's
+    write_sysctl,      ///< detail: likewise
+    protect_proc,
+    mount_nesting,
 };
 
 constexpr const char* step_name(Step step) {
@@ -115,6 +120,16 @@ constexpr const char* step_name(Step step) {
             return "starting the command (too many at once)";
         case Step::console:
             return "attaching to the console";
+        case Step::drop_capabilities:
+            return "dropping capabilities";
+        case Step::set_kernel_limit:
+            return "setting a kernel limit";
+        case Step::write_sysctl:
+            return "writing a sysctl";
+        case Step::protect_proc:
+            return "making parts of /proc and /sys read-only";
+        case Step::mount_nesting:
+            return "mounting /dev/.lxc for nested containers";
     }
     return "an unknown step";
 }

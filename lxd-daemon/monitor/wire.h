@@ -43,6 +43,11 @@ enum class Type : std::uint32_t {
     seated = 66,    ///< the seat can take commands
 };
 
+// Flags of a start message.
+constexpr std::uint32_t kPrivileged = 1;   ///< no user namespace
+constexpr std::uint32_t kNesting = 2;      ///< containers may run inside
+constexpr std::uint32_t kSeccompLate = 4;  ///< the filter is loaded just before execve
+
 struct Header {
     std::uint32_t magic;
     Type type;

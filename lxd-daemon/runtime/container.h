@@ -30,6 +30,33 @@ struct Limits {
     bool operator==(const Limits&) const = default;
 };
 
+/// One resource limit of all processes, getrlimit(2). UINT64_MAX: unlimited.
+struct KernelLimit {
+    std::string key;  ///< the config key, for errors
+    int resource = 0;
+    std::uint64_t soft = 0, hard = 0;
+    bool operator==(const KernelLimit&) const = default;
+};
+
+/// A kernel parameter to be written in the container's namespaces.
+struct Sysctl {
+    std::string key;   ///< the config key, for errors
+    std::string path;  ///< beneath /proc/sys
+    std::string value;
+    bool operator==(const Sysctl&) const = default;
+};
+
+/// security.syscalls.*; lists in the words of LXC's seccomp policies, see compile_seccomp().
+struct SyscallPolicy {
+    bool deny_default = true;
+    bool deny_compat = false;
+    std::string deny;
+    std::string allow;  ///< when not empty, all else is refused
+    bool operator==(const SyscallPolicy&) const = default;
+};
+/// Errors: `bad_request` naming the line that is wrong.
+Result<> check_syscall_policy(const SyscallPolicy& policy);
+
 /// Something attached into the container's mount tree before init runs.
 struct Attach {
     int mount_fd = -1;   ///< detached mount (open_tree); owned by the caller
@@ -43,7 +70,7 @@ struct StartRequest {
     std::string hostname;
     std::string run_dir;      ///< 0700 directory of this container for the monitor: socket, exit status
     std::string console_log;  ///< file of the console ring, kept across restarts of the daemon
-    sys::IdMap idmap;
+    sys::IdMap idmap;         ///< sys::IdMap::host(): privileged, no user namespace
     std::uint32_t owner_uid =
         0;             ///< creator of the user namespace, a uid used by nothing else (RUNTIME.md, pitfall 5)
     int root_fd = -1;  ///< detached mount of the root file system
@@ -52,6 +79,10 @@ struct StartRequest {
         environment;   ///< "K=V", beside container=lxc, container_uuid, PATH, TERM, NOTIFY_SOCKET
     std::string uuid;  ///< container_uuid
     Limits limits;
+    std::vector<KernelLimit> kernel_limits;
+    std::vector<Sysctl> sysctls;
+    SyscallPolicy syscalls;
+    bool nesting = false;  ///< containers may run inside
     std::vector<Attach> attach;
     std::vector<std::string>
         extra_device_nodes;  ///< host device paths to offer in /dev beside the standard ones

@@ -80,6 +80,15 @@ Result<> add_host_node(Maker& maker, const std::string& path) {
 
 }  // namespace
 
+std::vector<sys::DeviceNumber> standard_devices() {
+    constexpr unsigned kFirstPty = 136;
+    constexpr unsigned kLastPty = 143;
+    std::vector<sys::DeviceNumber> devices{{false, 5, 1}, {false, 5, 2}};
+    for (const Node& node : kNodes) devices.push_back({false, node.major, node.minor});
+    for (unsigned pty = kFirstPty; pty <= kLastPty; ++pty) devices.push_back({false, pty, std::nullopt});
+    return devices;
+}
+
 Result<UniqueFd> make_dev(const sys::IdMap& idmap, const std::vector<std::string>& extra_nodes) {
     const uid_t uid = idmap.host_uid(0);
     const gid_t gid = idmap.host_gid(0);

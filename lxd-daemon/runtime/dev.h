@@ -4,9 +4,13 @@
 
 #include "lxd-daemon/base/own.h"
 #include "lxd-daemon/base/result.h"
+#include "lxd-daemon/sys/device_filter.h"
 #include "lxd-daemon/sys/idmap.h"
 
 namespace lxmgr::runtime {
+
+/// What every container may open: the nodes of make_dev() and ptys.
+std::vector<sys::DeviceNumber> standard_devices();
 
 /// The /dev of a container, as a detached tmpfs with real device nodes that its root owns: a user namespace
 /// cannot make nodes, and bind mounts of the host's would cost more and fill its mount table.

@@ -70,6 +70,7 @@ private:
 
     Result<> make_cgroups(const StartRequest& request, Starting& starting);
     Result<> launch_monitor(const StartRequest& request, Starting& starting);
+    Result<std::string> seccomp_for(const StartRequest& request);
     Result<LivePtr> boot(const StartRequest& request, Starting& starting);
 
     Result<LivePtr> reconnect(const std::string& name, const std::string& run_dir, UniqueFd run_dir_fd,

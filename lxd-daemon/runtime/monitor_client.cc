@@ -73,8 +73,9 @@ Result<std::optional<Received>> poll_monitor(int socket) {
     char buffer[kMaxReply];
     wire::ReceivedFds fds;
     long size = wire::receive_message(socket, buffer, sizeof buffer, fds, MSG_DONTWAIT);
-    // The monitor closed with a message of ours unread, a signal that came too late. The kernel tells that once,
-    // before what is still queued for us: the command's end (unix_release_sock and __skb_try_recv_datagram).
+    // The monitor closed with a message of ours unread, a signal that came too late. The kernel tells that
+    // once, before what is still queued for us: the command's end (unix_release_sock and
+    // __skb_try_recv_datagram).
     if (size == -ECONNRESET) size = wire::receive_message(socket, buffer, sizeof buffer, fds, MSG_DONTWAIT);
     if (size == -EAGAIN) return std::optional<Received>();
     if (size <= 0 || static_cast<std::size_t>(size) < sizeof(wire::Header)) return lost("is gone");
@@ -94,14 +95,27 @@ Result<Received> receive_from_monitor(int socket, std::chrono::milliseconds time
     }
 }
 
-Error failure_of(const Received& message, const std::vector<std::string>& attachments) {
+namespace {
+
+/// The part of the request that a failed step was busy with; empty where there is none.
+std::string part_of(wire::Step step, std::size_t index, const StartRequest& request) {
+    if (step == wire::Step::attach_mount && index < request.attach.size())
+        return fmt::format(" on '{}'", request.attach[index].target);
+    if (step == wire::Step::write_sysctl && index < request.sysctls.size())
+        return fmt::format(" ('{}')", request.sysctls[index].key);
+    if (step == wire::Step::set_kernel_limit && index < request.kernel_limits.size())
+        return fmt::format(" ('{}')", request.kernel_limits[index].key);
+    return "";
+}
+
+}  // namespace
+
+Error failure_of(const Received& message, const StartRequest* request) {
     const auto step = static_cast<wire::Step>(message.number(0));
     const int error = static_cast<int>(message.number(1));
     std::string text = wire::step_name(step);
     text[0] = static_cast<char>(text[0] - 'a' + 'A');
-    if (step == wire::Step::attach_mount && message.number(2) < attachments.size()) {
-        text += fmt::format(" on '{}'", attachments[message.number(2)]);
-    }
+    if (request != nullptr) text += part_of(step, message.number(2), *request);
     text += error == 0 ? " failed" : fmt::format(": {}", std::strerror(error));
     return Error{Status::internal, std::move(text), error};
 }

@@ -8,6 +8,7 @@
 #include "lxd-daemon/base/own.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/monitor/wire.h"
+#include "lxd-daemon/runtime/container.h"
 
 /// The daemon's end of the sockets to monitors: monitor/wire.h.
 namespace lxmgr::runtime {
@@ -36,6 +37,7 @@ Result<Received> receive_from_monitor(int socket, std::chrono::milliseconds time
 /// As above without waiting: nullopt when there is nothing yet.
 Result<std::optional<Received>> poll_monitor(int socket);
 /// What a `failed` message says, as a sentence. attachments: targets of StartRequest::attach.
-Error failure_of(const Received& message, const std::vector<std::string>& attachments = {});
+/// @param request  what failed to start, to name the part that was at fault
+Error failure_of(const Received& message, const StartRequest* request = nullptr);
 
 }  // namespace lxmgr::runtime

@@ -2,13 +2,17 @@
 #include <string>
 
 #include "lxd-daemon/base/result.h"
+#include "lxd-daemon/runtime/container.h"
 
 namespace lxmgr::runtime {
 
-/// The default system call policy of LXD's containers, compiled once with libseccomp to the BPF program that
-/// children load: everything is allowed but kexec_load, open_by_handle_at and the loading of modules
-/// (ENOSYS), and a forced umount (EACCES). Covers all system call tables that the machine can run.
-/// no_new_privs stays off: setuid works.
-Result<std::string> compile_seccomp();
+/// A policy as the BPF program that children load. By default, as LXD's: everything is allowed but
+/// kexec_load, open_by_handle_at and the loading of modules (ENOSYS), and a forced umount (EACCES); a
+/// privileged container is refused bpf (EPERM) too, which could take its device filter away. Covers all
+/// system call tables that the machine can run, or refuses those of other word sizes (ENOSYS).
+/// Lines of the lists: NAME [errno N | kill | trap | allow] [[INDEX,VALUE,OPERATOR[,MASK]]...], as in version
+/// 2 policies of LXC; without an action a call on the deny list kills. no_new_privs stays off: setuid works.
+/// Errors: `bad_request` naming the key and the line.
+Result<std::string> compile_seccomp(const SyscallPolicy& policy, bool privileged);
 
 }  // namespace lxmgr::runtime

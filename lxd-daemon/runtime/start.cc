@@ -1,6 +1,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,7 +15,9 @@
 #include "lxd-daemon/runtime/dev.h"
 #include "lxd-daemon/runtime/impl.h"
 #include "lxd-daemon/runtime/limits.h"
+#include "lxd-daemon/runtime/seccomp.h"
 #include "lxd-daemon/runtime/start_spec.h"
+#include "lxd-daemon/sys/device_filter.h"
 #include "lxd-daemon/sys/pidfd.h"
 
 namespace lxmgr::runtime {
@@ -39,10 +43,19 @@ std::vector<int> numbers_of(const std::vector<UniqueFd>& fds) {
     return numbers;
 }
 
-std::vector<std::string> targets_of(const StartRequest& request) {
-    std::vector<std::string> targets;
-    for (const Attach& attach : request.attach) targets.push_back(attach.target);
-    return targets;
+/// Device nodes that a privileged container may open: the standard ones and those that it is given.
+std::vector<sys::DeviceNumber> devices_of(const StartRequest& request) {
+    std::vector<sys::DeviceNumber> devices = standard_devices();
+    const auto add = [&devices](const struct stat& info) {
+        if (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode))
+            devices.push_back({S_ISBLK(info.st_mode), major(info.st_rdev), minor(info.st_rdev)});
+    };
+    struct stat info{};
+    for (const std::string& path : request.extra_device_nodes)
+        if (::stat(path.c_str(), &info) == 0) add(info);
+    for (const Attach& attach : request.attach)
+        if (::fstat(attach.mount_fd, &info) == 0) add(info);
+    return devices;
 }
 
 }  // namespace
@@ -81,6 +94,11 @@ Result<> Impl::make_cgroups(const StartRequest& request, Starting& starting) {
     });
     LX_TRY_AS(starting.cgroup,
               cgroups_.create(request.name, request.idmap.host_uid(0), request.idmap.host_gid(0)));
+    if (request.idmap.is_host()) {
+        // Its root may mount every hierarchy; in a group of its own it finds no release_agent there.
+        LX_TRY(cgroups_.create_v1_everywhere(request.name));
+        LX_TRY(sys::limit_devices(starting.cgroup.get(), devices_of(request)));
+    }
     LX_TRY(prepare_limits(cgroups_, request.name, request.limits));
     LX_TRY_AS(starting.cgroup_procs, cgroups_.v1_procs(request.name));
     LX_TRY_AS(starting.keeper_procs, cgroups_.keeper_procs());
@@ -126,6 +144,13 @@ Result<> Impl::launch_monitor(const StartRequest& request, Starting& starting) {
     return {};
 }
 
+/// The default is compiled once.
+Result<std::string> Impl::seccomp_for(const StartRequest& request) {
+    const bool privileged = request.idmap.is_host();
+    if (!privileged && request.syscalls == SyscallPolicy{}) return seccomp_;
+    return compile_seccomp(request.syscalls, privileged);
+}
+
 Result<LivePtr> Impl::boot(const StartRequest& request, Starting& starting) {
     Live& live = *starting.live;
     const int control = live.connection.get();
@@ -137,13 +162,13 @@ Result<LivePtr> Impl::boot(const StartRequest& request, Starting& starting) {
                        numbers_of(starting.keeper_procs)};
     const auto await = [&](wire::Type wanted) -> Result<Received> {
         LX_TRY_AS(Received message, receive_from_monitor(control, kStartTimeout));
-        if (message.type == wire::Type::failed)
-            return std::unexpected(failure_of(message, targets_of(request)));
+        if (message.type == wire::Type::failed) return std::unexpected(failure_of(message, &request));
         if (message.type != wanted)
             return fail(Status::internal, "The container's monitor sent an unexpected message");
         return message;
     };
-    LX_TRY(send_start(control, request, fds, seccomp_));
+    LX_TRY_AS(const std::string filter, seccomp_for(request));
+    LX_TRY(send_start(control, request, fds, filter));
     LX_TRY_AS(Received spawned, await(wire::Type::spawned));
     live.init_pid = static_cast<pid_t>(spawned.number(0));
     live.init_pidfd = spawned.take_fd(0);

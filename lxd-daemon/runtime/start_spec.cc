@@ -20,6 +20,19 @@ std::vector<std::string> environment_for(const StartRequest& request) {
     return out;
 }
 
+void write_settings(wire::Writer& writer, const StartRequest& request) {
+    std::uint32_t flags = request.idmap.is_host() ? wire::kPrivileged : 0;
+    if (request.nesting) flags |= wire::kNesting;
+    if (request.syscalls != SyscallPolicy{}) flags |= wire::kSeccompLate;
+    writer.u32(flags);
+    writer.u32(static_cast<std::uint32_t>(request.kernel_limits.size()));
+    for (const KernelLimit& limit : request.kernel_limits) {
+        writer.u32(static_cast<std::uint32_t>(limit.resource));
+        writer.u64(limit.soft);
+        writer.u64(limit.hard);
+    }
+}
+
 }  // namespace
 
 void write_list(wire::Writer& writer, const std::vector<std::string>& strings) {
@@ -45,8 +58,15 @@ Result<> send_start(int control, const StartRequest& request, const StartFds& fd
         writer.u32(attach.is_directory ? 1 : 0);
         write_text(writer, attach.target);
     }
+    write_settings(writer, request);
     write_list(writer, request.init);
     write_list(writer, environment_for(request));
+    std::vector<std::string> sysctls;
+    for (const Sysctl& sysctl : request.sysctls) {
+        sysctls.push_back(sysctl.path);
+        sysctls.push_back(sysctl.value);
+    }
+    write_list(writer, sysctls);
 
     std::vector<int> all{request.root_fd, fds.dev, fds.cgroup, fds.console_log, fds.run_dir};
     all.insert(all.end(), fds.cgroup_procs.begin(), fds.cgroup_procs.end());

@@ -50,7 +50,7 @@ std::optional<ExitStatus> read_exit(const std::string& run_dir) {
 Result<std::unique_ptr<Runtime>> Runtime::open(const Config& config, Listener listener) {
     LX_TRY_AS(auto cgroups, sys::Cgroups::open(config.cgroup_parent));
     LX_TRY_AS(auto program, MonitorProgram::open(config.monitor_program));
-    LX_TRY_AS(auto seccomp, compile_seccomp());
+    LX_TRY_AS(auto seccomp, compile_seccomp({}, false));
     auto impl = std::make_unique<Impl>(std::move(cgroups), std::move(program), std::move(seccomp),
                                        std::move(listener));
     LX_TRY(impl->run());

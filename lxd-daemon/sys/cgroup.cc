@@ -22,6 +22,10 @@ constexpr const char* kKeepers = ".monitors";
 constexpr int kMaxPasses = 16;
 /// Hierarchy of a v1 service manager, without a controller.
 constexpr std::string_view kNamed = "name=systemd";
+/// Of cgroup v1; some for their limits, the others for create_v1_everywhere().
+constexpr std::string_view kControllers[] = {"memory",   "pids",    "cpu",     "cpuset",    "blkio",
+                                             "hugetlb",  "devices", "freezer", "cpuacct",   "net_cls",
+                                             "net_prio", "rdma",    "misc",    "perf_event"};
 
 /// mountinfo(5) writes space, tab, newline and backslash as \ooo.
 std::string unescape(std::string_view text) {
@@ -109,7 +113,7 @@ Result<> Cgroups::open_unified(const std::string& mount_point, const std::string
 
 void Cgroups::enable_controllers(int root) {
     const auto available = read_at(root, "cgroup.controllers");
-    for (const std::string_view controller : {"cpuset", "cpu", "io", "memory", "pids"}) {
+    for (const std::string_view controller : {"cpuset", "cpu", "io", "memory", "pids", "hugetlb"}) {
         if (!available || !holds(split(trim(*available), ' '), controller)) continue;
         // One at a time: what cannot be had must not keep the others off.
         const std::string enable = fmt::format("+{}", controller);
@@ -121,10 +125,10 @@ void Cgroups::enable_controllers(int root) {
 
 Result<> Cgroups::open_v1(const std::string& mount_point, const std::string& options,
                           const std::string& parent) {
-    constexpr std::string_view kWanted[] = {"memory", "pids", "cpu", "cpuset", kNamed};
     std::vector<std::string> here;
     for (const std::string& option : split(options, ',')) {
-        if (holds(kWanted, option) && !v1_controllers_.contains(option)) here.push_back(option);
+        if ((holds(kControllers, option) || option == kNamed) && !v1_controllers_.contains(option))
+            here.push_back(option);
     }
     // A named hierarchy matters only where a service manager has put us somewhere in it.
     if (here.empty() || (here.front() == kNamed && own_v1_path(kNamed).size() <= 1)) return {};
@@ -169,6 +173,11 @@ Result<> Cgroups::create_v1(const std::string& name, std::string_view controller
     LX_TRY_AS(const UniqueFd made, make_group(hierarchy->parent.get(), name));
     const Hierarchy* const cpuset = v1("cpuset");
     if (cpuset == hierarchy) LX_TRY(inherit_cpuset(hierarchy->parent.get(), made.get()));
+    return {};
+}
+
+Result<> Cgroups::create_v1_everywhere(const std::string& name) {
+    for (const auto& [controller, hierarchy] : v1_controllers_) LX_TRY(create_v1(name, controller));
     return {};
 }
 

@@ -34,6 +34,8 @@ public:
     Result<UniqueFd> create(const std::string& name, uid_t owner, gid_t group);
     /// Makes the group in the v1 hierarchy of a controller. Does nothing where the controller has none.
     Result<> create_v1(const std::string& name, std::string_view controller);
+    /// The same in every hierarchy that the host has mounted.
+    Result<> create_v1_everywhere(const std::string& name);
     [[nodiscard]] bool has_v1(const std::string& name, std::string_view controller) const;
     /// The cgroup.procs files of the group in all v1 hierarchies that it is in, open for writing.
     Result<std::vector<UniqueFd>> v1_procs(const std::string& name) const;

@@ -49,6 +49,11 @@ Result<UniqueFd> map_and_open(pid_t holder, const IdMap& map) {
 
 }  // namespace
 
+IdMap IdMap::host() {
+    // As /proc/PID/uid_map shows the initial user namespace.
+    return {{{0, 0, UINT32_MAX}}, {{0, 0, UINT32_MAX}}};
+}
+
 std::string IdMap::to_proc(const std::vector<IdRange>& ranges) {
     std::string text;
     for (const IdRange& range : ranges) {

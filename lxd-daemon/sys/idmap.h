@@ -24,6 +24,9 @@ struct IdMap {
     std::vector<IdRange> gids;
     bool operator==(const IdMap&) const = default;
 
+    /// Every id is itself: no user namespace, a privileged container.
+    [[nodiscard]] static IdMap host();
+    [[nodiscard]] bool is_host() const { return *this == host(); }
     /// The text for /proc/PID/uid_map (or gid_map), user_namespaces(7).
     [[nodiscard]] static std::string to_proc(const std::vector<IdRange>& ranges);
     /// Host id of a container id; 65534 (nobody) where the map has none.

@@ -144,27 +144,30 @@ Result<MountedVolume> OverlayDriver::mount(const Volume& volume, const MountRequ
     LX_TRY_AS(const UniqueFd directory, pool_.open_volume(volume));
     LX_TRY_AS(const auto layer, Layers::base_of(directory.get()));
     if (!layer) return trees_.mount(volume, request);
-    auto root = mount_on(volume, *layer, request.idmap);
+    auto root = mount_on(volume, *layer, request);
     if (!root) return std::unexpected(in("Mounting " + describe(volume), std::move(root).error()));
     return finish_mount(*std::move(root), request);
 }
 
 Result<UniqueFd> OverlayDriver::mount_on(const Volume& volume, const std::string& layer,
-                                         const sys::IdMap* map) {
+                                         const MountRequest& request) {
+    const sys::IdMap* const map = request.idmap;
     LX_TRY_AS(UniqueFd directory, pool_.open_volume(volume));
     LX_TRY_AS(auto carried, carried_map(directory.get()));
     const sys::IdMap* const on_disk = carried ? &*carried : nullptr;
-    if (map == nullptr || (carried && *carried == *map)) {
+    if (as_on_disk(carried, map)) {
         LX_TRY_AS(const auto layers, plain_layers(layer, directory.get(), on_disk));
         return mount_overlay(layers, abilities_, staging_);
     }
     // An upper may carry a map's ids since the host had an older kernel; they go back to 0-based now.
-    if (carried && abilities_.idmapped_mounts && abilities_.idmapped_layers) {
+    if (carried && (map->is_host() || (abilities_.idmapped_mounts && abilities_.idmapped_layers))) {
+        LX_TRY(require_rewriting(request));
         LX_TRY(rewrite_upper(volume, directory.get(), on_disk, nullptr));
-        return mount_on(volume, layer, map);
+        return mount_on(volume, layer, request);
     }
     LX_TRY_AS(const auto mapped, idmapped_layers(layer, directory.get(), *map));
     if (mapped) return mount_overlay(*mapped, abilities_, staging_);
+    LX_TRY(require_rewriting(request));
     LX_TRY(rewrite_upper(volume, directory.get(), on_disk, map));
     LX_TRY_AS(directory, pool_.open_volume(volume));
     LX_TRY_AS(const auto layers, plain_layers(layer, directory.get(), map));

@@ -41,7 +41,7 @@ public:
 
 private:
     Result<> try_overlay();
-    Result<UniqueFd> mount_on(const Volume& volume, const std::string& layer, const sys::IdMap* map);
+    Result<UniqueFd> mount_on(const Volume& volume, const std::string& layer, const MountRequest& request);
     /// nullopt: not here, and the abilities say so now.
     Result<std::optional<OverlayLayers>> idmapped_layers(const std::string& layer, int volume_fd,
                                                          const sys::IdMap& map);

@@ -206,7 +206,10 @@ class NicTest(DaemonCase):
         super().setUp()
         self.daemon.sandbox.run("ip", "link", "add", "dummy7", "type", "veth", "peer", "name", "dummy8")
         self.daemon.sandbox.run("ip", "link", "set", "dummy7", "up")
-        self.addCleanup(lambda: self.daemon.sandbox.run("ip", "link", "del", "dummy7", check=False))
+
+    def tearDown(self):
+        self.daemon.sandbox.run("ip", "link", "del", "dummy7", check=False)
+        super().tearDown()
 
     def links(self):
         return self.api.sh("box", "ls /sys/class/net").split()

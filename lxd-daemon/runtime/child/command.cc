@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <paths.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -53,6 +54,23 @@ void take_stdio(const CommandPlan& plan) {
     for (int i = 0; i < 3; ++i) ::dup2(fds[i], i);
     ::syscall(SYS_close_range, 3U, ~0U, 0U);
     if (plan.terminal) ::ioctl(0, TIOCSCTTY, 0);
+}
+
+/// With a filter of the user's own nothing may follow but execve. To load it takes CAP_SYS_ADMIN, so a user
+/// other than root keeps its capabilities up to here; execve ends them.
+void confine(const CommandPlan& plan) {
+    std::uint32_t failed = 0;
+    if (!set_kernel_limits(*plan.confinement, failed))
+        refuse("cannot set the limits of", plan.argv[0], errno);
+    if (!plan.confinement->seccomp_late) return;
+    if (plan.uid != 0) {
+        __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+        __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3]{};
+        auto& set = sets[CAP_TO_INDEX(CAP_SYS_ADMIN)];
+        set.permitted = set.effective = CAP_TO_MASK(CAP_SYS_ADMIN);
+        if (::syscall(SYS_capset, &header, sets) != 0) refuse("cannot confine", plan.argv[0], errno);
+    }
+    if (!install_seccomp(*plan.confinement)) refuse("cannot confine", plan.argv[0], errno);
 }
 
 void change_directory(const CommandPlan& plan) {
@@ -110,6 +128,7 @@ void run_command(const CommandPlan& plan) {
     take_stdio(plan);
     ::umask(022);
     // Capabilities go with uid 0, by the kernel's own rule.
+    if (plan.confinement->seccomp_late) ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
     if (::syscall(SYS_setgroups, 0, nullptr) != 0 ||
         ::syscall(SYS_setresgid, plan.gid, plan.gid, plan.gid) != 0 ||
         ::syscall(SYS_setresuid, plan.uid, plan.uid, plan.uid) != 0) {
@@ -117,6 +136,7 @@ void run_command(const CommandPlan& plan) {
     }
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // until execve: see become_container_root
     change_directory(plan);
+    confine(plan);
     const char* const path = variable(plan.environment, "PATH");
     const bool direct = std::strchr(plan.argv[0], '/') != nullptr;
     const int error = direct ? execute(plan.argv[0], plan)

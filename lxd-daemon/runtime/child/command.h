@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "lxd-daemon/runtime/child/confine.h"
+
 namespace lxmgr::child {
 
 /// A command to run in a container, as wire::Type::exec carries it.
@@ -12,6 +14,7 @@ struct CommandPlan {
     const char* cwd;  ///< empty: $HOME where there is such a directory, else "/"
     const char* const* argv;
     const char* const* environment;
+    const Confinement* confinement;
 };
 
 /// From the seat's fork to execve. Ends with 127 when there is no such program, 126 when it cannot be

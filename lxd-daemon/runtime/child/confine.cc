@@ -1,5 +1,6 @@
 #include "lxd-daemon/runtime/child/confine.h"
 
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/seccomp.h>
@@ -8,12 +9,35 @@
 #include <unistd.h>
 
 namespace lxmgr::child {
+namespace {
+
+/// What LXD keeps from privileged containers (lxc.cap.drop of its default config): clock, modules, raw I/O,
+/// and the policy of security modules.
+constexpr unsigned kDropped[] = {CAP_SYS_TIME, CAP_SYS_MODULE, CAP_SYS_RAWIO, CAP_MAC_ADMIN,
+                                 CAP_MAC_OVERRIDE};
+
+void drop_capabilities(const Report& report) {
+    __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3]{};
+    bool dropped = ::syscall(SYS_capget, &header, sets) == 0;
+    for (const unsigned capability : kDropped) {
+        dropped = dropped && ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0;
+        auto& set = sets[CAP_TO_INDEX(capability)];
+        set.effective &= ~CAP_TO_MASK(capability);
+        set.permitted &= ~CAP_TO_MASK(capability);
+    }
+    for (auto& set : sets) set.inheritable = 0;
+    report.require(dropped && ::syscall(SYS_capset, &header, sets) == 0, wire::Step::drop_capabilities);
+}
+
+}  // namespace
 
 void become_container_root(const Report& report, const Confinement& confinement) {
     // Raw calls: glibc's versions reach for its list of threads, which is not ours after clone3.
     const bool changed = ::syscall(SYS_setgroups, 0, nullptr) == 0 &&
                          ::syscall(SYS_setresgid, 0, 0, 0) == 0 && ::syscall(SYS_setresuid, 0, 0, 0) == 0;
     report.require(changed, wire::Step::become_root);
+    if (confinement.privileged) drop_capabilities(report);
     // The change of ids set this to fs.suid_dumpable; at 1 the guest's root could look into us before exec.
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     ::setsid();
@@ -22,13 +46,25 @@ void become_container_root(const Report& report, const Confinement& confinement)
     if (confinement.open_files.rlim_max != 0) ::setrlimit(RLIMIT_NOFILE, &confinement.open_files);
 }
 
-void load_seccomp(const Report& report, const Confinement& confinement) {
-    if (confinement.seccomp_bytes == 0) return;
+bool set_kernel_limits(const Confinement& confinement, std::uint32_t& failed) {
+    for (std::size_t i = 0; i < confinement.limit_count; ++i) {
+        failed = static_cast<std::uint32_t>(i);
+        const KernelLimit& limit = confinement.limits[i];
+        if (::syscall(SYS_prlimit64, 0, limit.resource, &limit.value, nullptr) != 0) return false;
+    }
+    return true;
+}
+
+bool install_seccomp(const Confinement& confinement) {
+    if (confinement.seccomp_bytes == 0) return true;
     sock_fprog program{};
     program.len = static_cast<unsigned short>(confinement.seccomp_bytes / sizeof(sock_filter));
     program.filter = static_cast<sock_filter*>(const_cast<void*>(confinement.seccomp));
-    report.require(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0,
-                   wire::Step::load_seccomp);
+    return ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0;
+}
+
+void load_seccomp(const Report& report, const Confinement& confinement) {
+    report.require(install_seccomp(confinement), wire::Step::load_seccomp);
 }
 
 }  // namespace lxmgr::child

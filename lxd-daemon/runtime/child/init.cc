@@ -9,6 +9,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "lxd-daemon/runtime/child/sysctl.h"
+
 namespace lxmgr::child {
 namespace {
 
@@ -87,6 +89,7 @@ void run_init(const InitPlan& plan) {
     become_container_root(report, plan.confinement);
     enter_root(report, plan.root_fd);
     mount_system(report, plan.dev_fd);
+    if (plan.nesting) mount_nesting(report);
     detach_old_root(report);
     allow_ping();
     const int notify = open_notify_socket(report);
@@ -97,12 +100,16 @@ void run_init(const InitPlan& plan) {
     // Placed in its cgroups and connected to its networks: what is left is quick.
     await(plan.socket, Type::go);
     mount_cgroups(report);
+    write_sysctls(report, plan.sysctls, plan.sysctl_count);  // the network devices are there now
+    if (plan.confinement.privileged) protect_proc(report);
     report.require(::sethostname(plan.hostname, std::strlen(plan.hostname)) == 0, Step::set_hostname);
     // No controlling terminal: systemd sees to that itself.
     for (int fd = 0; fd < 3; ++fd) ::dup2(console.slave, fd);
     ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
     ::umask(022);
     load_seccomp(report, plan.confinement);
+    std::uint32_t failed = 0;
+    if (!set_kernel_limits(plan.confinement, failed)) report.fail(Step::set_kernel_limit, failed);
     ::execve(plan.argv[0], const_cast<char* const*>(plan.argv), const_cast<char* const*>(plan.environment));
     report.fail(Step::exec_init);
 }

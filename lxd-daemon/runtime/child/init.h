@@ -16,6 +16,9 @@ struct InitPlan {
     const char* const* environment;
     const Attachment* attachments;
     std::size_t attachment_count;
+    const char* const* sysctls;  ///< path and value by turns
+    std::size_t sysctl_count;
+    bool nesting;
     Confinement confinement;
 };
 

@@ -102,6 +102,37 @@ void mount_system(const Report& report, int dev_fd) {
     mount_at(report, Step::mount_run, "tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755,size=20%");
 }
 
+void protect_proc(const Report& report) {
+    struct Part {
+        const char* path;
+        const char* writable;  ///< below it
+    };
+    for (const Part& part : {Part{"/proc/sys", "/proc/sys/net"}, Part{"/proc/sysrq-trigger", nullptr},
+                             Part{"/sys", "/sys/devices/virtual/net"}}) {
+        if (::access(part.path, F_OK) != 0) continue;
+        int kept = -1;
+        if (part.writable != nullptr)
+            kept =
+                static_cast<int>(::open_tree(AT_FDCWD, part.writable, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+        // /sys is a mount already, with others on it; the two of /proc become one.
+        const bool is_mount = std::strcmp(part.path, "/sys") == 0;
+        bool done = is_mount || ::mount(part.path, part.path, nullptr, MS_BIND, nullptr) == 0;
+        done = done &&
+               ::mount(nullptr, part.path, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | kQuiet, nullptr) == 0;
+        if (kept >= 0) {
+            done = done && ::move_mount(kept, "", AT_FDCWD, part.writable, MOVE_MOUNT_F_EMPTY_PATH) == 0;
+            ::close(kept);
+        }
+        report.require(done, Step::protect_proc);
+    }
+}
+
+void mount_nesting(const Report& report) {
+    ::mkdir("/dev/.lxc", 0755);
+    mount_at(report, Step::mount_nesting, "proc", "/dev/.lxc/proc", kQuiet);
+    mount_at(report, Step::mount_nesting, "sysfs", "/dev/.lxc/sys", kQuiet);
+}
+
 void detach_old_root(const Report& report) {
     const bool detached = ::umount2(".", MNT_DETACH) == 0 && ::chdir("/") == 0;
     report.require(detached, Step::detach_old_root);

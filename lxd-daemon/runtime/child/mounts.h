@@ -22,6 +22,15 @@ void enter_root(const Report& report, int root_fd);
 void mount_system(const Report& report, int dev_fd);
 void detach_old_root(const Report& report);
 
+/// For a container without a user namespace, whose root the kernel would let write there: /proc/sys but its
+/// net, /proc/sysrq-trigger and /sys but its network devices become read-only, as LXC's proc:mixed,
+/// sys:mixed.
+void protect_proc(const Report& report);
+
+/// /dev/.lxc/{proc,sys}: a proc and a sysfs that nothing is mounted over, which the kernel demands to see
+/// before it lets a nested user namespace have its own (mount_too_revealing, fs/namespace.c).
+void mount_nesting(const Report& report);
+
 /// Targets are resolved with RESOLVE_IN_ROOT and made where missing.
 void attach_all(const Report& report, const Attachment* attachments, std::size_t count);
 

@@ -20,7 +20,7 @@ using wire::Type;
 constexpr int kSocket = 3;
 constexpr int kDevpts = 4;
 constexpr int kNamespaces =
-    CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
+    CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP;
 
 const char* strings[wire::kMaxStrings + 2];
 
@@ -38,12 +38,14 @@ void take_place(const SeatPlan& plan) {
     for (std::size_t i = 0; i < plan.cgroup_count; ++i) {
         report.require(::write(plan.cgroup_procs[i], "0", 1) == 1, Step::join_cgroups);
     }
-    report.require(::setns(plan.init_pidfd, kNamespaces) == 0, Step::enter_namespaces);
+    // A privileged container has no user namespace of its own, and to enter the present one is an error.
+    const int namespaces = kNamespaces | (plan.confinement.privileged ? 0 : CLONE_NEWUSER);
+    report.require(::setns(plan.init_pidfd, namespaces) == 0, Step::enter_namespaces);
     become_container_root(report, plan.confinement);
     report.require(::chdir("/") == 0, Step::enter_namespaces);
     keep_two(plan);
     const Report kept(kSocket);
-    load_seccomp(kept, plan.confinement);
+    if (!plan.confinement.seccomp_late) load_seccomp(kept, plan.confinement);
     wire::send_numbers(kSocket, Type::seated, nullptr, 0);
 }
 
@@ -147,6 +149,7 @@ void run_seat(const SeatPlan& plan) {
         } else if (!parse(buffer, static_cast<std::size_t>(size), fds, request)) {
             answer_failure(Step::read_spec);
         } else {
+            request.command.confinement = &plan.confinement;
             start_command(request);
         }
     }

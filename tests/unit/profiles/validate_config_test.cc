@@ -32,8 +32,13 @@ TEST(ValidateInstanceConfigTest, TakesWhatTheDaemonDoes) {
                                                         {"limits.cpu", "0-1"},
                                                         {"limits.cpu.allowance", "50%"},
                                                         {"limits.processes", "100"},
-                                                        {"security.privileged", "false"},
+                                                        {"security.privileged", "true"},
                                                         {"security.nesting", "0"},
+                                                        {"security.syscalls.deny", "mkdir errno 1\nrmdir"},
+                                                        {"limits.kernel.nofile", "5:unlimited"},
+                                                        {"linux.sysctl.net.ipv4.ip_forward", "1"},
+                                                        {"linux.sysctl.net/ipv4/conf/eth0.5/forwarding", "1"},
+                                                        {"raw.idmap", "both 1000 1000\nuid 5-9 15-19"},
                                                         {"cloud-init.user-data", "#cloud-config\n"},
                                                         {"image.os", "Debian"},
                                                         {"security.protection.delete", "true"}};
@@ -43,10 +48,6 @@ TEST(ValidateInstanceConfigTest, TakesWhatTheDaemonDoes) {
 TEST(ValidateInstanceConfigTest, TellsUnsupportedFromUnknown) {
     EXPECT_EQ(complaint("security.syscalls.intercept.mknod", "true"),
               "Instance option \"security.syscalls.intercept.mknod\" is not supported by this server (yet)");
-    EXPECT_EQ(complaint("limits.kernel.nofile", "5"),
-              "Instance option \"limits.kernel.nofile\" is not supported by this server (yet)");
-    EXPECT_EQ(complaint("linux.sysctl.net.ipv4.ip_forward", "1"),
-              "Instance option \"linux.sysctl.net.ipv4.ip_forward\" is not supported by this server (yet)");
     EXPECT_EQ(complaint("limits.memry", "1GB"), "Unknown configuration key: limits.memry");
     EXPECT_EQ(complaint("user.", "x"), "Unknown configuration key: user.");
     EXPECT_EQ(complaint("user", "x"), "Unknown configuration key: user");
@@ -58,8 +59,12 @@ TEST(ValidateInstanceConfigTest, NamesKeyValueAndWhatIsAllowed) {
     EXPECT_THAT(complaint("limits.memory", "lots"), HasSubstr("'lots' is not a size"));
     EXPECT_THAT(complaint("limits.memory", "0"), HasSubstr("more than 0"));
     EXPECT_THAT(complaint("limits.processes", "0"), HasSubstr("1 or more"));
-    EXPECT_THAT(complaint("security.privileged", "true"), HasSubstr("value false only"));
-    EXPECT_THAT(complaint("security.nesting", "true"), HasSubstr("value false only"));
+    EXPECT_THAT(complaint("limits.kernel.nofile", "5:3"), HasSubstr("SOFT:HARD"));
+    EXPECT_THAT(complaint("linux.sysctl.kernel.panic", "1"), HasSubstr("whole host's"));
+    EXPECT_THAT(complaint("linux.sysctl.net/../kernel/panic", "1"), HasSubstr("kernel parameter"));
+    EXPECT_THAT(complaint("raw.idmap", "both 1-5 1-4"), HasSubstr("uid|gid|both"));
+    EXPECT_THAT(complaint("raw.idmap", "both 1 4294967295"), HasSubstr("uid|gid|both"));
+    EXPECT_THAT(complaint("security.idmap.size", "0"), HasSubstr("4294967294"));
     EXPECT_THAT(complaint("boot.autostart.delay", "-1"), HasSubstr("0 or more"));
     EXPECT_THAT(complaint("environment.", "x"), HasSubstr("Unknown"));
     EXPECT_THAT(complaint("environment.A=B", "x"), HasSubstr("variable name"));

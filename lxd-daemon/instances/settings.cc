@@ -1,0 +1,66 @@
+#include "lxd-daemon/instances/settings.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "profiles/config_keys.h"
+
+namespace lxmgr::instances {
+namespace {
+
+struct Resource {
+    std::string_view name;  ///< after "limits.kernel."
+    int number;
+};
+constexpr Resource kResources[] = {
+    {"as", RLIMIT_AS},           {"core", RLIMIT_CORE},     {"cpu", RLIMIT_CPU},
+    {"data", RLIMIT_DATA},       {"fsize", RLIMIT_FSIZE},   {"locks", RLIMIT_LOCKS},
+    {"memlock", RLIMIT_MEMLOCK}, {"nice", RLIMIT_NICE},     {"nofile", RLIMIT_NOFILE},
+    {"nproc", RLIMIT_NPROC},     {"rtprio", RLIMIT_RTPRIO}, {"sigpending", RLIMIT_SIGPENDING}};
+
+Result<> add_kernel_limit(const std::string& key, std::string_view name, const std::string& value,
+                          Settings& settings) {
+    const auto resource = std::ranges::find(kResources, name, &Resource::name);
+    if (resource == std::ranges::end(kResources)) return {};
+    const auto pair = profiles::parse_kernel_limit(value);
+    if (!pair) return std::unexpected(in(key, pair.error()));
+    settings.kernel_limits.push_back({key, resource->number, pair->soft, pair->hard});
+    return {};
+}
+
+std::string text_of(const api::ConfigMap& expanded, const char* key) {
+    const auto found = expanded.find(key);
+    return found == expanded.end() ? "" : found->second;
+}
+
+}  // namespace
+
+bool flag_of(const api::ConfigMap& expanded, const char* key, bool otherwise) {
+    const auto found = expanded.find(key);
+    return found == expanded.end() || found->second.empty() ? otherwise : profiles::parse_bool(found->second);
+}
+
+Result<Settings> settings_of(const api::ConfigMap& expanded) {
+    constexpr std::string_view kKernel = "limits.kernel.";
+    constexpr std::string_view kSysctl = "linux.sysctl.";
+    Settings settings;
+    for (const auto& [key, value] : expanded) {
+        if (value.empty()) continue;
+        if (key.starts_with(kKernel))
+            LX_TRY(add_kernel_limit(key, key.substr(kKernel.size()), value, settings));
+        if (!key.starts_with(kSysctl)) continue;
+        LX_TRY_AS(const std::string path, profiles::sysctl_path(key.substr(kSysctl.size())));
+        settings.sysctls.push_back({key, path, value});
+    }
+    settings.nesting = flag_of(expanded, "security.nesting");
+    settings.syscalls.deny_default = flag_of(expanded, "security.syscalls.deny_default", true);
+    settings.syscalls.deny_compat = flag_of(expanded, "security.syscalls.deny_compat");
+    settings.syscalls.deny = text_of(expanded, "security.syscalls.deny");
+    settings.syscalls.allow = text_of(expanded, "security.syscalls.allow");
+    LX_TRY(runtime::check_syscall_policy(settings.syscalls));
+    return settings;
+}
+
+}  // namespace lxmgr::instances

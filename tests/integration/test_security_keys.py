@@ -1,0 +1,302 @@
+"""security.*, raw.idmap, limits.kernel.* and linux.sysctl.*: read inside the instance or from the kernel."""
+import json
+import os
+import threading
+
+from harness.case import DaemonCase, main
+
+
+class SecurityKeysTest(DaemonCase):
+    def launch(self, name="box", **config):
+        self.api.launch(name, "tiny", config={key.replace("__", "."): value for key, value in config.items()})
+
+    def maps(self, name="box", kind="uid"):
+        """Ranges of the running instance as the kernel knows them."""
+        with open(f"/proc/{self.api.state(name)['pid']}/{kind}_map", encoding="utf-8") as file:
+            return [tuple(map(int, line.split())) for line in file]
+
+    def host_ids(self):
+        """The first of the host's ids that the daemon may use."""
+        self.api.create("probe", "tiny")
+        return json.loads(self.api.instance("probe")["config"]["volatile.idmap.next"])[0]["Hostid"]
+
+    def exit_code(self, script, name="box", **more):
+        return self.api.exec(name, ["sh", "-c", script], **more)[0]
+
+
+class PrivilegedTest(SecurityKeysTest):
+    def test_runs_without_a_user_namespace(self):
+        self.launch(security__privileged="true")
+        self.assertEqual(self.maps(), [(0, 0, 4294967295)])
+        self.assertEqual(os.readlink(f"/proc/{self.api.state('box')['pid']}/ns/user"), os.readlink("/proc/self/ns/user"))
+        for kind in ("mnt", "pid", "net", "uts", "ipc", "cgroup"):
+            self.assertNotEqual(os.readlink(f"/proc/{self.api.state('box')['pid']}/ns/{kind}"),
+                                os.readlink(f"/proc/self/ns/{kind}"), kind)
+        self.assertEqual(self.api.instance("box")["config"]["volatile.idmap.current"], "[]")
+        self.assertEqual(self.api.sh("box", "id -u; stat -c %u /etc/passwd").split(), ["0", "0"])
+        self.api.push("box", "/root/file", b"x", uid=1000)
+        self.assertEqual(self.api.sh("box", "stat -c %u /root/file"), "1000")
+
+    def test_some_powers_are_gone(self):
+        self.launch(security__privileged="true")
+        for where in ("1", "self"):
+            status = self.api.sh("box", f"cat /proc/{where}/status")
+            effective = int(next(line for line in status.splitlines() if line.startswith("CapEff")).split()[1], 16)
+            for capability in (16, 17, 25, 32, 33):  # module, rawio, time, mac_override, mac_admin
+                self.assertFalse(effective >> capability & 1, f"{where} has capability {capability}")
+            self.assertTrue(effective >> 21 & 1)  # sys_admin, as LXC's have it
+            self.assertIn("Seccomp:\t2", status)
+
+    def test_devices_of_the_host_stay_closed(self):
+        self.launch(security__privileged="true")
+        disks = [name for name in os.listdir("/sys/block") if os.path.exists(f"/dev/{name}")]
+        for name in disks[:3]:
+            number = os.stat(f"/dev/{name}").st_rdev
+            self.assertNotEqual(self.exit_code(f"mknod /root/disk b {os.major(number)} {os.minor(number)}; "
+                                               f"head -c 1 /root/disk"), 0, name)
+        self.assertNotEqual(self.exit_code("mknod /root/mem c 1 1 && head -c 1 /root/mem"), 0)
+        self.assertNotEqual(self.exit_code("mknod /root/kmsg c 1 11 && head -c 1 /root/kmsg"), 0)
+        self.assertEqual(self.exit_code("mknod /root/zero c 1 5 && head -c 1 /root/zero"), 0)
+        self.assertEqual(self.exit_code("head -c 1 /dev/urandom && echo x >/dev/null"), 0)
+
+    def test_kernel_files_are_read_only(self):
+        self.launch(security__privileged="true")
+        for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/vm/swappiness",
+                     "/sys/kernel/mm/transparent_hugepage/enabled"):
+            self.assertNotEqual(self.exit_code(f"cat {path} > /tmp/old; cat /tmp/old > {path}"), 0, path)
+        self.assertEqual(self.exit_code("echo 1 > /proc/sys/net/ipv4/ip_forward"), 0)
+        for controller in ("memory", "pids", "freezer", "devices", "cpu", "blkio"):
+            code = self.exit_code(f"mkdir -p /mnt/c && mount -t cgroup -o {controller} none /mnt/c && ls /mnt/c/release_agent")
+            self.assertNotEqual(code, 0, f"{controller}: the root of the hierarchy can be reached")
+            self.exit_code("umount /mnt/c")
+
+    def test_ids_follow_when_it_is_switched(self):
+        self.launch()
+        self.api.sh("box", "echo hi > /root/file; chown 1000:1001 /root/file")
+        self.api.stop("box")
+        for value in ("true", "false"):
+            self.api.update("box", config={"security.privileged": value})
+            self.api.start("box")
+            self.assertEqual(self.maps()[0][1] == 0, value == "true")
+            self.assertEqual(self.api.sh("box", "stat -c %u:%g /root/file /etc/passwd").split(), ["1000:1001", "0:0"])
+            self.api.stop("box")
+
+    def test_survives_the_daemon(self):
+        self.launch(security__privileged="true")
+        pid = self.api.state("box")["pid"]
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.api.state("box")["pid"], pid)
+        self.api.push("box", "/root/after", b"x", uid=7)
+        self.assertEqual(self.api.sh("box", "stat -c %u /root/after"), "7")
+
+    def test_an_id_map_of_its_own_is_refused(self):
+        for key, value in (("raw.idmap", "both 1000 1000"), ("security.idmap.isolated", "true")):
+            self.assert_api_error(400, self.api.create, "box", "tiny", config={"security.privileged": "true", key: value})
+
+
+class IdmapTest(SecurityKeysTest):
+    def test_isolated_ranges_never_overlap(self):
+        self.launch("shared")
+        names = ["one", "two", "three"]
+        for name in names:
+            self.launch(name, security__idmap__isolated="true")
+        self.launch("big", security__idmap__isolated="true", security__idmap__size="200000")
+        seen = []
+        for name, size in [("shared", None), *((name, 65536) for name in names), ("big", 200000)]:
+            self.assertEqual(self.maps(name), self.maps(name, "gid"))
+            (inside, first, count), = self.maps(name)
+            self.assertEqual(inside, 0)
+            self.assertEqual(size or count, count)
+            for other, (start, length) in seen:
+                self.assertTrue(first >= start + length or start >= first + count, f"{name} overlaps {other}")
+            seen.append((name, (first, count)))
+        self.api.stop("two")
+        self.launch("four", security__idmap__isolated="true")
+        self.api.start("two")
+        self.assertEqual(self.maps("two")[0][1:], dict(seen)["two"])
+        self.assertNotEqual(self.maps("four"), self.maps("two"))
+        base = self.api.instance("two")["config"]["volatile.idmap.base"]
+        self.assertEqual(int(base), self.maps("two")[0][1])
+
+    def test_base_and_size(self):
+        base = self.host_ids() + 3000000
+        self.launch(security__idmap__isolated="true", security__idmap__base=str(base), security__idmap__size="70000")
+        self.assertEqual(self.maps(), [(0, base, 70000)])
+        message = self.assert_api_error(400, self.api.create, "other", "tiny", config={
+            "security.idmap.isolated": "true", "security.idmap.base": str(base + 60000)})
+        self.assertIn("security.idmap.base", message)
+        self.assert_api_error(400, self.api.create, "other", "tiny", config={"security.idmap.base": "5"})
+        self.assert_api_error(400, self.api.create, "other", "tiny", config={"security.idmap.size": "0"})
+        self.launch("small", security__idmap__size="1000")
+        self.assertEqual(self.maps("small")[0][2], 1000)
+
+    def test_a_change_takes_effect_at_the_next_start(self):
+        self.launch()
+        shared = self.maps()
+        self.api.sh("box", "echo hi > /root/file; chown 33:34 /root/file")
+        self.api.update("box", config={"security.idmap.isolated": "true"})
+        self.assertEqual(self.maps(), shared)
+        self.api.push("box", "/root/pushed", b"x", uid=12)
+        self.assertEqual(self.api.sh("box", "stat -c %u /root/pushed"), "12")
+        self.api.set_state("box", "restart", force=True)
+        self.assertNotEqual(self.maps(), shared)
+        self.assertEqual(self.api.sh("box", "stat -c %u:%g /root/file /root/pushed"), "33:34\n12:0")
+
+    def test_raw_idmap(self):
+        base = self.host_ids() + 3000000
+        self.launch(raw__idmap=f"both {base} 1000\nuid {base + 100}-{base + 109} 2000-2009")
+        self.assertIn((1000, base, 1), self.maps())
+        self.assertIn((1000, base, 1), self.maps(kind="gid"))
+        self.assertIn((2000, base + 100, 10), self.maps())
+        hosts = [set(range(start, start + min(count, 10))) for _, start, count in self.maps()]
+        self.assertEqual(len(set.union(*hosts)), sum(map(len, hosts)))
+        self.api.sh("box", "touch /root/mine; chown 1000:1000 /root/mine; touch /root/his; chown 2003:0 /root/his")
+        root = f"/proc/{self.api.state('box')['pid']}/root/root"
+        self.assertEqual((os.stat(f"{root}/mine").st_uid, os.stat(f"{root}/mine").st_gid), (base, base))
+        self.assertEqual(os.stat(f"{root}/his").st_uid, base + 103)
+        self.assertEqual(self.api.sh("box", "stat -c %u /root/mine /root/his /etc/passwd").split(), ["1000", "2003", "0"])
+
+    def test_ids_of_the_host_itself_are_refused(self):
+        for value in ("both 0 0", "uid 1000 1000", "gid 5-6 5-6", "both 1-4294967294 0-4294967293"):
+            message = self.assert_api_error(400, self.api.create, "box", "tiny", config={"raw.idmap": value})
+            self.assertIn("raw.idmap", message)
+        for value in ("all 1 2", "both 1", "uid 1-5 1-3", "both x y"):
+            self.assert_api_error(400, self.api.create, "box", "tiny", config={"raw.idmap": value})
+
+    def test_many_at_once_get_different_ranges(self):
+        def create(name):
+            self.api.create(name, "tiny", config={"security.idmap.isolated": "true"})
+            self.api.close()  # this thread's connection
+        threads = [threading.Thread(target=create, args=(f"box{i}",)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        bases = {self.api.instance(f"box{i}")["config"]["volatile.idmap.base"] for i in range(8)}
+        self.assertEqual(len(bases), 8)
+
+
+class NestingTest(SecurityKeysTest):
+    def test_clean_proc_and_sys_are_there(self):
+        self.launch(security__nesting="true")
+        self.api.sh("box", "test -e /dev/.lxc/proc/1/status && test -d /dev/.lxc/sys/class")
+        self.api.sh("box", "unshare -U -r -m -p -f sh -c 'mount -t proc proc /proc && test -e /proc/1'")
+
+    def test_is_off_by_default(self):
+        self.launch()
+        self.assertNotEqual(self.exit_code("test -e /dev/.lxc"), 0)
+
+
+class ProtectionTest(SecurityKeysTest):
+    def test_start(self):
+        self.api.create("box", "tiny", config={"security.protection.start": "true"})
+        self.assertIn("security.protection.start", self.assert_api_error(400, self.api.start, "box"))
+        self.api.update("box", config={"security.protection.start": None})
+        self.api.start("box")
+
+    def test_delete_is_refused_and_allowed_again_live(self):
+        self.launch(security__protection__delete="true")
+        self.api.stop("box")
+        self.assert_api_error(400, self.api.delete, "box")
+        self.api.update("box", config={"security.protection.delete": "false"})
+        self.api.delete("box")
+
+    def test_shift_allows_what_rewrites_nothing(self):
+        self.launch(security__protection__shift="true")
+        self.assertEqual(self.api.sh("box", "stat -c %u /etc/passwd"), "0")
+
+
+class SyscallsTest(SecurityKeysTest):
+    def test_deny(self):
+        self.launch(security__syscalls__deny="mkdir errno 28\nmkdirat errno 28\nsethostname kill")
+        for target in ("/root/x", "/tmp/y"):
+            code, _, err = self.api.exec("box", ["mkdir", target])
+            self.assertNotEqual(code, 0)
+            self.assertIn(b"No space left", err)
+        self.assertEqual(self.exit_code("hostname other"), 128 + 31)  # SIGSYS
+        self.assertNotEqual(self.exit_code("mkdir /root/z", user=1000, group=1000), 0)
+        self.assertEqual(self.exit_code("test -d /root"), 0)
+
+    def test_deny_reaches_init_too(self):
+        self.launch(security__syscalls__deny="sethostname errno 13")
+        self.assertIn("Seccomp:\t2", self.api.sh("box", "cat /proc/1/status"))
+        self.assertIn("Seccomp_filters:\t1", self.api.sh("box", "cat /proc/1/status"))
+
+    def test_deny_with_arguments(self):
+        self.launch(security__syscalls__deny="kill errno 13 [1,10,SCMP_CMP_EQ]")
+        self.assertNotEqual(self.exit_code("sleep 5 & kill -10 $!"), 0)
+        self.assertEqual(self.exit_code("sleep 5 & kill -9 $!"), 0)
+
+    def test_default_list_can_be_lifted(self):
+        self.launch(security__syscalls__deny_default="false")
+        self.assertIn("Seccomp:\t2", self.api.sh("box", "cat /proc/self/status"))
+        code, _, err = self.api.exec("box", ["rmmod", "x"])
+        self.assertNotIn(b"not implemented", err, code)
+
+    def test_allow(self):
+        import ctypes  # the harness's own: names of all calls that busybox could need
+        seccomp = ctypes.CDLL("libseccomp.so.2")
+        seccomp.seccomp_syscall_resolve_num_arch.restype = ctypes.c_char_p
+        names = [seccomp.seccomp_syscall_resolve_num_arch(0xC000003E, number) for number in range(450)]
+        allowed = [name.decode() for name in names if name and name not in (b"sethostname",)]
+        self.launch(security__syscalls__allow="\n".join(allowed))
+        self.assertEqual(self.api.sh("box", "mkdir /root/x && echo fine"), "fine")
+        self.assertEqual(self.exit_code("hostname other"), 128 + 31)
+        self.assertEqual(self.exit_code("id", user=1000), 0)
+
+    def test_nonsense_is_refused(self):
+        for key, value in (("deny", "nosuchcall"), ("deny", "mkdir errno lots"), ("deny", "mkdir pray"),
+                           ("deny", "mkdir errno 1 [9,1,SCMP_CMP_EQ]"), ("deny_compat", "maybe")):
+            message = self.assert_api_error(400, self.api.create, "box", "tiny",
+                                            config={f"security.syscalls.{key}": value})
+            self.assertIn(f"security.syscalls.{key}", message)
+        self.assert_api_error(400, self.api.create, "box", "tiny",
+                              config={"security.syscalls.allow": "read", "security.syscalls.deny": "write"})
+
+
+class KernelLimitsTest(SecurityKeysTest):
+    def test_hold_for_init_and_commands(self):
+        self.launch(limits__kernel__nofile="300:400", limits__kernel__core="0", limits__kernel__nproc="500",
+                    limits__kernel__cpu="unlimited", limits__kernel__memlock="65536")
+        for where in ("1", "self"):
+            rows = {line[:25].strip(): line[25:].split()[:2]
+                    for line in self.api.sh("box", f"cat /proc/{where}/limits").splitlines()[1:]}
+            self.assertEqual(rows["Max open files"], ["300", "400"], where)
+            self.assertEqual(rows["Max core file size"], ["0", "0"])
+            self.assertEqual(rows["Max processes"], ["500", "500"])
+            self.assertEqual(rows["Max locked memory"], ["65536", "65536"])
+            self.assertEqual(rows["Max cpu time"], ["unlimited", "unlimited"])
+        self.assertEqual(self.api.sh("box", "ulimit -n", user=1000), "300")
+
+    def test_bad_values(self):
+        for name, value in (("nofile", "many"), ("nofile", "5:3"), ("nproc", "-1")):
+            message = self.assert_api_error(400, self.api.create, "box", "tiny", config={f"limits.kernel.{name}": value})
+            self.assertIn(f"limits.kernel.{name}", message)
+        self.assert_api_error(400, self.api.create, "box", "tiny", config={"limits.kernel.nonsense": "1"})
+
+
+class SysctlTest(SecurityKeysTest):
+    def test_are_set_in_the_instance_only(self):
+        with open("/proc/sys/net/ipv4/ip_default_ttl", encoding="utf-8") as file:
+            before = file.read()
+        self.launch(**{"linux.sysctl.net.ipv4.ip_default_ttl": "77", "linux.sysctl.net.ipv4.conf.eth0.forwarding": "1",
+                       "linux.sysctl.kernel.shmmni": "1234"})
+        self.assertEqual(self.api.sh("box", "cat /proc/sys/net/ipv4/ip_default_ttl"), "77")
+        self.assertEqual(self.api.sh("box", "cat /proc/sys/net/ipv4/conf/eth0/forwarding"), "1")
+        self.assertEqual(self.api.sh("box", "cat /proc/sys/kernel/shmmni"), "1234")
+        with open("/proc/sys/net/ipv4/ip_default_ttl", encoding="utf-8") as file:
+            self.assertEqual(file.read(), before)
+
+    def test_of_the_whole_host_are_refused(self):
+        for name in ("kernel.core_pattern", "vm.swappiness", "fs.file-max", "kernel.panic", "net..x", "net/../kernel/panic"):
+            message = self.assert_api_error(400, self.api.create, "box", "tiny", config={f"linux.sysctl.{name}": "1"})
+            self.assertIn("linux.sysctl.", message)
+
+    def test_one_that_fails_is_named(self):
+        self.api.create("box", "tiny", config={"linux.sysctl.net.ipv4.nothing": "1"})
+        self.assertIn("linux.sysctl.net.ipv4.nothing", self.assert_api_error(400, self.api.start, "box"))
+
+
+if __name__ == "__main__":
+    main()
