@@ -74,6 +74,15 @@ Result<> Impl::in_container(const std::string& name,
 }
 
 Result<> Impl::attach(const std::string& name, const Attach& attach) {
+    LX_TRY_AS(const LivePtr live, find(name));
+    struct stat st{};
+    const bool known = ::fstat(attach.mount_fd, &st) == 0;
+    // Its filter of devices lets through what was there at the start.
+    if (live->idmap.is_host() && known && (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))) {
+        return fail(
+            Status::bad_request,
+            fmt::format("'{}' is privileged and gets device nodes when it starts: stop it first", name));
+    }
     auto attached = in_container(name, [&](int root, int) -> Result<> {
         LX_TRY_AS(const UniqueFd target, make_target(root, attach.target, attach.is_directory));
         failpoint("runtime.attach.target");
