@@ -132,6 +132,20 @@ Result<> absolute_path(std::string_view, std::string_view value) {
     return {};
 }
 
+Result<> disk_source(std::string_view key, std::string_view value) {
+    if (value == "tmpfs:") return {};
+    if (!value.starts_with('/')) return must("an absolute path, or tmpfs:");
+    return absolute_path(key, value);
+}
+
+Result<> propagation(std::string_view, std::string_view value) {
+    if (value.starts_with('r')) value.remove_prefix(1);
+    for (const char* word : {"private", "shared", "slave", "unbindable"}) {
+        if (value == word) return {};
+    }
+    return must("private, shared, slave, unbindable, rprivate, rshared, rslave or runbindable");
+}
+
 Result<> interface_name(std::string_view, std::string_view value) {
     const bool good = !value.empty() && value.size() <= 15 && std::ranges::all_of(value, is_name_char);
     if (good && value != "." && value != ".." && value != "lo") return {};
@@ -161,9 +175,46 @@ Result<> ipv4(std::string_view, std::string_view value) {
     return must("an IPv4 address");
 }
 
-Result<> only_bridged(std::string_view, std::string_view value) {
-    if (value == "bridged") return {};
-    return fail(Status::bad_request, "is supported by this server with the value bridged only (yet)");
+Result<> nic_type(std::string_view, std::string_view value) {
+    if (is_one_of(value, {"bridged", "macvlan", "p2p"})) return {};
+    return fail(Status::bad_request,
+                "must be bridged, macvlan or p2p: others are not supported by this server (yet)");
+}
+
+Result<> host_id(std::string_view, std::string_view value) {
+    if (const auto number = parse_int(value); number && *number >= 0 && *number < 4294967295) return {};
+    return must("an id from 0 to 4294967294");
+}
+
+Result<> device_number(std::string_view, std::string_view value) {
+    // 12 and 20 bits, Linux kdev_t.h.
+    if (const auto number = parse_int(value); number && *number >= 0 && *number < 1 << 20) return {};
+    return must("a number from 0 to 1048575");
+}
+
+Result<> file_mode(std::string_view, std::string_view value) {
+    const bool octal = std::ranges::all_of(value, [](char c) { return c >= '0' && c <= '7'; });
+    const bool fits = value.size() == 3 || (value.size() == 4 && value.front() == '0');
+    if (octal && fits) return {};
+    return must("permissions in octal such as 0660");
+}
+
+Result<> proxy_bind(std::string_view, std::string_view value) {
+    for (const char* word : {"host", "guest", "instance", "container"}) {
+        if (value == word) return {};
+    }
+    return must("host or instance");
+}
+
+Result<> proxy_address(std::string_view, std::string_view value) {
+    return parses(parse_proxy_address(value));
+}
+
+Result<> macvlan_mode(std::string_view, std::string_view value) {
+    for (const char* word : {"bridge", "vepa", "passthru", "private"}) {
+        if (value == word) return {};
+    }
+    return must("bridge, vepa, passthru or private");
 }
 
 Result<> snapshot_schedule(std::string_view, std::string_view value) {

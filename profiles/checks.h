@@ -40,6 +40,22 @@ Result<> environment(std::string_view key, std::string_view value);
 
 /// Absolute, without "." and ".." parts, not "/" with something behind it that normalises away.
 Result<> absolute_path(std::string_view key, std::string_view value);
+/// As absolute_path(), or "tmpfs:".
+Result<> disk_source(std::string_view key, std::string_view value);
+/// private, shared, slave, unbindable, or one of these with an r before it.
+Result<> propagation(std::string_view key, std::string_view value);
+/// A user or group id, 0 to 4294967294.
+Result<> host_id(std::string_view key, std::string_view value);
+/// Major or minor number of a device, 0 to 1048575.
+Result<> device_number(std::string_view key, std::string_view value);
+/// Permission bits in octal, "0660" or "660".
+Result<> file_mode(std::string_view key, std::string_view value);
+/// "host", "guest", and "instance" and "container" for the latter.
+Result<> proxy_bind(std::string_view key, std::string_view value);
+/// "tcp:ADDRESS:PORTS", "udp:ADDRESS:PORTS", "unix:PATH" or "unix:@NAME".
+Result<> proxy_address(std::string_view key, std::string_view value);
+/// bridge, vepa, passthru or private.
+Result<> macvlan_mode(std::string_view key, std::string_view value);
 /// 1 to 15 of [A-Za-z0-9._-]: what Linux and LXD allow for an interface.
 Result<> interface_name(std::string_view key, std::string_view value);
 /// Six pairs of hex digits, not a multicast address.
@@ -49,6 +65,6 @@ Result<> ipv4(std::string_view key, std::string_view value);
 Result<> snapshot_schedule(std::string_view key, std::string_view value);
 Result<> snapshot_pattern(std::string_view key, std::string_view value);
 Result<> snapshot_expiry(std::string_view key, std::string_view value);
-Result<> only_bridged(std::string_view key, std::string_view value);
+Result<> nic_type(std::string_view key, std::string_view value);
 
 }  // namespace lxmgr::profiles::check

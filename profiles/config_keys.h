@@ -10,7 +10,18 @@
 
 namespace lxmgr::profiles {
 
-enum class KeyScope { instance, server, disk, nic_bridged, none_device };
+enum class KeyScope {
+    instance,
+    server,
+    disk,
+    nic_bridged,
+    nic_p2p,
+    nic_macvlan,
+    none_device,
+    proxy,
+    unix_block,
+    unix_char
+};
 enum class Live { no, yes };
 
 /// One configuration key. Adding a key is one row in config_keys.cc: validation, live update marks,
@@ -56,6 +67,14 @@ struct CpuLimit {
 Result<CpuLimit> parse_cpu_limit(std::string_view text);
 /// "0-3,7" or "2", which is a set of one here.
 Result<std::vector<int>> parse_cpu_set(std::string_view text);
+/// One side of a proxy device: "tcp:10.0.0.1:80,90-95", "udp:[::]:53", "unix:/run/x.sock", "unix:@name".
+struct ProxyAddress {
+    enum class Kind { tcp, udp, unix_path, unix_abstract } kind = Kind::tcp;
+    std::string address;     ///< IP without brackets, path, or name without its "@"
+    std::vector<int> ports;  ///< each once, as they were given; none of unix kinds
+};
+/// Errors: `bad_request`. At most 512 ports.
+Result<ProxyAddress> parse_proxy_address(std::string_view text);
 /// limits.cpu.allowance: "50%" (shares when contended) or "25ms/100ms" (hard).
 struct CpuAllowance {
     int percent = 0;  ///< 0 when it is a time quota

@@ -116,8 +116,6 @@ constexpr std::string_view kDisk[] = {
     "limits.write",
     "limits.write.burst",
     "limits.write.burst.length",
-    "propagation",
-    "raw.mount.options",
     "size",
     "size.state",
     "source.snapshot",
@@ -154,7 +152,6 @@ constexpr std::string_view kNic[] = {
     "limits.ingress",
     "limits.max",
     "limits.priority",
-    "mode",
     "nested",
     "pci",
     "productid",
@@ -298,8 +295,10 @@ constexpr std::string_view kServer[] = {
     "volatile.uuid",
 };
 
-constexpr std::string_view kDeviceTypes[] = {"gpu",        "infiniband", "pci",          "proxy", "tpm",
-                                             "unix-block", "unix-char",  "unix-hotplug", "usb"};
+// Of unix-char and unix-block.
+constexpr std::string_view kNode[] = {"limits.read", "limits.write"};
+
+constexpr std::string_view kDeviceTypes[] = {"gpu", "infiniband", "pci", "tpm", "unix-hotplug", "usb"};
 
 bool matches(std::string_view pattern, std::string_view name) {
     if (!pattern.ends_with(".*")) return pattern == name;
@@ -315,7 +314,13 @@ std::span<const std::string_view> foreign_keys(KeyScope scope) {
         case KeyScope::disk:
             return kDisk;
         case KeyScope::nic_bridged:
+        case KeyScope::nic_p2p:
+        case KeyScope::nic_macvlan:
             return kNic;
+        case KeyScope::unix_block:
+        case KeyScope::unix_char:
+            return kNode;
+        case KeyScope::proxy:
         case KeyScope::none_device:
             return {};
     }

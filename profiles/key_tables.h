@@ -10,6 +10,11 @@ namespace lxmgr::profiles {
 std::span<const ConfigKey> instance_keys();
 std::span<const ConfigKey> disk_keys();
 std::span<const ConfigKey> nic_bridged_keys();
+std::span<const ConfigKey> nic_p2p_keys();
+std::span<const ConfigKey> nic_macvlan_keys();
+std::span<const ConfigKey> proxy_keys();
+std::span<const ConfigKey> unix_block_keys();
+std::span<const ConfigKey> unix_char_keys();
 std::span<const ConfigKey> server_keys();
 
 /// True for a key that LXD or Incus have and we do not (yet): another error than for a typing mistake.

@@ -49,10 +49,19 @@ Result<> check_keys(std::string_view name, const api::ConfigMap& device, KeyScop
 Result<> check_root_disk(std::string_view name, const api::ConfigMap& device) {
     if (value_of(device, "pool").empty())
         return bad_device(name, "Root disk entry must have a \"pool\" property set");
-    for (const char* key : {"source", "readonly", "recursive", "required", "shift"}) {
+    for (const char* key :
+         {"source", "readonly", "recursive", "required", "shift", "propagation", "raw.mount.options"}) {
         if (device.contains(key)) {
             return bad_device(name, fmt::format("Root disk entry may not have a \"{}\" property set", key));
         }
+    }
+    return {};
+}
+
+Result<> check_tmpfs(std::string_view name, const api::ConfigMap& device) {
+    for (const char* key : {"recursive", "required", "shift", "propagation"}) {
+        if (!device.contains(key)) continue;
+        return bad_device(name, fmt::format("Cannot use \"{}\" property with the source tmpfs:", key));
     }
     return {};
 }
@@ -67,10 +76,10 @@ Result<> check_disk(std::string_view name, const api::ConfigMap& device) {
     if (value_of(device, "source").empty()) {
         return bad_device(name, "Disk entry is missing the required \"source\" property");
     }
-    return {};
+    return value_of(device, "source") == "tmpfs:" ? check_tmpfs(name, device) : Result<>{};
 }
 
-Result<> check_nic(std::string_view name, const api::ConfigMap& device) {
+Result<> check_bridged(std::string_view name, const api::ConfigMap& device) {
     LX_TRY(check_keys(name, device, KeyScope::nic_bridged));
     const bool has_network = !value_of(device, "network").empty();
     if (has_network) {
@@ -93,6 +102,54 @@ Result<> check_nic(std::string_view name, const api::ConfigMap& device) {
     return {};
 }
 
+Result<> need(std::string_view name, const api::ConfigMap& device, const char* key) {
+    if (!value_of(device, key).empty()) return {};
+    return bad_device(name, fmt::format("Missing the required \"{}\" property", key));
+}
+
+Result<> check_nic(std::string_view name, const api::ConfigMap& device) {
+    const std::string_view type = value_of(device, "nictype");
+    if (type == "p2p") return check_keys(name, device, KeyScope::nic_p2p);
+    if (type != "macvlan") return check_bridged(name, device);
+    LX_TRY(check_keys(name, device, KeyScope::nic_macvlan));
+    return need(name, device, "parent");
+}
+
+Result<> check_node(std::string_view name, const api::ConfigMap& device, KeyScope scope) {
+    LX_TRY(check_keys(name, device, scope));
+    if (value_of(device, "path").empty() && value_of(device, "source").empty())
+        return bad_device(name, "Unix device entry is missing the required \"source\" or \"path\" property");
+    if (device.contains("major") != device.contains("minor"))
+        return bad_device(name, "\"major\" and \"minor\" go together");
+    return {};
+}
+
+Result<> check_proxy_unix(std::string_view name, const api::ConfigMap& device, const ProxyAddress& listen) {
+    if (listen.kind == ProxyAddress::Kind::unix_path) return {};
+    for (const char* key : {"uid", "gid", "mode"}) {
+        if (!device.contains(key)) continue;
+        return bad_device(name, fmt::format("Only proxy devices that listen on a unix socket with a path can "
+                                            "carry the \"{}\" property",
+                                            key));
+    }
+    return {};
+}
+
+Result<> check_proxy(std::string_view name, const api::ConfigMap& device) {
+    LX_TRY(check_keys(name, device, KeyScope::proxy));
+    for (const char* key : {"listen", "connect"}) LX_TRY(need(name, device, key));
+    LX_TRY_AS(const auto listen, parse_proxy_address(value_of(device, "listen")));
+    LX_TRY_AS(const auto connect, parse_proxy_address(value_of(device, "connect")));
+    using Kind = ProxyAddress::Kind;
+    if ((listen.kind == Kind::udp) != (connect.kind == Kind::udp))
+        return bad_device(name, "udp can only be forwarded to udp");
+    if (connect.ports.size() > 1 && connect.ports.size() != listen.ports.size())
+        return bad_device(name, "\"connect\" must have one port, or as many as \"listen\"");
+    if (listen.kind == Kind::udp && parse_bool(value_of(device, "proxy_protocol")))
+        return bad_device(name, "\"proxy_protocol\" is not for udp");
+    return check_proxy_unix(name, device, listen);
+}
+
 Result<> check_none(std::string_view name, const api::ConfigMap& device) {
     for (const auto& [key, value] : device) {
         if (key != "type") return bad_device(name, fmt::format("Invalid device option \"{}\"", key));
@@ -110,6 +167,9 @@ Result<> check_device(const std::string& name, const api::ConfigMap& device) {
     if (type == "disk") return check_disk(name, device);
     if (type == "nic") return check_nic(name, device);
     if (type == "none") return check_none(name, device);
+    if (type == "proxy") return check_proxy(name, device);
+    if (type == "unix-block") return check_node(name, device, KeyScope::unix_block);
+    if (type == "unix-char") return check_node(name, device, KeyScope::unix_char);
     if (type.empty()) return bad_device(name, "Missing device type");
     if (is_foreign_device_type(type)) {
         return bad_device(name,

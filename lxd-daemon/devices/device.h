@@ -35,6 +35,8 @@ public:
     virtual Result<> release_address(const std::string& network, const std::string& instance,
                                      const std::string& device) = 0;
     virtual bool pool_exists(const std::string& pool) = 0;
+    /// Directory of the instance's run, for files that are gone after it.
+    virtual std::string run_dir(const std::string& instance) = 0;
 };
 
 /// One device of one instance. References live as long as the call.
@@ -66,13 +68,30 @@ struct Attach {
     bool is_directory = true;
 };
 
+/// The way back out of a running instance.
+struct Detach {
+    std::string target;        ///< path inside; empty: nothing is mounted
+    bool remove_file = false;  ///< the mount point was made by us: it goes too while it is an empty file
+    /// Takes away what can only be reached from the instance's network namespace. Empty: nothing to do.
+    std::function<Result<>(int netns_fd)> in_network;
+};
+
+/// A running instance as a device may need it; descriptors stay the caller's.
+struct RunningInstance {
+    int init_pidfd = -1;
+    int netns_fd = -1;
+    int root_fd = -1;  ///< O_PATH; only to be walked by sys/path.h
+};
+
 /// What a device wants done.
 struct Started {
     api::ConfigMap volatile_changes;  ///< whole keys; an empty value removes the key
-    std::vector<Attach> attaches;
+    std::vector<Attach> attaches;     ///< before init runs, or at once when it runs already
     /// Makes network links; called once the instance's network namespace exists (in Runtime's setup_network,
     /// or at once when it runs already). Empty: nothing to do. Owns what it needs.
     std::function<Result<>(int netns_fd)> in_network;
+    /// Called when init runs (at once when it does already). Empty: nothing to do.
+    std::function<Result<>(const RunningInstance& running)> when_running;
 };
 
 /// A device type. A member that fails has undone its own work.
@@ -101,6 +120,9 @@ public:
     /// After a run, after a failed start, or at removal from a running instance: takes away all that start()
     /// and in_network() made on the host. What is absent is success. Returns volatile changes.
     virtual Result<api::ConfigMap> stop(const DeviceContext& context) const = 0;
+    /// What start() attached (as far as it still can be told): to be detached before stop() when the device
+    /// leaves a running instance.
+    [[nodiscard]] virtual std::vector<Detach> attached(const DeviceContext& context) const = 0;
     /// The device leaves the instance for good (or the instance is deleted): releases what it held for life.
     /// Returns volatile changes.
     virtual Result<api::ConfigMap> remove(const DeviceContext& context) const = 0;

@@ -8,6 +8,8 @@
 #include <array>
 
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/devices/mount_options.h"
+#include "lxd-daemon/sys/lock_mount.h"
 #include "lxd-daemon/sys/mount.h"
 #include "lxd-daemon/sys/path.h"
 #include "profiles/config_keys.h"
@@ -39,27 +41,86 @@ bool flag(const DeviceContext& context, const char* key, bool otherwise = false)
     return text.empty() ? otherwise : profiles::parse_bool(text);
 }
 
-/// A detached clone of the mount that the source is on, with the source as its root.
-Result<UniqueFd> make_mount(const DeviceContext& context, int source_fd) {
-    const bool recursive = flag(context, "recursive");
-    LX_TRY_AS(UniqueFd mount, sys::clone_mount(source_fd, "", recursive));
+bool is_tmpfs(const DeviceContext& context) { return context.key("source") == "tmpfs:"; }
+
+struct Propagation {
+    std::uint64_t flag = MS_PRIVATE;
+    bool recursive = false;
+};
+
+Propagation propagation_of(const DeviceContext& context) {
+    std::string word = context.key("propagation");
+    Propagation out;
+    out.recursive = word.starts_with('r');
+    if (out.recursive) word.erase(0, 1);
+    if (word == "shared") out.flag = MS_SHARED;
+    if (word == "slave") out.flag = MS_SLAVE;
+    if (word == "unbindable") out.flag = MS_UNBINDABLE;
+    return out;
+}
+
+/// MOUNT_ATTR_* of readonly and raw.mount.options.
+Result<MountOptions> options_of(const DeviceContext& context) {
+    auto options = parse_mount_options(context.key("raw.mount.options"), is_tmpfs(context));
+    if (!options) return bad_disk(context, options.error().message);
+    if (flag(context, "readonly")) options->attributes |= MOUNT_ATTR_RDONLY;
     // Device nodes below a path of the host are the host's devices: with shifted ids they would be the
     // instance's root's.
-    const std::uint64_t attributes =
-        MOUNT_ATTR_NODEV | (flag(context, "readonly") ? std::uint64_t{MOUNT_ATTR_RDONLY} : 0);
-    LX_TRY(sys::change_attributes(mount.get(), attributes, 0, recursive));
-    if (!flag(context, "shift") || context.idmap.is_host()) return mount;
+    options->attributes |= MOUNT_ATTR_NODEV;
+    options->cleared &= ~options->attributes & ~std::uint64_t{MOUNT_ATTR__ATIME};
+    if ((options->attributes & MOUNT_ATTR__ATIME) != 0) options->cleared |= MOUNT_ATTR__ATIME;
+    return std::move(*options);
+}
+
+Result<> shift_ids(const DeviceContext& context, int mount) {
     LX_TRY_AS(const int user_namespace, context.idmaps.get(context.idmap));
-    auto mapped = sys::set_idmap(mount.get(), user_namespace);
-    if (mapped) return mount;
-    if (mapped.error().sys_errno != EINVAL) return std::unexpected(std::move(mapped).error());
+    auto mapped = sys::set_idmap(mount, user_namespace);
+    if (mapped || mapped.error().sys_errno != EINVAL) return mapped;
     return bad_disk(context, fmt::format("the file system of '{}' cannot shift ids: leave shift out",
                                          context.key("source")));
 }
 
+/// A detached clone of the mount that the source is on, with the source as its root.
+Result<UniqueFd> make_bind(const DeviceContext& context, int source_fd, bool is_directory) {
+    const bool recursive = flag(context, "recursive");
+    LX_TRY_AS(const auto options, options_of(context));
+    const Propagation propagation = propagation_of(context);
+    const bool linked = propagation.flag == MS_SHARED || propagation.flag == MS_SLAVE;
+    LX_TRY_AS(UniqueFd mount, linked ? sys::clone_linked_mount(source_fd, recursive)
+                                     : sys::clone_mount(source_fd, "", recursive));
+    LX_TRY(sys::change_attributes(mount.get(), options.attributes, options.cleared, recursive));
+    if (flag(context, "shift") && !context.idmap.is_host()) LX_TRY(shift_ids(context, mount.get()));
+    // Shared ones are slaves of the host's from here on: what an instance mounts never shows on the host.
+    LX_TRY_AS(UniqueFd locked, sys::lock_mount(mount.get(), {is_directory, ""}));
+    if (propagation.flag != MS_PRIVATE)
+        LX_TRY(sys::set_propagation(locked.get(), propagation.flag, propagation.recursive));
+    return locked;
+}
+
+/// A file system in memory, charged to the instance's processes that fill it.
+Result<UniqueFd> make_tmpfs(const DeviceContext& context) {
+    LX_TRY_AS(const auto options, options_of(context));
+    LX_TRY_AS(auto tmpfs, sys::FsContext::open("tmpfs"));
+    LX_TRY(tmpfs.set("source", "tmpfs"));
+    LX_TRY(tmpfs.set("uid", std::to_string(context.idmap.host_uid(0))));
+    LX_TRY(tmpfs.set("gid", std::to_string(context.idmap.host_gid(0))));
+    for (const auto& [key, value] : options.of_tmpfs) {
+        if (auto set = tmpfs.set(key, value); !set) return bad_disk(context, set.error().message);
+    }
+    LX_TRY(tmpfs.create());
+    LX_TRY_AS(const UniqueFd mount, tmpfs.mount(static_cast<unsigned>(options.attributes)));
+    return sys::lock_mount(mount.get(), {});
+}
+
+Result<UniqueFd> open_source(const DeviceContext& context) {
+    const UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!root) return fail_errno("Opening", "/");
+    return sys::open_in_root(root.get(), context.key("source"), O_PATH);
+}
+
 class Disk final : public DeviceType {
 public:
-    [[nodiscard]] bool hotplug() const override { return false; }
+    [[nodiscard]] bool hotplug() const override { return true; }
 
     Result<> validate(const DeviceContext& context) const override {
         if (is_root(context)) {
@@ -70,11 +131,12 @@ public:
         if (!is_plain_path(context.key("path")))
             return bad_disk(context,
                             fmt::format("path '{}' must be absolute, without '..'", context.key("path")));
-        if (!is_plain_path(context.key("source"))) {
+        if (!is_tmpfs(context) && !is_plain_path(context.key("source"))) {
             return bad_disk(context,
                             fmt::format("source '{}' must be an absolute path of the host, without '..'",
                                         context.key("source")));
         }
+        LX_TRY(options_of(context));
         // The kernel maps ids of mounts one by one, and not of every file system: a tree could come out half
         // shifted.
         if (flag(context, "shift") && flag(context, "recursive"))
@@ -88,9 +150,12 @@ public:
         Started started;
         if (is_root(context)) return started;
         LX_TRY(validate(context));
-        const UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
-        if (!root) return fail_errno("Opening", "/");
-        auto source = sys::open_in_root(root.get(), context.key("source"), O_PATH);
+        if (is_tmpfs(context)) {
+            LX_TRY_AS(UniqueFd mount, make_tmpfs(context));
+            started.attaches.push_back({std::move(mount), context.key("path"), true});
+            return started;
+        }
+        auto source = open_source(context);
         if (!source && source.error().status == Status::not_found) {
             if (!flag(context, "required", true)) return started;
             return bad_disk(context, fmt::format("source '{}' does not exist", context.key("source")));
@@ -102,7 +167,7 @@ public:
             return bad_disk(
                 context, fmt::format("source '{}' is neither a directory nor a file", context.key("source")));
         }
-        LX_TRY_AS(UniqueFd mount, make_mount(context, source->get()));
+        LX_TRY_AS(UniqueFd mount, make_bind(context, source->get(), S_ISDIR(st.st_mode)));
         started.attaches.push_back({std::move(mount), context.key("path"), S_ISDIR(st.st_mode)});
         return started;
     }
@@ -114,6 +179,10 @@ public:
         return kKeys;
     }
     Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
+    [[nodiscard]] std::vector<Detach> attached(const DeviceContext& context) const override {
+        if (is_root(context)) return {};
+        return {{context.key("path"), false}};
+    }
     // The mount is in the instance's mount namespace alone, and goes with it.
     Result<api::ConfigMap> stop(const DeviceContext&) const override { return api::ConfigMap{}; }
     Result<api::ConfigMap> remove(const DeviceContext&) const override { return api::ConfigMap{}; }

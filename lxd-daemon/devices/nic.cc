@@ -3,67 +3,22 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <set>
 
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/devices/nic_identity.h"
 #include "network/bridge.h"
 
 namespace lxmgr::devices {
 namespace {
-
-std::unexpected<Error> bad_nic(const DeviceContext& context, const std::string& why) {
-    return fail(Status::bad_request,
-                fmt::format("Device '{}' of instance '{}': {}", context.device, context.instance, why));
-}
-
-std::string first_of(std::string configured, std::string kept) {
-    return configured.empty() ? std::move(kept) : std::move(configured);
-}
 
 /// The interface it is plugged into: a managed network's bridge has the network's name.
 std::string bridge_of(const DeviceContext& context) {
     return first_of(context.key("network"), context.key("parent"));
 }
 
-std::string hwaddr_of(const DeviceContext& context) {
-    return to_lower(first_of(context.key("hwaddr"), context.volatile_value("hwaddr")));
-}
-
-/// Names inside that other NICs of the instance have or were given.
-std::set<std::string> names_taken(const DeviceContext& context) {
-    std::set<std::string> taken;
-    for (const auto& [device, keys] : *context.siblings) {
-        if (device == context.device) continue;
-        const DeviceContext other{context.instance,     device,        keys,          context.instance_config,
-                                  context.surroundings, context.idmap, context.idmaps};
-        if (other.key("type") == "nic")
-            taken.insert(first_of(other.key("name"), other.volatile_value("name")));
-    }
-    return taken;
-}
-
-/// Empty where the siblings are not known: then the kernel picks the first free ethN when the link is made.
-std::string choose_name(const DeviceContext& context) {
-    if (context.siblings == nullptr) return {};
-    const auto taken = names_taken(context);
-    for (std::size_t number = 0;; ++number) {
-        std::string name = fmt::format("eth{}", number);
-        if (!taken.contains(name)) return name;
-    }
-}
-
 NicClaim claim_of(const DeviceContext& context, const std::string& hwaddr) {
     return {context.key("network"), context.instance, context.device, hwaddr, context.key("ipv4.address")};
-}
-
-Result<int> mtu_of(const DeviceContext& context) {
-    const std::string text = context.key("mtu");
-    if (text.empty()) return 0;
-    const auto mtu = parse_uint(text);
-    if (!mtu || *mtu < 68 || *mtu > 65535)
-        return bad_nic(context, fmt::format("mtu '{}' must be a number from 68 to 65535", text));
-    return static_cast<int>(*mtu);
 }
 
 /// A name for the host's end. One that is there already is of an earlier run that a crash cut off, and goes;
@@ -89,8 +44,9 @@ public:
         LX_TRY(mtu_of(context));
         const std::string managed = context.key("network");
         if (managed.empty()) {
+            if (context.key("nictype") == "p2p") return {};
             if (context.key("nictype") != "bridged")
-                return bad_nic(context, "nictype must be bridged when no network is given");
+                return bad_nic(context, "nictype must be bridged or p2p when no network is given");
             if (context.key("parent").empty())
                 return bad_nic(context, "parent is needed when no network is given");
             return {};
@@ -105,27 +61,15 @@ public:
     }
 
     Result<api::ConfigMap> prepare(const DeviceContext& context) const override {
-        api::ConfigMap changes;
-        if (hwaddr_of(context).empty()) changes[context.volatile_key("hwaddr")] = network::random_hwaddr();
-        if (context.key("name").empty() && context.volatile_value("name").empty()) {
-            if (std::string name = choose_name(context); !name.empty())
-                changes[context.volatile_key("name")] = std::move(name);
-        }
-        return changes;
+        return nic_identity(context);
     }
 
     Result<Started> start(const DeviceContext& context) const override {
         Started started;
         LX_TRY_AS(started.volatile_changes, prepare(context));
-        const auto value = [&](const char* key) {
-            const auto changed = started.volatile_changes.find(context.volatile_key(key));
-            const std::string kept =
-                changed == started.volatile_changes.end() ? context.volatile_value(key) : changed->second;
-            return first_of(context.key(key), kept);
-        };
         network::VethRequest request;
-        request.guest_name = value("name");
-        request.hwaddr = to_lower(value("hwaddr"));
+        request.guest_name = nic_value(context, started.volatile_changes, "name");
+        request.hwaddr = to_lower(nic_value(context, started.volatile_changes, "hwaddr"));
         request.bridge = bridge_of(context);
         LX_TRY_AS(request.mtu, mtu_of(context));
         LX_TRY_AS(request.host_name, free_host_name(context));
@@ -172,6 +116,7 @@ public:
         return api::ConfigMap{{context.volatile_key("host_name"), ""}};
     }
 
+    [[nodiscard]] std::vector<Detach> attached(const DeviceContext&) const override { return {}; }
     Result<api::ConfigMap> remove(const DeviceContext& context) const override {
         LX_TRY_AS(api::ConfigMap changes, stop(context));
         const std::string managed = context.key("network");

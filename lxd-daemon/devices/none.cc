@@ -13,6 +13,7 @@ public:
     [[nodiscard]] std::span<const std::string_view> live_keys() const override { return {}; }
     Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
     Result<api::ConfigMap> stop(const DeviceContext&) const override { return api::ConfigMap{}; }
+    [[nodiscard]] std::vector<Detach> attached(const DeviceContext&) const override { return {}; }
     Result<api::ConfigMap> remove(const DeviceContext&) const override { return api::ConfigMap{}; }
 };
 

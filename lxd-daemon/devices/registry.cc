@@ -6,7 +6,10 @@
 #include "lxd-daemon/devices/device.h"
 #include "lxd-daemon/devices/disk.h"
 #include "lxd-daemon/devices/nic.h"
+#include "lxd-daemon/devices/nic_macvlan.h"
 #include "lxd-daemon/devices/none.h"
+#include "lxd-daemon/devices/proxy.h"
+#include "lxd-daemon/devices/unix_device.h"
 
 namespace lxmgr::devices {
 namespace {
@@ -31,12 +34,16 @@ std::span<const DeviceEntry> device_types() {
         {"disk", disk()},
         {"nic", nic()},
         {"none", none()},
+        {"proxy", proxy()},
+        {"unix-block", unix_block()},
+        {"unix-char", unix_char()},
     };
     return types;
 }
 
 Result<const DeviceType*> find_type(const std::string& device, const api::ConfigMap& config) {
     const std::string type = find_value(config, "type");
+    if (type == "nic" && find_value(config, "nictype") == "macvlan") return &nic_macvlan();
     const auto found = std::ranges::find(device_types(), type, &DeviceEntry::type);
     if (found != device_types().end()) return &found->device;
     std::vector<std::string_view> known;

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
 
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/own_idmap.h"
 
@@ -18,17 +22,20 @@ public:
     Result<> add(const std::string& name, const api::ConfigMap& keys) {
         LX_TRY_AS(const devices::DeviceType* type, hotpluggable(name, keys));
         LX_TRY(start(*type, name, keys));
-        undo_.add(
-            [this_copy = *this, type, name, keys]() mutable { this_copy.stop_quietly(*type, name, keys); });
+        undo_.add([this_copy = *this, type, name, keys]() mutable {
+            [[maybe_unused]] const auto detached = this_copy.detach(*type, name, keys);
+            this_copy.stop_quietly(*type, name, keys);
+        });
         return {};
     }
     Result<> remove(const std::string& name, const api::ConfigMap& keys, bool for_good) {
         LX_TRY_AS(const devices::DeviceType* type, hotpluggable(name, keys));
-        const auto context = of(name, keys);
-        LX_TRY_AS(auto changes, type->stop(context.device));
-        merge(changes);
+        LX_TRY(detach(*type, name, keys));
         undo_.add(
             [this_copy = *this, type, name, keys]() mutable { this_copy.start_quietly(*type, name, keys); });
+        failpoint("instances.device_detached");
+        LX_TRY_AS(auto changes, type->stop(of(name, keys).device));
+        merge(changes);
         if (!for_good) return {};
         LX_TRY_AS(changes, type->remove(of(name, keys).device));
         merge(changes);
@@ -46,6 +53,20 @@ public:
                 type->update(this_copy.of(name, after).device, this_copy.of(name, before).device);
         });
         return {};
+    }
+
+    /// After a crash in the middle of a change, whatever had been done of it.
+    Result<> set_again(const std::string& name, const api::ConfigMap& old_keys,
+                       const api::ConfigMap& new_keys, const api::ConfigMap* current) {
+        for (const auto* keys : {&new_keys, &old_keys}) {
+            const auto type = devices::find_type(name, *keys);
+            if (!type) continue;
+            LX_TRY(detach(**type, name, *keys));
+            stop_quietly(**type, name, *keys);
+        }
+        if (current == nullptr) return {};
+        LX_TRY_AS(const devices::DeviceType* type, devices::find_type(name, *current));
+        return start(*type, name, *current);
     }
 
 private:
@@ -89,13 +110,41 @@ private:
         if (!started)
             return std::unexpected(in(fmt::format("Adding device '{}'", name), std::move(started).error()));
         merge(started->volatile_changes);
-        if (started->in_network) {
+        auto put_in = put_into(*started);
+        if (put_in) return {};
+        stop_quietly(type, name, keys);
+        return std::unexpected(in(fmt::format("Adding device '{}'", name), std::move(put_in).error()));
+    }
+    /// Into the running container.
+    Result<> put_into(devices::Started& started) {
+        if (started.in_network) {
             LX_TRY_AS(const UniqueFd netns, context_.deps.runtime.open_netns(record_.name));
-            if (auto linked = started->in_network(netns.get()); !linked) {
-                stop_quietly(type, name, keys);
-                return std::unexpected(
-                    in(fmt::format("Adding device '{}'", name), std::move(linked).error()));
-            }
+            LX_TRY(started.in_network(netns.get()));
+        }
+        Revert undo;
+        for (const auto& attach : started.attaches) {
+            LX_TRY(context_.deps.runtime.attach(record_.name,
+                                                {attach.mount.get(), attach.target, attach.is_directory}));
+            undo.add([this, target = attach.target] {
+                [[maybe_unused]] const auto gone = context_.deps.runtime.detach(record_.name, target, false);
+            });
+            failpoint("instances.device_attached");
+        }
+        if (started.when_running) {
+            StartedDevices late;
+            late.when_running.push_back(std::move(started.when_running));
+            LX_TRY(finish_devices(context_, record_.name, late));
+        }
+        undo.commit();
+        return {};
+    }
+    Result<> detach(const devices::DeviceType& type, const std::string& name, const api::ConfigMap& keys) {
+        for (const auto& one : type.attached(of(name, keys).device)) {
+            if (!one.target.empty())
+                LX_TRY(context_.deps.runtime.detach(record_.name, one.target, one.remove_file));
+            if (!one.in_network) continue;
+            LX_TRY_AS(const UniqueFd netns, context_.deps.runtime.open_netns(record_.name));
+            LX_TRY(one.in_network(netns.get()));
         }
         return {};
     }
@@ -121,10 +170,96 @@ private:
     Revert& undo_;
 };
 
+constexpr std::string_view kOld = "old.";
+constexpr std::string_view kNew = "new.";
+
+const api::ConfigMap* find_device(const api::DeviceMap& devices, const std::string& name) {
+    const auto found = devices.find(name);
+    return found == devices.end() ? nullptr : &found->second;
+}
+
+bool is_of_intents(const api::ConfigMap* keys) {
+    if (keys == nullptr) return false;
+    const auto type = keys->find("type");
+    return type != keys->end() && type->second != "nic" && type->second != "none";
+}
+
+/// Devices of `devices` that are other or none in `others`.
+void note_changed(const api::DeviceMap& devices, const api::DeviceMap& others, std::string_view prefix,
+                  api::ConfigMap& details) {
+    for (const auto& [name, keys] : devices) {
+        const auto* other = find_device(others, name);
+        if (is_of_intents(&keys) && (other == nullptr || *other != keys))
+            details[std::string(prefix) + name] = nlohmann::json(keys).dump();
+    }
+}
+
+api::ConfigMap parse_keys(const api::ConfigMap& details, const std::string& key) {
+    const auto found = details.find(key);
+    if (found == details.end()) return {};
+    const auto json = nlohmann::json::parse(found->second, nullptr, false);
+    return json.is_object() ? json.get<api::ConfigMap>() : api::ConfigMap{};
+}
+
+void remove_intents(Context& context, const std::string& name) {
+    const auto intents = context.deps.database.intents().list();
+    if (!intents) return;
+    for (const auto& intent : *intents) {
+        const bool ours = intent.kind == kDeviceChangeIntent && intent.details.contains("name") &&
+                          intent.details.at("name") == name;
+        if (!ours) continue;
+        if (auto removed = context.deps.database.intents().remove(intent.id); !removed)
+            log::error("intent left", {{"instance", name}, {"error", removed.error().message}});
+    }
+}
+
 }  // namespace
+
+Result<> begin_device_change(Context& context, const std::string& name, const api::DeviceMap& before,
+                             const api::DeviceMap& after, Revert& undo) {
+    api::ConfigMap details;
+    note_changed(before, after, kOld, details);
+    note_changed(after, before, kNew, details);
+    if (details.empty()) return {};
+    details["name"] = name;
+    // Not synced: a power cut ends the run, and the change with it.
+    LX_TRY(context.deps.database.intents().add(kDeviceChangeIntent, details, false));
+    undo.add([&context, name] { remove_intents(context, name); });
+    failpoint("instances.device_intent");
+    return {};
+}
+
+void end_device_change(Context& context, const std::string& name) {
+    if (context.live.get(name).status != api::StatusCode::stopped) remove_intents(context, name);
+}
+
+Result<> recover_device_change(Context& context, const database::IntentRecord& intent) {
+    const auto named = intent.details.find("name");
+    const auto record = named == intent.details.end() ? nullptr : context.rows().find(named->second);
+    if (!record || context.live.get(record->name).status == api::StatusCode::stopped) return {};
+    std::set<std::string> changed;
+    for (const auto& [key, value] : intent.details) {
+        if (key.starts_with(kOld) || key.starts_with(kNew)) changed.insert(key.substr(kOld.size()));
+    }
+    auto copy = *record;
+    Revert nothing;
+    LiveDevices live(context, copy, nothing);
+    const auto expanded = expand(context, *record);
+    for (const auto& device : changed) {
+        auto done = live.set_again(device, parse_keys(intent.details, std::string(kOld) + device),
+                                   parse_keys(intent.details, std::string(kNew) + device),
+                                   find_device(expanded.devices, device));
+        if (!done) {
+            log::warn("device not recovered",
+                      {{"instance", record->name}, {"device", device}, {"error", done.error().message}});
+        }
+    }
+    return {};
+}
 
 Result<> update_devices(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
                         database::InstanceRecord& record, Revert& undo) {
+    LX_TRY(begin_device_change(context, record.name, before.devices, after.devices, undo));
     LiveDevices live(context, record, undo);
     for (const auto& [name, keys] : before.devices) {
         if (!after.devices.contains(name)) LX_TRY(live.remove(name, keys, true));

@@ -5,7 +5,9 @@
 #include <algorithm>
 
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/devices/proxy.h"
 #include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/sys/pidfd.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -27,6 +29,7 @@ public:
                              const std::string& device) override {
         return context_.deps.networks.release(network, instance, device);
     }
+    std::string run_dir(const std::string& instance) override { return context_.run_dir(instance); }
     bool pool_exists(const std::string& pool) override {
         return context_.deps.database.pools().find(pool) != nullptr;
     }
@@ -152,6 +155,7 @@ Result<StartedDevices> start_devices(Context& context, const api::DeviceMap& exp
                 return std::unexpected(
                     in(fmt::format("Starting device '{}'", device.device), std::move(started).error()));
             std::ranges::move(started->attaches, std::back_inserter(out.attaches));
+            if (started->when_running) out.when_running.push_back(std::move(started->when_running));
             if (started->in_network) out.in_network.push_back(std::move(started->in_network));
             changes.insert(started->volatile_changes.begin(), started->volatile_changes.end());
             return {};
@@ -169,13 +173,27 @@ Result<StartedDevices> start_devices(Context& context, const api::DeviceMap& exp
     return out;
 }
 
+Result<> finish_devices(Context& context, const std::string& instance, const StartedDevices& started) {
+    if (started.when_running.empty()) return {};
+    const auto pid = context.live.get(instance).init_pid;
+    LX_TRY_AS(const UniqueFd pidfd, sys::open_pidfd(pid));
+    // Found alive after the pidfd was opened: so that is of this very process.
+    LX_TRY_AS(const UniqueFd netns, context.deps.runtime.open_netns(instance));
+    LX_TRY_AS(const UniqueFd root, context.deps.runtime.open_root(instance));
+    const devices::RunningInstance running{pidfd.get(), netns.get(), root.get()};
+    for (const auto& step : started.when_running) LX_TRY(step(running));
+    return {};
+}
+
 void release_devices(Context& context, const database::InstanceRecord& record) {
     const auto expanded = expand(context, record);
+    devices::end_unknown_proxies(context.run_dir(record.name), {});
     store(context, record.name, run_cleanup(context, record, expanded.devices, &devices::DeviceType::stop));
 }
 
 void recover_devices(Context& context, const database::InstanceRecord& record) {
     const auto expanded = expand(context, record);
+    devices::end_unknown_proxies(context.run_dir(record.name), expanded.devices);
     DeviceSet set(context, record.name, expanded.devices, record.config);
     auto done =
         set.each([&](const devices::DeviceType& type, const devices::DeviceContext& device) -> Result<> {

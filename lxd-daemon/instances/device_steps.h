@@ -19,7 +19,10 @@ std::unique_ptr<devices::Surroundings> make_surroundings(Context& context);
 struct StartedDevices {
     std::vector<devices::Attach> attaches;
     std::vector<std::function<Result<>(int netns_fd)>> in_network;
+    std::vector<std::function<Result<>(const devices::RunningInstance&)>> when_running;
 };
+/// Lets devices do what they can do only now that init runs.
+Result<> finish_devices(Context& context, const std::string& instance, const StartedDevices& started);
 
 /// Values that devices keep for life (MAC addresses), added to record.config; nothing is made.
 Result<> prepare_devices(Context& context, const api::DeviceMap& expanded, database::InstanceRecord& record);
@@ -39,6 +42,15 @@ void recover_devices(Context& context, const database::InstanceRecord& record);
 /// Adds, changes and removes devices of a running instance; volatile values go into `record`.
 Result<> update_devices(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
                         database::InstanceRecord& record, Revert& undo);
+
+/// The intent of a change of a running instance's devices: what a crash leaves half done is made to fit the
+/// stored config by recover_device_change(). NICs need none: what stop() needs is in the config.
+constexpr const char* kDeviceChangeIntent = "update-devices";
+Result<> begin_device_change(Context& context, const std::string& name, const api::DeviceMap& before,
+                             const api::DeviceMap& after, Revert& undo);
+/// After the row was stored.
+void end_device_change(Context& context, const std::string& name);
+Result<> recover_device_change(Context& context, const database::IntentRecord& intent);
 
 /// What the change of a running instance starts from and goes to.
 struct LiveChange {

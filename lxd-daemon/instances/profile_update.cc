@@ -70,6 +70,7 @@ Result<> replace_profile(Context& context, const database::ProfileRecord& before
                                       std::move(applied).error()));
     }
     undo.commit();
+    for (const auto& user : users) end_device_change(context, user.record->name);
     return {};
 }
 

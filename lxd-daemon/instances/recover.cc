@@ -44,6 +44,8 @@ Result<> recover_intent(Context& context, const database::IntentRecord& intent) 
         LX_TRY(redo_rebuild(context, intent));
     } else if (intent.kind == "move-instance") {
         LX_TRY(finish_move(context, intent));
+    } else if (intent.kind == kDeviceChangeIntent) {
+        LX_TRY(recover_device_change(context, intent));
     } else {
         return {};  // of another room
     }

@@ -107,6 +107,11 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     record_start(context, name);
     context.live.started(name, *running, limits);
     failpoint("instances.start.recorded");
+    if (auto finished = finish_devices(context, name, devices); !finished) {
+        // The exit is handled, devices and all, by who hears of it.
+        [[maybe_unused]] const auto stopped = stop_instance(context, name, true, {}, requestor, {});
+        return std::unexpected(in(fmt::format("Starting instance '{}'", name), std::move(finished).error()));
+    }
     context.lifecycle("instance-started", name, requestor, nullptr);
     return {};
 }

@@ -78,7 +78,8 @@ Result<api::InstanceState> instance_state(const Context& context, const database
     auto networks = networks_of(context, record, expanded.devices);
     if (!usage || !networks) {
         const Error& error = !usage ? usage.error() : networks.error();
-        const bool ended = error.status == Status::not_found || context.live.get(record.name).runs != live.runs;
+        const bool ended =
+            error.status == Status::not_found || context.live.get(record.name).runs != live.runs;
         if (!ended) return std::unexpected(error);
         state.status = api::StatusCode::stopped;
         return state;

@@ -111,6 +111,7 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     LX_TRY(context.rows().update(after));
     undo.commit();
     failpoint("instances.update.row");
+    end_device_change(context, name);
     if (cpus_before != context.live.get(name).limits.cpus) rebalance_cpus(context);
     context.snapshot_timer.poke();
     context.lifecycle("instance-updated", name, requestor, nullptr);

@@ -186,6 +186,12 @@ public:
     virtual Result<UniqueFd> attach_console(const std::string& name) = 0;
     virtual Result<> resize_console(const std::string& name, unsigned width, unsigned height) = 0;
 
+    /// Attaches a mount while it runs, as StartRequest::attach does before. A missing mount point is made.
+    virtual Result<> attach(const std::string& name, const Attach& attach) = 0;
+    /// Unmounts what is on top there; no mount is success.
+    /// @param remove_file  the mount point too, when it is an empty file
+    virtual Result<> detach(const std::string& name, const std::string& target, bool remove_file) = 0;
+
     /// Descriptors into the live namespaces. `not_found` when it does not run.
     virtual Result<UniqueFd> open_root(const std::string& name) = 0;  ///< O_PATH directory of init's root
     virtual Result<UniqueFd> open_netns(const std::string& name) = 0;

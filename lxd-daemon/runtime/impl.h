@@ -54,6 +54,8 @@ public:
     Result<ExecHandle> exec(const std::string& name, const ExecRequest& request) override;
     Result<UniqueFd> attach_console(const std::string& name) override;
     Result<> resize_console(const std::string& name, unsigned width, unsigned height) override;
+    Result<> attach(const std::string& name, const Attach& attach) override;
+    Result<> detach(const std::string& name, const std::string& target, bool remove_file) override;
     Result<UniqueFd> open_root(const std::string& name) override;
     Result<UniqueFd> open_netns(const std::string& name) override;
 
@@ -82,6 +84,8 @@ private:
     void finish(const LivePtr& live);
     ExitStatus exit_of(const LivePtr& live);
 
+    Result<> in_container(const std::string& name,
+                          const std::function<Result<>(int root, int own_fds)>& work);
     Result<UniqueFd> open_of_init(const std::string& name, const char* entry, int flags);
     Result<> send_halt(const Live& live, bool& understood);
     Result<Received> ask_monitor(const Live& live, const wire::Writer& writer, const std::vector<int>& fds);

@@ -60,13 +60,25 @@ Result<> change_attributes(int mount_fd, std::uint64_t set, std::uint64_t clear,
     return {};
 }
 
-Result<> make_private(int mount_fd, bool recursive) {
+Result<UniqueFd> clone_linked_mount(int fd, bool recursive) {
+    const unsigned flags =
+        OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U);
+    UniqueFd mount(::open_tree(fd, "", flags));
+    if (!mount) return fail_errno("open_tree", "");
+    return mount;
+}
+
+Result<> set_propagation(int mount_fd, std::uint64_t propagation, bool recursive) {
     mount_attr attr{};
-    attr.propagation = MS_PRIVATE;
+    attr.propagation = propagation;
     const unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U);
     if (::mount_setattr(mount_fd, "", flags, &attr, sizeof attr) != 0)
-        return fail_errno("mount_setattr", "(private)");
+        return fail_errno("mount_setattr", "(propagation)");
     return {};
+}
+
+Result<> make_private(int mount_fd, bool recursive) {
+    return set_propagation(mount_fd, MS_PRIVATE, recursive);
 }
 
 Result<MountGuard> attach_mount(int mount_fd, const std::string& target) {

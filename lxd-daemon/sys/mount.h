@@ -42,6 +42,10 @@ Result<> set_idmap(int mount_fd, int user_namespace_fd);
 
 /// mount_setattr(2): sets and clears MOUNT_ATTR_* flags of a mount.
 Result<> change_attributes(int mount_fd, std::uint64_t set, std::uint64_t clear, bool recursive = false);
+/// As clone_mount() of what the descriptor refers to, but still in the peer group of its original.
+Result<UniqueFd> clone_linked_mount(int fd, bool recursive);
+/// MS_PRIVATE, MS_SHARED, MS_SLAVE or MS_UNBINDABLE.
+Result<> set_propagation(int mount_fd, std::uint64_t propagation, bool recursive);
 /// MS_PRIVATE for a mount, or a tree of them.
 Result<> make_private(int mount_fd, bool recursive = true);
 

@@ -119,11 +119,13 @@ TEST_F(DiskTest, OfTheRootNeedsAPoolAndAttachesNothing) {
 }
 
 TEST(DeviceRegistryTest, FindsTypesAndNamesThoseItKnows) {
-    for (const char* type : {"disk", "nic", "none"}) EXPECT_TRUE(find_type("x", {{"type", type}}));
+    for (const char* type : {"disk", "nic", "none", "proxy", "unix-block", "unix-char"})
+        EXPECT_TRUE(find_type("x", {{"type", type}}));
     const auto unknown = find_type("x", {{"type", "gpu"}});
     ASSERT_FALSE(unknown);
     EXPECT_EQ(unknown.error().status, Status::bad_request);
-    EXPECT_EQ(unknown.error().message, "Device 'x': unknown type 'gpu'; allowed are disk, nic, none");
+    EXPECT_EQ(unknown.error().message,
+              "Device 'x': unknown type 'gpu'; allowed are disk, nic, none, proxy, unix-block, unix-char");
     EXPECT_FALSE(find_type("x", {}));
 }
 

@@ -24,6 +24,7 @@ public:
         released.push_back(network + "/" + device);
         return {};
     }
+    std::string run_dir(const std::string& instance) override { return "/tmp/" + instance; }
     bool pool_exists(const std::string& pool) override { return pool == "default"; }
 
     std::map<std::string, api::ConfigMap> networks;

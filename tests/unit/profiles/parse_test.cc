@@ -86,3 +86,41 @@ TEST(ParseCpuAllowanceTest, RefusesTheRest) {
         EXPECT_FALSE(parse_cpu_allowance(text)) << text;
     }
 }
+
+TEST(ParseProxyAddressTest, TakesAllKinds) {
+    using Kind = ProxyAddress::Kind;
+    const auto tcp = parse_proxy_address("tcp:[::1]:80,90-92");
+    ASSERT_TRUE(tcp);
+    EXPECT_EQ(tcp->address, "::1");
+    EXPECT_EQ(tcp->ports, (std::vector<int>{80, 90, 91, 92}));
+    EXPECT_EQ(parse_proxy_address("udp:127.0.0.1:53")->kind, Kind::udp);
+    EXPECT_EQ(parse_proxy_address("unix:/run/x.sock")->kind, Kind::unix_path);
+    EXPECT_EQ(parse_proxy_address("unix:@name")->kind, Kind::unix_abstract);
+    EXPECT_EQ(parse_proxy_address("unix:@name")->address, "name");
+}
+
+TEST(ParseProxyAddressTest, RefusesTheRest) {
+    for (const char* text : {"",
+                             "tcp",
+                             "tcp:",
+                             "tcp:1.2.3.4",
+                             "tcp:1.2.3.4:",
+                             "tcp:1.2.3.4:0",
+                             "tcp:1.2.3.4:65536",
+                             "tcp:::1:80",
+                             "tcp:[1.2.3.4]:80",
+                             "tcp:name:80",
+                             "tcp:1.2.3.4:9-8",
+                             "tcp:1.2.3.4:8,8",
+                             "tcp:1.2.3.4:1-60000",
+                             "tcp:1.2.3.4:80,",
+                             "unix:",
+                             "unix:@",
+                             "unix:relative",
+                             "unix:/a/../b",
+                             "unix:/a/",
+                             "sctp:1.2.3.4:80"}) {
+        EXPECT_FALSE(parse_proxy_address(text)) << text;
+    }
+    EXPECT_FALSE(parse_proxy_address("unix:@" + std::string(108, 'x')));
+}

@@ -41,13 +41,41 @@ TEST(ValidateDevicesTest, TakesWhatTheDaemonDoes) {
         "");
 }
 
+TEST(ValidateDevicesTest, TakesNicsOfOtherTypes) {
+    EXPECT_EQ(nic_complaint({{"nictype", "macvlan"}, {"parent", "eth0"}, {"mode", "vepa"}}), "");
+    EXPECT_EQ(nic_complaint({{"nictype", "p2p"}, {"host_name", "p0"}}), "");
+    EXPECT_THAT(nic_complaint({{"nictype", "macvlan"}}), HasSubstr("required \"parent\""));
+    EXPECT_THAT(nic_complaint({{"nictype", "p2p"}, {"parent", "x"}}), HasSubstr("Invalid device option"));
+}
+
+TEST(ValidateDevicesTest, ChecksNodesAndProxies) {
+    const auto node = [](api::ConfigMap keys) {
+        keys["type"] = "unix-char";
+        return complaint({{"n", keys}});
+    };
+    EXPECT_EQ(node({{"source", "/dev/x"}, {"mode", "0600"}}), "");
+    EXPECT_EQ(node({{"path", "/dev/x"}, {"major", "1"}, {"minor", "3"}}), "");
+    EXPECT_THAT(node({}), HasSubstr("\"source\" or \"path\""));
+    EXPECT_THAT(node({{"path", "/dev/x"}, {"minor", "3"}}), HasSubstr("go together"));
+    EXPECT_NE(node({{"path", "/dev/x"}, {"mode", "0888"}}), "");
+    const auto proxy = [](const char* listen, const char* connect) {
+        return complaint({{"p", {{"type", "proxy"}, {"listen", listen}, {"connect", connect}}}});
+    };
+    EXPECT_EQ(proxy("tcp:0.0.0.0:80-82", "tcp:127.0.0.1:8080"), "");
+    EXPECT_EQ(proxy("unix:@x", "tcp:127.0.0.1:8080"), "");
+    EXPECT_THAT(proxy("udp:0.0.0.0:80", "tcp:127.0.0.1:8080"), HasSubstr("only be forwarded to udp"));
+    EXPECT_THAT(proxy("tcp:0.0.0.0:80", "tcp:127.0.0.1:1-2"), HasSubstr("as many as"));
+    EXPECT_THAT(proxy("tcp:0.0.0.0:80", ""), HasSubstr("connect"));
+}
+
 TEST(ValidateDevicesTest, TellsUnsupportedFromUnknown) {
     EXPECT_EQ(nic_complaint({{"network", "n"}, {"vlan", "5"}}),
               "Device validation failed for \"eth0\": Device option \"vlan\" is not supported by this server "
               "(yet)");
     EXPECT_EQ(nic_complaint({{"network", "n"}, {"bogus", "5"}}),
               "Device validation failed for \"eth0\": Invalid device option \"bogus\"");
-    EXPECT_THAT(nic_complaint({{"nictype", "macvlan"}, {"parent", "eth0"}}), HasSubstr("bridged only"));
+    EXPECT_THAT(nic_complaint({{"nictype", "ipvlan"}, {"parent", "eth0"}}),
+                HasSubstr("bridged, macvlan or p2p"));
     EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"size", "1GiB"}}), HasSubstr("not supported"));
     EXPECT_THAT(complaint({{"g", {{"type", "gpu"}}}}), HasSubstr("not supported by this server"));
     EXPECT_THAT(complaint({{"g", {{"type", "bogus"}}}}), HasSubstr("Unsupported device type"));

@@ -52,6 +52,8 @@ public:
         return none();
     }
     Result<runtime::Usage> usage(const std::string&) override { return none(); }
+    Result<> attach(const std::string&, const runtime::Attach&) override { return none(); }
+    Result<> detach(const std::string&, const std::string&, bool) override { return none(); }
     Result<UniqueFd> open_root(const std::string&) override { return none(); }
     Result<UniqueFd> open_netns(const std::string&) override { return none(); }
 

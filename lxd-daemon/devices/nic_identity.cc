@@ -1,0 +1,77 @@
+#include "lxd-daemon/devices/nic_identity.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "lxd-daemon/base/strings.h"
+#include "network/bridge.h"
+
+namespace lxmgr::devices {
+
+std::unexpected<Error> bad_nic(const DeviceContext& context, const std::string& why) {
+    return fail(Status::bad_request,
+                fmt::format("Device '{}' of instance '{}': {}", context.device, context.instance, why));
+}
+
+std::string first_of(std::string configured, std::string kept) {
+    return configured.empty() ? std::move(kept) : std::move(configured);
+}
+
+std::string hwaddr_of(const DeviceContext& context) {
+    return to_lower(first_of(context.key("hwaddr"), context.volatile_value("hwaddr")));
+}
+
+namespace {
+
+/// Names inside that other NICs of the instance have or were given.
+std::set<std::string> names_taken(const DeviceContext& context) {
+    std::set<std::string> taken;
+    for (const auto& [device, keys] : *context.siblings) {
+        if (device == context.device) continue;
+        const DeviceContext other{context.instance,     device,        keys,          context.instance_config,
+                                  context.surroundings, context.idmap, context.idmaps};
+        if (other.key("type") == "nic")
+            taken.insert(first_of(other.key("name"), other.volatile_value("name")));
+    }
+    return taken;
+}
+
+/// Empty where the siblings are not known: then the kernel picks the first free ethN when the link is made.
+std::string choose_name(const DeviceContext& context) {
+    if (context.siblings == nullptr) return {};
+    const auto taken = names_taken(context);
+    for (std::size_t number = 0;; ++number) {
+        std::string name = fmt::format("eth{}", number);
+        if (!taken.contains(name)) return name;
+    }
+}
+
+}  // namespace
+
+Result<int> mtu_of(const DeviceContext& context) {
+    const std::string text = context.key("mtu");
+    if (text.empty()) return 0;
+    const auto mtu = parse_uint(text);
+    if (!mtu || *mtu < 68 || *mtu > 65535)
+        return bad_nic(context, fmt::format("mtu '{}' must be a number from 68 to 65535", text));
+    return static_cast<int>(*mtu);
+}
+
+api::ConfigMap nic_identity(const DeviceContext& context) {
+    api::ConfigMap changes;
+    if (hwaddr_of(context).empty()) changes[context.volatile_key("hwaddr")] = network::random_hwaddr();
+    if (context.key("name").empty() && context.volatile_value("name").empty()) {
+        if (std::string name = choose_name(context); !name.empty())
+            changes[context.volatile_key("name")] = std::move(name);
+    }
+    return changes;
+}
+
+std::string nic_value(const DeviceContext& context, const api::ConfigMap& changes, const char* key) {
+    const auto changed = changes.find(context.volatile_key(key));
+    return first_of(context.key(key),
+                    changed == changes.end() ? context.volatile_value(key) : changed->second);
+}
+
+}  // namespace lxmgr::devices

@@ -1,0 +1,20 @@
+#pragma once
+#include <string>
+
+#include "lxd-daemon/devices/device.h"
+
+/// What NICs of all types have in common: MAC address, name inside, MTU.
+namespace lxmgr::devices {
+
+std::unexpected<Error> bad_nic(const DeviceContext& context, const std::string& why);
+std::string first_of(std::string configured, std::string kept);
+/// Of the user, else the kept one, lower case; empty: none yet.
+std::string hwaddr_of(const DeviceContext& context);
+/// 0: not set.
+Result<int> mtu_of(const DeviceContext& context);
+/// MAC address and name that are kept for the NIC's life, where it has none yet.
+api::ConfigMap nic_identity(const DeviceContext& context);
+/// A key's value, else what is kept of it, or is about to be (`changes`).
+std::string nic_value(const DeviceContext& context, const api::ConfigMap& changes, const char* key);
+
+}  // namespace lxmgr::devices

@@ -1,0 +1,73 @@
+#include "lxd-daemon/devices/nic_macvlan.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/devices/nic_identity.h"
+#include "network/macvlan.h"
+
+namespace lxmgr::devices {
+namespace {
+
+class Macvlan final : public DeviceType {
+public:
+    [[nodiscard]] bool hotplug() const override { return true; }
+    // The parent may be plugged in later: it is looked for when the instance starts.
+    Result<> validate(const DeviceContext& context) const override {
+        LX_TRY(mtu_of(context));
+        return {};
+    }
+    Result<api::ConfigMap> prepare(const DeviceContext& context) const override {
+        return nic_identity(context);
+    }
+
+    Result<Started> start(const DeviceContext& context) const override {
+        Started started;
+        started.volatile_changes = nic_identity(context);
+        network::MacvlanRequest request;
+        request.parent = context.key("parent");
+        request.mode = context.key("mode");
+        request.guest_name = nic_value(context, started.volatile_changes, "name");
+        request.hwaddr = to_lower(nic_value(context, started.volatile_changes, "hwaddr"));
+        LX_TRY_AS(request.mtu, mtu_of(context));
+        started.in_network = [request](int netns_fd) mutable {
+            request.netns_fd = netns_fd;
+            return network::create_macvlan(request);
+        };
+        return started;
+    }
+
+    Result<> recover(const DeviceContext&) const override { return {}; }
+    [[nodiscard]] std::span<const std::string_view> live_keys() const override {
+        static constexpr std::array<std::string_view, 1> kKeys{"user.*"};
+        return kKeys;
+    }
+    Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
+    // The interface is in the instance's network namespace alone, and goes with it.
+    Result<api::ConfigMap> stop(const DeviceContext&) const override { return api::ConfigMap{}; }
+    [[nodiscard]] std::vector<Detach> attached(const DeviceContext& context) const override {
+        Detach detach;
+        detach.in_network = [hwaddr = hwaddr_of(context)](int netns_fd) {
+            return network::delete_macvlan(netns_fd, hwaddr);
+        };
+        std::vector<Detach> out;
+        out.push_back(std::move(detach));
+        return out;
+    }
+    Result<api::ConfigMap> remove(const DeviceContext& context) const override {
+        api::ConfigMap changes;
+        for (const char* key : {"hwaddr", "name"}) changes[context.volatile_key(key)] = "";
+        return changes;
+    }
+};
+
+}  // namespace
+
+const DeviceType& nic_macvlan() {
+    static const Macvlan type;
+    return type;
+}
+
+}  // namespace lxmgr::devices

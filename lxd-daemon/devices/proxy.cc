@@ -1,0 +1,183 @@
+#include "lxd-daemon/devices/proxy.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/devices/proxy_listen.h"
+#include "lxd-daemon/devices/proxy_process.h"
+#include "lxd-daemon/sys/enter.h"
+
+namespace lxmgr::devices {
+namespace {
+
+using profiles::ProxyAddress;
+using Kind = ProxyAddress::Kind;
+
+constexpr std::string_view kLockPrefix = "proxy.";
+
+std::string lock_file(const DeviceContext& context) {
+    return fmt::format("{}/{}{}", context.surroundings.run_dir(context.instance), kLockPrefix,
+                       context.device);
+}
+
+/// What the keys say, independent of the context that they came in.
+struct Plan {
+    ProxyAddress listen, connect;
+    bool in_instance = false;  ///< the listening side
+    bool proxy_protocol = false;
+    ListenPlace place;                       ///< root_fd is filled in later
+    std::uint32_t run_uid = 0, run_gid = 0;  ///< of the forwarder, on the host
+    std::string label, lock;
+};
+
+std::uint32_t number(const DeviceContext& context, const char* key) {
+    return static_cast<std::uint32_t>(parse_uint(context.key(key)).value_or(0));
+}
+
+Result<Plan> make_plan(const DeviceContext& context) {
+    Plan plan;
+    LX_TRY_AS(plan.listen, profiles::parse_proxy_address(context.key("listen")));
+    LX_TRY_AS(plan.connect, profiles::parse_proxy_address(context.key("connect")));
+    const std::string bind = context.key("bind");
+    plan.in_instance = !bind.empty() && bind != "host";
+    plan.proxy_protocol = profiles::parse_bool(context.key("proxy_protocol"));
+    if (const std::string mode = context.key("mode"); !mode.empty())
+        plan.place.mode = static_cast<unsigned>(std::strtoul(mode.c_str(), nullptr, 8)) & 0777U;
+    plan.place.host_uid = number(context, "uid");
+    plan.place.host_gid = number(context, "gid");
+    plan.run_uid = number(context, "security.uid");
+    plan.run_gid = number(context, "security.gid");
+    // Ids are those of the side that they are used on.
+    if (plan.in_instance) {
+        plan.place.host_uid = context.idmap.host_uid(plan.place.host_uid);
+        plan.place.host_gid = context.idmap.host_gid(plan.place.host_gid);
+    } else {
+        plan.run_uid = context.idmap.host_uid(plan.run_uid);
+        plan.run_gid = context.idmap.host_gid(plan.run_gid);
+    }
+    plan.label = fmt::format("{}/{}", context.instance, context.device);
+    plan.lock = lock_file(context);
+    return plan;
+}
+
+const char* kind_word(Kind kind) {
+    switch (kind) {
+        case Kind::tcp:
+            return "tcp";
+        case Kind::udp:
+            return "udp";
+        case Kind::unix_path:
+            return "unix";
+        case Kind::unix_abstract:
+            return "abstract";
+    }
+    return "";
+}
+
+std::vector<std::string> arguments_of(const Plan& plan, std::size_t listeners) {
+    std::vector<std::string> out{std::to_string(plan.run_uid), std::to_string(plan.run_gid),
+                                 plan.proxy_protocol ? "1" : "0"};
+    for (std::size_t i = 0; i < listeners; ++i) {
+        const auto& ports = plan.connect.ports;
+        const int port = ports.empty() ? 0 : ports[ports.size() == 1 ? 0 : i];
+        out.insert(out.end(), {kind_word(plan.connect.kind), plan.connect.address, std::to_string(port)});
+    }
+    return out;
+}
+
+Result<> run_forwarder(Plan plan, const RunningInstance& running) {
+    const UniqueFd host_root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const UniqueFd host_netns(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+    if (!host_root || !host_netns) return fail_errno("Opening", "the host's namespaces");
+    plan.place.root_fd = plan.in_instance ? running.root_fd : host_root.get();
+    std::vector<UniqueFd> listeners;
+    const auto listen = [&]() -> Result<> {
+        LX_TRY_AS(listeners, listen_all(plan.listen, plan.place));
+        return {};
+    };
+    LX_TRY(plan.in_instance ? sys::in_network_namespace(running.netns_fd, listen) : listen());
+    ProxyProcess process;
+    process.label = plan.label;
+    process.lock_file = plan.lock;
+    process.arguments = arguments_of(plan, listeners.size());
+    process.pidfd = running.init_pidfd;
+    process.netns = plan.in_instance ? host_netns.get() : running.netns_fd;
+    process.root = plan.in_instance ? host_root.get() : running.root_fd;
+    for (const UniqueFd& listener : listeners) process.listeners.push_back(listener.get());
+    return start_proxy(process);
+}
+
+class Proxy final : public DeviceType {
+public:
+    [[nodiscard]] bool hotplug() const override { return true; }
+    Result<> validate(const DeviceContext& context) const override {
+        LX_TRY(make_plan(context));
+        return {};
+    }
+    Result<api::ConfigMap> prepare(const DeviceContext&) const override { return api::ConfigMap{}; }
+
+    Result<Started> start(const DeviceContext& context) const override {
+        LX_TRY_AS(Plan plan, make_plan(context));
+        Started started;
+        started.when_running = [plan = std::move(plan)](const RunningInstance& running) -> Result<> {
+            auto ran = run_forwarder(plan, running);
+            if (ran) return {};
+            return std::unexpected(
+                in(fmt::format("Proxy device of '{}'", plan.label), std::move(ran).error()));
+        };
+        return started;
+    }
+
+    Result<> recover(const DeviceContext& context) const override {
+        if (proxy_runs(lock_file(context))) return {};
+        return fail(Status::not_found, fmt::format("Device '{}' of instance '{}': its forwarder is gone",
+                                                   context.device, context.instance));
+    }
+
+    [[nodiscard]] std::span<const std::string_view> live_keys() const override { return {}; }
+    Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
+
+    Result<api::ConfigMap> stop(const DeviceContext& context) const override {
+        LX_TRY(end_proxy(lock_file(context)));
+        const auto plan = make_plan(context);
+        if (plan && !plan->in_instance && plan->listen.kind == Kind::unix_path) {
+            const UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+            remove_socket(root.get(), plan->listen.address);
+        }
+        return api::ConfigMap{};
+    }
+    [[nodiscard]] std::vector<Detach> attached(const DeviceContext&) const override { return {}; }
+    Result<api::ConfigMap> remove(const DeviceContext& context) const override { return stop(context); }
+};
+
+}  // namespace
+
+const DeviceType& proxy() {
+    static const Proxy type;
+    return type;
+}
+
+void end_unknown_proxies(const std::string& run_dir, const api::DeviceMap& known) {
+    std::vector<std::string> unknown;
+    const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(run_dir.c_str()), ::closedir);
+    while (const dirent* entry = dir ? ::readdir(dir.get()) : nullptr) {
+        const std::string name = entry->d_name;
+        if (!name.starts_with(kLockPrefix)) continue;
+        const auto device = known.find(name.substr(kLockPrefix.size()));
+        const bool is_proxy =
+            device != known.end() && device->second.contains("type") && device->second.at("type") == "proxy";
+        if (!is_proxy) unknown.push_back(name);
+    }
+    for (const auto& name : unknown) {
+        if (auto ended = end_proxy(run_dir + "/" + name); !ended)
+            log::warn("forwarder not ended", {{"file", name}, {"error", ended.error().message}});
+    }
+}
+
+}  // namespace lxmgr::devices

@@ -1,0 +1,34 @@
+#include <array>
+
+#include "profiles/checks.h"
+#include "profiles/key_tables.h"
+
+namespace lxmgr::profiles {
+namespace {
+
+constexpr auto keys_of(KeyScope scope) {
+    return std::to_array<ConfigKey>({
+        {scope, "gid", "integer", "0", Live::yes, check::host_id, "Group of the node inside the instance."},
+        {scope, "major", "integer", "that of the source", Live::yes, check::device_number,
+         "Major number of the device."},
+        {scope, "minor", "integer", "that of the source", Live::yes, check::device_number,
+         "Minor number of the device."},
+        {scope, "mode", "integer", "0660", Live::yes, check::file_mode, "Permissions of the node, octal."},
+        {scope, "path", "string", "that of the source", Live::yes, check::absolute_path,
+         "Path of the node inside the instance."},
+        {scope, "required", "bool", "true", Live::yes, check::boolean,
+         "Refuse to start when the source is absent."},
+        {scope, "source", "string", "that inside", Live::yes, check::absolute_path,
+         "Path of the device on the host."},
+        {scope, "uid", "integer", "0", Live::yes, check::host_id, "Owner of the node inside the instance."},
+    });
+}
+constexpr auto kCharKeys = keys_of(KeyScope::unix_char);
+constexpr auto kBlockKeys = keys_of(KeyScope::unix_block);
+
+}  // namespace
+
+std::span<const ConfigKey> unix_char_keys() { return kCharKeys; }
+std::span<const ConfigKey> unix_block_keys() { return kBlockKeys; }
+
+}  // namespace lxmgr::profiles
