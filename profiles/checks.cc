@@ -44,6 +44,11 @@ Result<> boolean(std::string_view, std::string_view value) {
     return must("true or false");
 }
 
+Result<> only_false(std::string_view, std::string_view value) {
+    if (is_false(value)) return {};
+    return fail(Status::bad_request, "is supported by this server with the value false only (yet)");
+}
+
 Result<> integer(std::string_view, std::string_view value) {
     if (parse_int(value)) return {};
     return must("an integer");
@@ -181,7 +186,7 @@ Result<> nic_type(std::string_view, std::string_view value) {
                 "must be bridged, macvlan or p2p: others are not supported by this server (yet)");
 }
 
-Result<> host_id(std::string_view, std::string_view value) {
+Result<> owner_id(std::string_view, std::string_view value) {
     if (const auto number = parse_int(value); number && *number >= 0 && *number < 4294967295) return {};
     return must("an id from 0 to 4294967294");
 }

@@ -10,6 +10,8 @@ namespace lxmgr::profiles::check {
 using Check = Result<> (*)(std::string_view key, std::string_view value);
 
 Result<> boolean(std::string_view key, std::string_view value);
+/// Only false words: for what this server does not do.
+Result<> only_false(std::string_view key, std::string_view value);
 Result<> integer(std::string_view key, std::string_view value);
 /// An integer of 0 and more.
 Result<> natural(std::string_view key, std::string_view value);
@@ -45,7 +47,7 @@ Result<> disk_source(std::string_view key, std::string_view value);
 /// private, shared, slave, unbindable, or one of these with an r before it.
 Result<> propagation(std::string_view key, std::string_view value);
 /// A user or group id, 0 to 4294967294.
-Result<> host_id(std::string_view key, std::string_view value);
+Result<> owner_id(std::string_view key, std::string_view value);
 /// Major or minor number of a device, 0 to 1048575.
 Result<> device_number(std::string_view key, std::string_view value);
 /// Permission bits in octal, "0660" or "660".

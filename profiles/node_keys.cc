@@ -8,7 +8,7 @@ namespace {
 
 constexpr auto keys_of(KeyScope scope) {
     return std::to_array<ConfigKey>({
-        {scope, "gid", "integer", "0", Live::yes, check::host_id, "Group of the node inside the instance."},
+        {scope, "gid", "integer", "0", Live::yes, check::owner_id, "Group of the node inside the instance."},
         {scope, "major", "integer", "that of the source", Live::yes, check::device_number,
          "Major number of the device."},
         {scope, "minor", "integer", "that of the source", Live::yes, check::device_number,
@@ -20,7 +20,7 @@ constexpr auto keys_of(KeyScope scope) {
          "Refuse to start when the source is absent."},
         {scope, "source", "string", "that inside", Live::yes, check::absolute_path,
          "Path of the device on the host."},
-        {scope, "uid", "integer", "0", Live::yes, check::host_id, "Owner of the node inside the instance."},
+        {scope, "uid", "integer", "0", Live::yes, check::owner_id, "Owner of the node inside the instance."},
     });
 }
 constexpr auto kCharKeys = keys_of(KeyScope::unix_char);

@@ -11,7 +11,7 @@ constexpr ConfigKey kKeys[] = {
      "Which side listens: host, or instance (also: guest, container)."},
     {P, "connect", "string", "", Live::yes, check::proxy_address,
      "Where connections go to: tcp:ADDRESS:PORTS, udp:ADDRESS:PORTS, unix:PATH or unix:@NAME."},
-    {P, "gid", "integer", "0", Live::yes, check::host_id, "Group of the unix socket that listens."},
+    {P, "gid", "integer", "0", Live::yes, check::owner_id, "Group of the unix socket that listens."},
     {P, "listen", "string", "", Live::yes, check::proxy_address,
      "Where connections are taken: tcp:ADDRESS:PORTS, udp:ADDRESS:PORTS, unix:PATH or unix:@NAME."},
     {P, "mode", "integer", "0644", Live::yes, check::file_mode,
@@ -20,9 +20,9 @@ constexpr ConfigKey kKeys[] = {
      "Address translation in place of a forwarder; not supported yet."},
     {P, "proxy_protocol", "bool", "false", Live::yes, check::boolean,
      "Tell the sender's address first, in HAProxy's PROXY protocol."},
-    {P, "security.gid", "integer", "0", Live::yes, check::host_id, "Group that the forwarder drops to."},
-    {P, "security.uid", "integer", "0", Live::yes, check::host_id, "User that the forwarder drops to."},
-    {P, "uid", "integer", "0", Live::yes, check::host_id, "Owner of the unix socket that listens."},
+    {P, "security.gid", "integer", "0", Live::yes, check::owner_id, "Group that the forwarder drops to."},
+    {P, "security.uid", "integer", "0", Live::yes, check::owner_id, "User that the forwarder drops to."},
+    {P, "uid", "integer", "0", Live::yes, check::owner_id, "Owner of the unix socket that listens."},
 };
 
 }  // namespace
