@@ -29,3 +29,6 @@ target_compile_definitions(lx_boost PUBLIC BOOST_ASIO_SEPARATE_COMPILATION BOOST
   BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_DISABLE_BOOST_ARRAY)
 # GCC 12 sees the inlined operator new of a coroutine frame but not the operator delete that pairs with it (bug 105595).
 target_compile_options(lx_boost PUBLIC -fcoroutines -Wno-mismatched-new-delete PRIVATE -w)
+
+lx_pch(json DEPS dep_fmt nlohmann_json::nlohmann_json)
+lx_pch(boost DEPS lx_boost dep_fmt nlohmann_json::nlohmann_json)

@@ -28,9 +28,28 @@ if(CCACHE)
   set(CMAKE_C_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
-# lx_room(<name> [DEPS rooms and libraries...]): a static library of every .cc in the current folder and below.
+option(LXMGR_PCH "Compile the headers that most files share once" ON)
+
+# lx_pch(<name> [DEPS libraries...]): compiles cmake/pch/<name>.h for lx_use_pch(); DEPS bring the flags of its users.
+function(lx_pch name)
+  cmake_parse_arguments(PCH "" "" "DEPS" ${ARGN})
+  if(LXMGR_PCH)
+    add_library(lx_pch_${name} OBJECT ${PROJECT_SOURCE_DIR}/cmake/pch/empty.cc)
+    target_link_libraries(lx_pch_${name} PRIVATE lxmgr_flags ${PCH_DEPS})
+    target_precompile_headers(lx_pch_${name} PRIVATE ${PROJECT_SOURCE_DIR}/cmake/pch/${name}.h)
+  endif()
+endfunction()
+
+# lx_use_pch(<target> <name>): only for targets compiled with the flags of that header's DEPS.
+function(lx_use_pch target name)
+  if(LXMGR_PCH)
+    target_precompile_headers(${target} REUSE_FROM lx_pch_${name})
+  endif()
+endfunction()
+
+# lx_room(<name> [PCH name] [DEPS rooms and libraries...]): a static library of every .cc in the current folder and below.
 function(lx_room name)
-  cmake_parse_arguments(ROOM "" "" "DEPS" ${ARGN})
+  cmake_parse_arguments(ROOM "" "PCH" "DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
   if(NOT sources)
     add_library(${name} INTERFACE)
@@ -39,4 +58,7 @@ function(lx_room name)
   endif()
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC lxmgr_flags ${ROOM_DEPS})
+  if(ROOM_PCH)
+    lx_use_pch(${name} ${ROOM_PCH})
+  endif()
 endfunction()

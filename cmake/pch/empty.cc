@@ -1,0 +1,1 @@
+// The compiler wants a source to make a precompiled header for.
