@@ -72,7 +72,9 @@ asio::awaitable<void> Console::serve_input(std::shared_ptr<Console> self) {
 }
 
 asio::awaitable<void> Console::serve_control(std::shared_ptr<Console> self) {
-    const auto socket = self->order_.meeting->socket("control");
+    auto arriving = self->order_.meeting->control();
+    const auto socket = co_await std::move(arriving);
+    if (!socket) co_return;
     for (;;) {
         auto reading = socket->read_message(kMaxControlMessage);
         const auto text = co_await std::move(reading);
@@ -100,7 +102,10 @@ asio::awaitable<Result<>> Console::serve() {
     auto pumping = pump_output(console_, order_.meeting->socket("0"), end_);
     co_await std::move(pumping);
     detach();
-    for (const char* name : {"0", "control"}) order_.meeting->socket(name)->close();
+    order_.meeting->end();
+    for (const char* name : {"0", "control"}) {
+        if (const auto& socket = order_.meeting->socket(name)) socket->close();
+    }
     co_return Result<>{};
 }
 

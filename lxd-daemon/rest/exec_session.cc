@@ -210,7 +210,9 @@ asio::awaitable<void> Exec::serve_input(std::shared_ptr<Exec> self, std::shared_
 }
 
 asio::awaitable<void> Exec::serve_control(std::shared_ptr<Exec> self) {
-    const auto socket = self->order_.meeting->socket("control");
+    auto arriving = self->order_.meeting->control();
+    const auto socket = co_await std::move(arriving);
+    if (!socket) co_return;
     for (;;) {
         auto reading = socket->read_message(kMaxControlMessage);
         const auto text = co_await std::move(reading);
@@ -290,9 +292,10 @@ void Exec::say_goodbye() {
     if (input_) input_->close(ignored);
     if (!order_.meeting) return;
     if (!channel_) return order_.meeting->close();
+    order_.meeting->end();
     for (const char* name : {"0", "1", "2", "control"}) {
-        if (!order_.post.interactive || name[0] == '0' || name[0] == 'c')
-            order_.meeting->socket(name)->close();
+        if (order_.post.interactive && (name[0] == '1' || name[0] == '2')) continue;
+        if (const auto& socket = order_.meeting->socket(name)) socket->close();
     }
 }
 

@@ -11,6 +11,9 @@
 
 namespace lxmgr::rest {
 namespace asio = boost::asio;
+namespace {
+constexpr const char* kControl = "control";
+}
 
 Meeting::Meeting(asio::io_context& io, const std::vector<std::string>& names) : change_(io) {
     for (const auto& name : names) seats_[name].secret = random_hex(32);
@@ -38,11 +41,12 @@ void Meeting::unclaim(const std::string& name) { seats_.at(name).claimed = false
 void Meeting::arrive(const std::string& name, std::shared_ptr<Websocket> socket) {
     if (closed_) return socket->abort();
     seats_.at(name).socket = std::move(socket);
-    if (complete()) change_.cancel();
+    if (complete()) change_.cancel();  // control() waits only after this was so
 }
 
 bool Meeting::complete() const {
-    return std::ranges::all_of(seats_, [](const auto& seat) { return seat.second.socket != nullptr; });
+    return std::ranges::all_of(
+        seats_, [](const auto& seat) { return seat.first == kControl || seat.second.socket != nullptr; });
 }
 
 asio::awaitable<bool> Meeting::all_arrived(std::chrono::steady_clock::duration limit) {
@@ -56,9 +60,24 @@ asio::awaitable<bool> Meeting::all_arrived(std::chrono::steady_clock::duration l
     co_return complete() && !closed_;
 }
 
-void Meeting::close() {
+asio::awaitable<std::shared_ptr<Websocket>> Meeting::control() {
+    const auto& seat = seats_.at(kControl);
+    while (!seat.socket && !closed_) {
+        boost::system::error_code error;
+        change_.expires_at(std::chrono::steady_clock::time_point::max());
+        auto wait = change_.async_wait(asio::redirect_error(asio::use_awaitable, error));
+        co_await std::move(wait);
+    }
+    co_return seat.socket;
+}
+
+void Meeting::end() {
     if (std::exchange(closed_, true)) return;
     change_.cancel();
+}
+
+void Meeting::close() {
+    end();
     for (auto& [name, seat] : seats_) {
         if (seat.socket) seat.socket->abort();
     }

@@ -15,7 +15,7 @@
 namespace lxmgr::rest {
 
 /// Where the websockets of an operation meet: each has a name ("0", "1", "2", "control") and a secret that
-/// admits one connection. I/O thread only.
+/// admits one connection. As LXD's, "control" is not waited for: pylxd never connects it. I/O thread only.
 class Meeting {
 public:
     Meeting(boost::asio::io_context& io, const std::vector<std::string>& names);
@@ -28,13 +28,18 @@ public:
     /// Gives a claimed name back: its handshake failed.
     void unclaim(const std::string& name);
     void arrive(const std::string& name, std::shared_ptr<Websocket> socket);
-    /// True once all have arrived; false when the time is up or close() was called.
+    /// True once all but "control" have arrived; false when the time is up or close() was called.
     boost::asio::awaitable<bool> all_arrived(std::chrono::steady_clock::duration limit);
-    /// Valid after all_arrived().
+    /// "control", whenever it arrives; null when end() comes before. One waiter at a time, after
+    /// all_arrived().
+    boost::asio::awaitable<std::shared_ptr<Websocket>> control();
+    /// Valid after all_arrived(); "control" may be null.
     [[nodiscard]] const std::shared_ptr<Websocket>& socket(const std::string& name) const {
         return seats_.at(name).socket;
     }
-    /// Admits nobody any more and aborts those who came.
+    /// Admits nobody any more; those who came stay connected.
+    void end();
+    /// end(), and aborts those who came.
     void close();
 
 private:
