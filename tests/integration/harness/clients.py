@@ -1,9 +1,12 @@
 """The stock clients as real programs, with a configuration of their own."""
+import fcntl
 import os
 import pathlib
 import pty
 import select
+import struct
 import subprocess
+import termios
 import time
 
 FETCH = pathlib.Path(__file__).resolve().parents[1] / "fetch-incus-client"
@@ -30,9 +33,10 @@ class Client:
         """Output of a command that must work."""
         return self.run(*arguments, **options).stdout.decode()
 
-    def terminal(self, *arguments, send=b"", until=b"", timeout=60):
+    def terminal(self, *arguments, send=b"", until=b"", resize=None, timeout=60):
         """Runs it on a terminal of its own; types `send` when `until` was seen, again each second: the client throws
-        away what was typed before it was ready. A tuple is typed key by key. Returns (exit code, output)."""
+        away what was typed before it was ready. A tuple is typed key by key. `resize` is (rows, columns) that the
+        terminal gets before that. Returns (exit code, output)."""
         pid, master = pty.fork()
         if pid == 0:
             os.execvpe(self.program, [self.program, *arguments], self.environment)
@@ -47,6 +51,8 @@ class Client:
                     break
                 seen += data
             if send and until in seen and time.monotonic() - typed > 1:
+                if resize:
+                    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", *resize, 0, 0))
                 for keys in send if isinstance(send, tuple) else (send,):
                     os.write(master, keys)
                     time.sleep(0.1)  # the stock clients want the keys of their escape in reads of their own
