@@ -109,7 +109,8 @@ class Cases:
 
     def test_resize_of_a_terminal(self):
         script = "stty size; until [ \"$(stty size)\" = '33 111' ]; do read x; done; echo resized"
-        code, seen = self.client.terminal("exec", "box", "-t", "--", "sh", "-c", script, send=b"\n", until=b"80", resize=(33, 111))
+        code, seen = self.client.terminal("exec", "box", "-t", "--", "sh", "-c", script, send=b"\n", until=b"80",
+                                          resize=(33, 111))
         self.assertEqual(code, 0, seen)
         self.assertIn(b"resized", seen)
 
