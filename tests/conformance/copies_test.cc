@@ -4,6 +4,7 @@
 #include <cstring>
 #include <thread>
 
+#include "lxd-daemon/sys/credentials.h"
 #include "tests/conformance/pool_fixture.h"
 #include "tests/conformance/sample.h"
 
@@ -22,9 +23,18 @@ protected:
 };
 INSTANTIATE_TEST_SUITE_P(Every, CopiesTest, testing::ValuesIn(cases()), case_name);
 
+/// As the container's root: the host's has no id in a mount with a map.
+void write_inside(int root, const std::string& path, const std::string& text) {
+    const auto ids = sys::ScopedFsIds::become(kBase, kBase);
+    ASSERT_TRUE(ids);
+    write_at(root, path, text);
+}
+
 /// What leaves its own kind of trace in an overlay's upper: a whiteout, an opaque directory, a redirect, a
 /// file that was copied up, a hard link.
 void change(int root) {
+    const auto ids = sys::ScopedFsIds::become(kBase, kBase);
+    ASSERT_TRUE(ids);
     write_at(root, "etc/hostname", "changed");
     EXPECT_EQ(::unlinkat(root, "usr/su", 0), 0);
     EXPECT_EQ(::unlinkat(root, "fifo", 0), 0);
@@ -54,10 +64,10 @@ void expect_changed(int root, std::uint32_t base) {
 TEST_P(CopiesTest, CopyHoldsWhatItsSourceHeldAndSharesNothingWithIt) {
     change(mount(container("a"), kBase).get());
     EXPECT_OK(driver_->create_copy(snapshot("s"), container("a"), {}));
-    write_at(mount(container("a"), kBase).get(), "etc/hostname", "later");
+    write_inside(mount(container("a"), kBase).get(), "etc/hostname", "later");
     expect_changed(mount(snapshot("s"), kBase, true).get(), kBase);
     EXPECT_OK(driver_->create_copy(container("b"), snapshot("s"), {}));
-    write_at(mount(container("b"), kBase).get(), "only-b", "1");
+    write_inside(mount(container("b"), kBase).get(), "only-b", "1");
     expect_changed(mount(container("b"), kBase).get(), kBase);
     EXPECT_FALSE(exists_at(mount(snapshot("s"), kBase, true).get(), "only-b"));
     EXPECT_EQ(read_at(mount(container("a"), kBase).get(), "etc/hostname"), "later");
@@ -71,14 +81,14 @@ TEST_P(CopiesTest, CopyOfAnUnchangedVolumeIsTheImage) {
 
 TEST_P(CopiesTest, SourceMayBeMountedWhileNobodyWrites) {
     const UniqueFd root = mount(container("a"), kBase);
-    write_at(root.get(), "before", "1");
+    write_inside(root.get(), "before", "1");
     bool told = false;
     EXPECT_OK(driver_->create_copy(snapshot("s"), container("a"), [&] {
         told = true;
-        write_at(root.get(), "after", "1");
+        write_inside(root.get(), "after", "1");
     }));
     EXPECT_TRUE(told);
-    write_at(root.get(), "etc/hostname", "goes on");
+    write_inside(root.get(), "etc/hostname", "goes on");
     EXPECT_EQ(read_at(root.get(), "etc/hostname"), "goes on");
     const UniqueFd copy = mount(snapshot("s"), kBase, true);
     EXPECT_TRUE(exists_at(copy.get(), "before"));
@@ -89,7 +99,7 @@ TEST_P(CopiesTest, SourceMayBeMountedWhileNobodyWrites) {
 TEST_P(CopiesTest, CopyOfAPlainTreeIsOneToo) {
     EXPECT_OK(driver_->create_volume(container("t"), [](int root) { return fill_sample(root, "t"); }));
     EXPECT_OK(driver_->create_copy(snapshot("s"), container("t"), {}));
-    write_at(mount(container("t"), kBase).get(), "etc/hostname", "changed");
+    write_inside(mount(container("t"), kBase).get(), "etc/hostname", "changed");
     expect_sample(mount(snapshot("s"), kBase, true).get(), kBase, "t");
 }
 
