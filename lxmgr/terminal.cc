@@ -53,7 +53,7 @@ std::string printable(std::string_view text) {
         out, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
     // U+0080..U+009F are control characters too (C1), two bytes in UTF-8.
     for (std::size_t i = 0; i + 1 < out.size(); ++i) {
-        if (out[i] == '\xc2' && static_cast<unsigned char>(out[i + 1]) < 0xa0) out.replace(i, 2, "?");
+        if (out[i] == '\xc2' && static_cast<unsigned char>(out[i + 1]) < 0xa0) out.replace(i, 2, 1, '?');
     }
     return out;
 }
