@@ -134,6 +134,7 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
 
 Result<> create_instance(Context& context, const CreatePlan& plan, operations::Operation& operation,
                          std::stop_token stop) {
+    context.deps.runtime.expect_start();  // what is created is mostly started at once
     const std::string& name = plan.record.name;
     auto& database = context.deps.database;
     if (context.rows().find(name))

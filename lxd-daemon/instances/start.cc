@@ -65,6 +65,18 @@ void record_start(Context& context, const std::string& name) {
     }
 }
 
+/// The cgroups first: the kernel's waits run beside the mounts.
+Result<> prepare(Context& context, const std::string& name, const sys::IdMap& idmap,
+                 const runtime::Limits& limits, Revert& undo) {
+    runtime::StartRequest request;
+    request.name = name;
+    request.idmap = idmap;
+    request.limits = limits;
+    LX_TRY(context.deps.runtime.prepare_start(request));
+    undo.add([&context, name] { context.deps.runtime.cancel_start(name); });
+    return {};
+}
+
 Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
                        const std::string& requestor) {
     const auto& name = stored.name;
@@ -76,6 +88,8 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     const auto idmap = current_idmap(context, record.config);
     LX_TRY_AS(const auto limits, limits_of(name, expanded.config, context.cpus));
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    Revert prepared;
+    LX_TRY(prepare(context, name, idmap, limits, prepared));
     LX_TRY(lxmgr::make_directory(context.run_dir(name), 0700));
     LX_TRY(lxmgr::make_directory(context.log_dir(name), 0700));
     LX_TRY_AS(const auto root,
@@ -98,6 +112,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     request.sysctls = std::move(settings.sysctls);
     request.syscalls = std::move(settings.syscalls);
     request.nesting = settings.nesting;
+    prepared.commit();
     auto running = context.deps.runtime.start(request);
     if (!running) {
         if (const auto current = context.rows().find(name)) release_devices(context, *current);

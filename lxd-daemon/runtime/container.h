@@ -160,6 +160,10 @@ public:
     /// A hint that start() will be called within some milliseconds: hides a wait of the kernel's on hosts
     /// with v1 cgroups (4-12 ms, RUNTIME.md 1.2). Costs nothing; may be called at any time.
     virtual void expect_start() {}
+    /// The same, and makes the cgroups, for which the kernel lets nobody through while it waits. Of the
+    /// request `name`, `idmap` and `limits` are looked at. Then comes start(), or cancel_start().
+    virtual Result<> prepare_start(const StartRequest&) { return {}; }
+    virtual void cancel_start(const std::string&) {}
     /// Finds a container whose monitor survived the previous daemon, and watches it from now on. When its
     /// exit happened meanwhile, on_exit is called for it. nullopt: nothing runs there (leftover files and
     /// cgroups are removed).

@@ -42,6 +42,8 @@ public:
 
     Result<Running> start(const StartRequest& request) override;
     void expect_start() override { warmer_.poke(); }
+    Result<> prepare_start(const StartRequest& request) override;
+    void cancel_start(const std::string& name) override;
     Result<std::optional<Running>> recover(const std::string& name, const std::string& run_dir) override;
     std::vector<std::string> leftovers() override;
     Result<> signal_halt(const std::string& name) override;

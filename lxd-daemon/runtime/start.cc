@@ -72,7 +72,6 @@ struct Impl::Starting {
 Result<Running> Impl::start(const StartRequest& request) {
     LX_TRY(check(request));
     LX_TRY(reserve(request.name));
-    warmer_.poke();
     Result<LivePtr> live = [&]() -> Result<LivePtr> {
         Starting starting;
         auto made = make_cgroups(request, starting);
@@ -87,11 +86,27 @@ Result<Running> Impl::start(const StartRequest& request) {
     return adopt(*live);
 }
 
+void Impl::cancel_start(const std::string& name) {
+    if (auto removed = cgroups_.remove(name); !removed)
+        log::warn("cgroups not removed", {{"container", name}, {"error", removed.error().message}});
+}
+
+Result<> Impl::prepare_start(const StartRequest& request) {
+    if (warmer_.busy()) return {};  // start() makes them, when the wait is over
+    auto made = cgroups_.create(request.name, request.idmap.host_uid(0), request.idmap.host_gid(0));
+    Result<> limited;
+    if (made) limited = prepare_limits(cgroups_, request.name, request.limits);
+    if (made && limited) {
+        failpoint("runtime.start.prepared");
+        warmer_.poke();
+        return {};
+    }
+    cancel_start(request.name);
+    return std::unexpected(made ? std::move(limited).error() : std::move(made).error());
+}
+
 Result<> Impl::make_cgroups(const StartRequest& request, Starting& starting) {
-    starting.undo.add([this, name = request.name] {
-        if (auto removed = cgroups_.remove(name); !removed)
-            log::warn("cgroups not removed", {{"container", name}, {"error", removed.error().message}});
-    });
+    starting.undo.add([this, name = request.name] { cancel_start(name); });
     LX_TRY_AS(starting.cgroup,
               cgroups_.create(request.name, request.idmap.host_uid(0), request.idmap.host_gid(0)));
     if (request.idmap.is_host()) {

@@ -20,19 +20,27 @@ public:
         changed_.notify_one();
     }
 
+    /// The kernel lets nobody else make or change cgroups now.
+    bool busy() {
+        const std::lock_guard lock(mutex_);
+        return wanted_ || busy_;
+    }
+
 private:
     void run(const std::stop_token& stop, const sys::Cgroups& cgroups) {
         std::unique_lock lock(mutex_);
         while (changed_.wait(lock, stop, [this] { return wanted_; })) {
             wanted_ = false;
+            busy_ = true;
             lock.unlock();
             cgroups.warm();
             lock.lock();
+            busy_ = false;
         }
     }
     std::mutex mutex_;
     std::condition_variable_any changed_;
-    bool wanted_ = false;
+    bool wanted_ = false, busy_ = false;
     std::jthread thread_;  // last: it ends before what it uses
 };
 
