@@ -124,10 +124,14 @@ Result<Usage> Impl::usage(const std::string& name) {
 Result<UniqueFd> Impl::open_of_init(const std::string& name, const char* entry, int flags) {
     LX_TRY_AS(const LivePtr live, find(name));
     UniqueFd fd(::open(fmt::format("/proc/{}/{}", live->init_pid, entry).c_str(), flags | O_CLOEXEC));
+    const int error = errno;
     // Alive after the open: so the number was still that of our init when /proc resolved it.
     if (sys::has_ended(live->init_pidfd.get())) return not_running(name);
-    if (!fd) return fail_errno("Opening", fmt::format("{} of '{}'", entry, name));
-    return fd;
+    if (fd) return fd;
+    // An init that waits for the last of its processes has no namespaces any more, and has not ended yet.
+    if (error == ENOENT) return not_running(name);
+    errno = error;
+    return fail_errno("Opening", fmt::format("{} of '{}'", entry, name));
 }
 
 Result<UniqueFd> Impl::open_root(const std::string& name) {

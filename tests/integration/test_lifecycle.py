@@ -1,6 +1,7 @@
 """Create, start, stop, restart, freeze, rename, delete; poweroff, reboot and a crash of PID 1 from inside."""
 import os
 import signal
+import threading
 
 from harness.case import DaemonCase, main
 from harness.rest import ApiError
@@ -32,6 +33,31 @@ class LifecycleTest(DaemonCase):
     def test_start_of_a_running_instance_fails(self):
         self.api.launch("busy", "tiny")
         self.assert_api_error(400, self.api.start, "busy")
+
+    def test_lists_while_instances_end(self):
+        """An init that waits for its processes has lost its namespaces, and is still there."""
+        self.api.create("ending", "tiny")
+        over, wrong = threading.Event(), []
+
+        def look():
+            while not over.is_set():
+                try:
+                    self.api.get("/1.0/instances?recursion=2")
+                except ApiError as error:
+                    wrong.append(str(error))
+            self.api.close()
+
+        watchers = [threading.Thread(target=look) for _ in range(3)]
+        for watcher in watchers:
+            watcher.start()
+        for _ in range(15):
+            self.api.start("ending")
+            self.api.exec("ending", ["sh", "-c", "for i in 1 2 3 4 5 6 7 8; do sleep 100 & done"])
+            self.api.stop("ending")
+        over.set()
+        for watcher in watchers:
+            watcher.join()
+        self.assertEqual(wrong, [])
 
     def test_a_running_instance_cannot_be_deleted(self):
         self.api.launch("alive", "tiny")
