@@ -10,8 +10,6 @@ namespace lxmgr::profiles::check {
 using Check = Result<> (*)(std::string_view key, std::string_view value);
 
 Result<> boolean(std::string_view key, std::string_view value);
-/// Only false words: for what this server does not do.
-Result<> only_false(std::string_view key, std::string_view value);
 Result<> integer(std::string_view key, std::string_view value);
 /// An integer of 0 and more.
 Result<> natural(std::string_view key, std::string_view value);
@@ -64,6 +62,14 @@ Result<> interface_name(std::string_view key, std::string_view value);
 Result<> hwaddr(std::string_view key, std::string_view value);
 Result<> mtu(std::string_view key, std::string_view value);
 Result<> ipv4(std::string_view key, std::string_view value);
+Result<> ipv6(std::string_view key, std::string_view value);
+/// One or more, with commas between.
+Result<> ipv4_list(std::string_view key, std::string_view value);
+Result<> ipv6_list(std::string_view key, std::string_view value);
+Result<> ipv4_net_list(std::string_view key, std::string_view value);
+Result<> ipv6_net_list(std::string_view key, std::string_view value);
+/// auto or none.
+Result<> gateway(std::string_view key, std::string_view value);
 Result<> snapshot_schedule(std::string_view key, std::string_view value);
 Result<> snapshot_pattern(std::string_view key, std::string_view value);
 Result<> snapshot_expiry(std::string_view key, std::string_view value);

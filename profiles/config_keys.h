@@ -17,6 +17,8 @@ enum class KeyScope {
     nic_bridged,
     nic_p2p,
     nic_macvlan,
+    nic_physical,
+    nic_routed,
     none_device,
     proxy,
     unix_block,

@@ -38,7 +38,7 @@ constexpr ConfigKey kNicKeys[] = {
      "Name of the interface inside."},
     {N, "network", "string", "", Live::no, check::interface_name, "Managed network to join."},
     {N, "nictype", "string", "bridged", Live::no, check::nic_type,
-     "Type of the NIC when no network is given: bridged, macvlan or p2p."},
+     "Type of the NIC when no network is given: bridged, macvlan, p2p, physical or routed."},
     {N, "parent", "string", "", Live::no, check::interface_name,
      "Bridge on the host to join when no network is given."},
     {N, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},

@@ -81,14 +81,11 @@ constexpr std::string_view kInstance[] = {
     "security.syscalls.blacklist_default",
     "security.syscalls.intercept.bpf",
     "security.syscalls.intercept.bpf.devices",
-    "security.syscalls.intercept.mknod",
     "security.syscalls.intercept.mount",
     "security.syscalls.intercept.mount.allowed",
     "security.syscalls.intercept.mount.fuse",
     "security.syscalls.intercept.mount.shift",
     "security.syscalls.intercept.sched_setscheduler",
-    "security.syscalls.intercept.setxattr",
-    "security.syscalls.intercept.sysinfo",
     "security.syscalls.whitelist",
     "smbios11.*",
     "snapshots.expiry.manual",
@@ -316,6 +313,8 @@ std::span<const std::string_view> foreign_keys(KeyScope scope) {
         case KeyScope::nic_bridged:
         case KeyScope::nic_p2p:
         case KeyScope::nic_macvlan:
+        case KeyScope::nic_physical:
+        case KeyScope::nic_routed:
             return kNic;
         case KeyScope::unix_block:
         case KeyScope::unix_char:

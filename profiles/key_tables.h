@@ -12,6 +12,8 @@ std::span<const ConfigKey> disk_keys();
 std::span<const ConfigKey> nic_bridged_keys();
 std::span<const ConfigKey> nic_p2p_keys();
 std::span<const ConfigKey> nic_macvlan_keys();
+std::span<const ConfigKey> nic_physical_keys();
+std::span<const ConfigKey> nic_routed_keys();
 std::span<const ConfigKey> proxy_keys();
 std::span<const ConfigKey> unix_block_keys();
 std::span<const ConfigKey> unix_char_keys();

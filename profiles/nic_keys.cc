@@ -31,7 +31,7 @@ constexpr ConfigKey kNictype{KeyScope::nic_p2p,
                              "",
                              Live::no,
                              check::nic_type,
-                             "Type of the NIC: bridged, macvlan or p2p."};
+                             "Type of the NIC: bridged, macvlan, p2p, physical or routed."};
 constexpr ConfigKey kParent{KeyScope::nic_p2p,       "parent", "string", "", Live::yes, check::interface_name,
                             "Interface of the host."};
 constexpr ConfigKey kUser{
@@ -60,8 +60,50 @@ constexpr ConfigKey kMacvlan[] = {
     of(M, kUser),
 };
 
+constexpr auto H = KeyScope::nic_physical;
+constexpr ConfigKey kPhysical[] = {
+    of(H, {H, "hwaddr", "string", "as on the host", Live::yes, check::hwaddr, "MAC address inside."}),
+    of(H, {H, "mtu", "integer", "as on the host", Live::yes, check::mtu, "MTU inside."}),
+    of(H, kName),
+    of(H, kNictype),
+    of(H, {H, "parent", "string", "", Live::yes, check::interface_name,
+           "Interface of the host that is moved into the instance."}),
+    of(H, kUser),
+};
+
+constexpr auto R = KeyScope::nic_routed;
+constexpr ConfigKey kRouted[] = {
+    of(R, {R, "host_name", "string", "random", Live::yes, check::interface_name,
+           "Name of the interface on the host."}),
+    of(R, kHwaddr),
+    of(R, {R, "ipv4.address", "string", "", Live::yes, check::ipv4_list,
+           "IPv4 addresses of the instance, with commas between."}),
+    of(R, {R, "ipv4.gateway", "string", "auto", Live::yes, check::gateway,
+           "Whether the instance gets a default route for IPv4: auto or none."}),
+    of(R, {R, "ipv4.host_address", "string", "169.254.0.1", Live::yes, check::ipv4,
+           "IPv4 address of the host's end."}),
+    of(R, {R, "ipv4.routes", "string", "", Live::yes, check::ipv4_net_list,
+           "IPv4 nets that the host routes to the instance."}),
+    of(R, {R, "ipv6.address", "string", "", Live::yes, check::ipv6_list,
+           "IPv6 addresses of the instance, with commas between."}),
+    of(R, {R, "ipv6.gateway", "string", "auto", Live::yes, check::gateway,
+           "Whether the instance gets a default route for IPv6: auto or none."}),
+    of(R, {R, "ipv6.host_address", "string", "fe80::1", Live::yes, check::ipv6,
+           "IPv6 address of the host's end."}),
+    of(R, {R, "ipv6.routes", "string", "", Live::yes, check::ipv6_net_list,
+           "IPv6 nets that the host routes to the instance."}),
+    of(R, kMtu),
+    of(R, kName),
+    of(R, kNictype),
+    of(R, {R, "parent", "string", "", Live::yes, check::interface_name,
+           "Interface on whose network the host answers for the addresses."}),
+    of(R, kUser),
+};
+
 }  // namespace
 
+std::span<const ConfigKey> nic_physical_keys() { return kPhysical; }
+std::span<const ConfigKey> nic_routed_keys() { return kRouted; }
 std::span<const ConfigKey> nic_p2p_keys() { return kP2p; }
 std::span<const ConfigKey> nic_macvlan_keys() { return kMacvlan; }
 

@@ -110,8 +110,9 @@ Result<> need(std::string_view name, const api::ConfigMap& device, const char* k
 Result<> check_nic(std::string_view name, const api::ConfigMap& device) {
     const std::string_view type = value_of(device, "nictype");
     if (type == "p2p") return check_keys(name, device, KeyScope::nic_p2p);
-    if (type != "macvlan") return check_bridged(name, device);
-    LX_TRY(check_keys(name, device, KeyScope::nic_macvlan));
+    if (type == "routed") return check_keys(name, device, KeyScope::nic_routed);
+    if (type != "macvlan" && type != "physical") return check_bridged(name, device);
+    LX_TRY(check_keys(name, device, type == "macvlan" ? KeyScope::nic_macvlan : KeyScope::nic_physical));
     return need(name, device, "parent");
 }
 
@@ -135,6 +136,26 @@ Result<> check_proxy_unix(std::string_view name, const api::ConfigMap& device, c
     return {};
 }
 
+Result<> check_proxy_nat(std::string_view name, const api::ConfigMap& device, const ProxyAddress& listen,
+                         const ProxyAddress& connect) {
+    using Kind = ProxyAddress::Kind;
+    if (!parse_bool(value_of(device, "nat"))) return {};
+    const std::string_view bind = value_of(device, "bind");
+    if (!bind.empty() && bind != "host") return bad_device(name, "\"nat\" is only for \"bind\" host");
+    for (const char* key : {"proxy_protocol", "security.uid", "security.gid"}) {
+        if (device.contains(key)) return bad_device(name, fmt::format("\"{}\" is not for \"nat\"", key));
+    }
+    const bool internet =
+        listen.kind == connect.kind && (listen.kind == Kind::tcp || listen.kind == Kind::udp);
+    if (!internet) return bad_device(name, "\"nat\" is for tcp to tcp and udp to udp");
+    if (listen.address.contains(':') || connect.address.contains(':'))
+        return bad_device(name, "\"nat\" is for IPv4 on this server");
+    if (listen.address == "0.0.0.0" || listen.address.starts_with("127."))
+        return bad_device(
+            name, "\"nat\" needs a listening address that is neither a wildcard nor the host's own loopback");
+    return {};
+}
+
 Result<> check_proxy(std::string_view name, const api::ConfigMap& device) {
     LX_TRY(check_keys(name, device, KeyScope::proxy));
     for (const char* key : {"listen", "connect"}) LX_TRY(need(name, device, key));
@@ -147,6 +168,7 @@ Result<> check_proxy(std::string_view name, const api::ConfigMap& device) {
         return bad_device(name, "\"connect\" must have one port, or as many as \"listen\"");
     if (listen.kind == Kind::udp && parse_bool(value_of(device, "proxy_protocol")))
         return bad_device(name, "\"proxy_protocol\" is not for udp");
+    LX_TRY(check_proxy_nat(name, device, listen, connect));
     return check_proxy_unix(name, device, listen);
 }
 

@@ -35,6 +35,15 @@ public:
     virtual Result<> release_address(const std::string& network, const std::string& instance,
                                      const std::string& device) = 0;
     virtual bool pool_exists(const std::string& pool) = 0;
+    /// Network namespace of an instance that runs.
+    virtual Result<UniqueFd> open_netns(const std::string& instance) {
+        return fail(Status::not_found, "'" + instance + "' does not run");
+    }
+    /// IPv4 addresses that the instance's NICs on managed networks have for life, claimed now where they were
+    /// not before.
+    virtual Result<std::vector<std::string>> addresses(const std::string&) {
+        return std::vector<std::string>();
+    }
     /// Directory of the instance's run, for files that are gone after it.
     virtual std::string run_dir(const std::string& instance) = 0;
 };

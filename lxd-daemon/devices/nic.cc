@@ -21,21 +21,6 @@ NicClaim claim_of(const DeviceContext& context, const std::string& hwaddr) {
     return {context.key("network"), context.instance, context.device, hwaddr, context.key("ipv4.address")};
 }
 
-/// A name for the host's end. One that is there already is of an earlier run that a crash cut off, and goes;
-/// or of somebody else, and stays.
-Result<std::string> free_host_name(const DeviceContext& context) {
-    const std::string kept = context.volatile_value("host_name");
-    if (!kept.empty()) LX_TRY(network::delete_veth(kept));
-    const std::string wanted = context.key("host_name");
-    if (wanted.empty()) return network::random_host_name();
-    if (network::interface_state(wanted)) {
-        return fail(Status::conflict,
-                    fmt::format("Device '{}' of instance '{}': interface '{}' exists on this host already",
-                                context.device, context.instance, wanted));
-    }
-    return wanted;
-}
-
 class Nic final : public DeviceType {
 public:
     [[nodiscard]] bool hotplug() const override { return true; }

@@ -74,4 +74,17 @@ std::string nic_value(const DeviceContext& context, const api::ConfigMap& change
                     changed == changes.end() ? context.volatile_value(key) : changed->second);
 }
 
+Result<std::string> free_host_name(const DeviceContext& context) {
+    const std::string kept = context.volatile_value("host_name");
+    if (!kept.empty()) LX_TRY(network::delete_veth(kept));
+    const std::string wanted = context.key("host_name");
+    if (wanted.empty()) return network::random_host_name();
+    if (network::interface_state(wanted)) {
+        return fail(Status::conflict,
+                    fmt::format("Device '{}' of instance '{}': interface '{}' exists on this host already",
+                                context.device, context.instance, wanted));
+    }
+    return wanted;
+}
+
 }  // namespace lxmgr::devices

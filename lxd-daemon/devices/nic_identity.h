@@ -14,6 +14,9 @@ std::string hwaddr_of(const DeviceContext& context);
 Result<int> mtu_of(const DeviceContext& context);
 /// MAC address and name that are kept for the NIC's life, where it has none yet.
 api::ConfigMap nic_identity(const DeviceContext& context);
+/// A name for the host's end. One that is there already is of an earlier run that a crash cut off, and goes;
+/// or of somebody else, and stays.
+Result<std::string> free_host_name(const DeviceContext& context);
 /// A key's value, else what is kept of it, or is about to be (`changes`).
 std::string nic_value(const DeviceContext& context, const api::ConfigMap& changes, const char* key);
 

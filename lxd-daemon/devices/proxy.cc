@@ -4,14 +4,17 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
+#include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/proxy_listen.h"
 #include "lxd-daemon/devices/proxy_process.h"
 #include "lxd-daemon/sys/enter.h"
+#include "network/proxy_nat.h"
 
 namespace lxmgr::devices {
 namespace {
@@ -113,6 +116,34 @@ Result<> run_forwarder(Plan plan, const RunningInstance& running) {
     return start_proxy(process);
 }
 
+network::ProxyNat nat_of(const Plan& plan) {
+    network::ProxyNat nat;
+    nat.owner = plan.label;
+    nat.protocol = plan.listen.kind == Kind::udp ? "udp" : "tcp";
+    nat.ipv6 = plan.listen.address.contains(':');
+    nat.listen = plan.listen.address;
+    nat.connect = plan.connect.address;
+    for (std::size_t i = 0; i < plan.listen.ports.size(); ++i) {
+        const auto& ports = plan.connect.ports;
+        nat.ports.emplace_back(plan.listen.ports[i], ports[ports.size() == 1 ? 0 : i]);
+    }
+    return nat;
+}
+
+bool is_nat(const DeviceContext& context) { return profiles::parse_bool(context.key("nat")); }
+
+/// The instance's own address: the one that the user names, or its first where that is left open.
+Result<> choose_target(const DeviceContext& context, Plan& plan) {
+    LX_TRY_AS(const auto addresses, context.surroundings.addresses(context.instance));
+    if (plan.connect.address == "0.0.0.0" && !addresses.empty()) plan.connect.address = addresses.front();
+    if (std::ranges::find(addresses, plan.connect.address) != addresses.end()) return {};
+    return fail(
+        Status::bad_request,
+        fmt::format("Device '{}' of instance '{}': with nat, connect must be an IPv4 address of a NIC "
+                    "of the instance on a managed network (or 0.0.0.0 for its first), which '{}' is not",
+                    context.device, context.instance, plan.connect.address));
+}
+
 class Proxy final : public DeviceType {
 public:
     [[nodiscard]] bool hotplug() const override { return true; }
@@ -125,6 +156,12 @@ public:
     Result<Started> start(const DeviceContext& context) const override {
         LX_TRY_AS(Plan plan, make_plan(context));
         Started started;
+        if (is_nat(context)) {
+            LX_TRY(choose_target(context, plan));
+            LX_TRY(network::apply_proxy_nat(nat_of(plan)));
+            failpoint("devices.proxy_nat");
+            return started;
+        }
         started.when_running = [plan = std::move(plan)](const RunningInstance& running) -> Result<> {
             auto ran = run_forwarder(plan, running);
             if (ran) return {};
@@ -135,6 +172,7 @@ public:
     }
 
     Result<> recover(const DeviceContext& context) const override {
+        if (is_nat(context)) return {};  // rules stay where they are
         if (proxy_runs(lock_file(context))) return {};
         return fail(Status::not_found, fmt::format("Device '{}' of instance '{}': its forwarder is gone",
                                                    context.device, context.instance));
@@ -144,6 +182,10 @@ public:
     Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
 
     Result<api::ConfigMap> stop(const DeviceContext& context) const override {
+        if (is_nat(context)) {
+            LX_TRY(network::remove_proxy_nat(context.instance + "/" + context.device));
+            return api::ConfigMap{};
+        }
         LX_TRY(end_proxy(lock_file(context)));
         const auto plan = make_plan(context);
         if (plan && !plan->in_instance && plan->listen.kind == Kind::unix_path) {

@@ -7,6 +7,8 @@
 #include "lxd-daemon/devices/disk.h"
 #include "lxd-daemon/devices/nic.h"
 #include "lxd-daemon/devices/nic_macvlan.h"
+#include "lxd-daemon/devices/nic_physical.h"
+#include "lxd-daemon/devices/nic_routed.h"
 #include "lxd-daemon/devices/none.h"
 #include "lxd-daemon/devices/proxy.h"
 #include "lxd-daemon/devices/unix_device.h"
@@ -41,9 +43,27 @@ std::span<const DeviceEntry> device_types() {
     return types;
 }
 
+namespace {
+
+/// NICs that are of another class than "nic", by nictype.
+std::span<const DeviceEntry> nic_types() {
+    static const DeviceEntry types[] = {
+        {"macvlan", nic_macvlan()},
+        {"physical", nic_physical()},
+        {"routed", nic_routed()},
+    };
+    return types;
+}
+
+}  // namespace
+
 Result<const DeviceType*> find_type(const std::string& device, const api::ConfigMap& config) {
     const std::string type = find_value(config, "type");
-    if (type == "nic" && find_value(config, "nictype") == "macvlan") return &nic_macvlan();
+    if (type == "nic") {
+        const std::string nictype = find_value(config, "nictype");
+        for (const DeviceEntry& entry : nic_types())
+            if (entry.type == nictype) return &entry.device;
+    }
     const auto found = std::ranges::find(device_types(), type, &DeviceEntry::type);
     if (found != device_types().end()) return &found->device;
     std::vector<std::string_view> known;

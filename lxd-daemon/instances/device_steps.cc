@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/proxy.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/sys/pidfd.h"
@@ -33,10 +34,34 @@ public:
     bool pool_exists(const std::string& pool) override {
         return context_.deps.database.pools().find(pool) != nullptr;
     }
+    Result<UniqueFd> open_netns(const std::string& instance) override {
+        return context_.deps.runtime.open_netns(instance);
+    }
+    Result<std::vector<std::string>> addresses(const std::string& instance) override;
 
 private:
     Context& context_;
 };
+
+Result<std::vector<std::string>> LiveSurroundings::addresses(const std::string& instance) {
+    std::vector<std::string> out;
+    const auto record = context_.rows().find(instance);
+    if (!record) return out;
+    for (const auto& [device, keys] : expand(context_, *record).devices) {
+        const auto value = [&keys](const char* key) {
+            const auto found = keys.find(key);
+            return found == keys.end() ? std::string() : found->second;
+        };
+        const auto kept = record->config.find(fmt::format("volatile.{}.hwaddr", device));
+        std::string hwaddr = value("hwaddr");
+        if (hwaddr.empty() && kept != record->config.end()) hwaddr = kept->second;
+        if (value("type") != "nic" || value("network").empty() || hwaddr.empty()) continue;
+        LX_TRY_AS(const auto claim, context_.deps.networks.claim(value("network"), instance, device,
+                                                                 to_lower(hwaddr), value("ipv4.address")));
+        if (!claim.ipv4.empty()) out.push_back(claim.ipv4);
+    }
+    return out;
+}
 
 /// The devices of one instance, each with its type and context. `config` must outlive it.
 class DeviceSet {

@@ -48,6 +48,37 @@ TEST(ValidateDevicesTest, TakesNicsOfOtherTypes) {
     EXPECT_THAT(nic_complaint({{"nictype", "p2p"}, {"parent", "x"}}), HasSubstr("Invalid device option"));
 }
 
+TEST(ValidateDevicesTest, ChecksRoutedAndPhysicalNics) {
+    EXPECT_EQ(nic_complaint({{"nictype", "physical"}, {"parent", "eth1"}, {"mtu", "1400"}}), "");
+    EXPECT_THAT(nic_complaint({{"nictype", "physical"}}), HasSubstr("required \"parent\""));
+    EXPECT_THAT(nic_complaint({{"nictype", "physical"}, {"parent", "e"}, {"vlan", "3"}}),
+                HasSubstr("not supported"));
+    EXPECT_EQ(nic_complaint({{"nictype", "routed"},
+                             {"ipv4.address", "192.0.2.1, 192.0.2.2"},
+                             {"ipv6.address", "fd12::1"},
+                             {"ipv4.routes", "198.51.100.0/24"},
+                             {"ipv6.gateway", "none"}}),
+              "");
+    for (const char* wrong : {"", "192.0.2.1,", "fd12::1", "192.0.2.0/24"})
+        EXPECT_NE(nic_complaint({{"nictype", "routed"}, {"ipv4.address", wrong}}), "") << wrong;
+    for (const char* wrong : {"10.0.0.0", "10.0.0.0/33", "fd12::/64", "/8"})
+        EXPECT_NE(nic_complaint({{"nictype", "routed"}, {"ipv4.routes", wrong}}), "") << wrong;
+}
+
+TEST(ValidateDevicesTest, ChecksProxiesByAddressTranslation) {
+    const auto proxy = [](const char* listen, const char* connect, const char* key = "nat") {
+        api::ConfigMap keys{{"type", "proxy"}, {"nat", "true"}, {"listen", listen}, {"connect", connect}};
+        keys[key] = "true";
+        return complaint({{"p", keys}});
+    };
+    EXPECT_EQ(proxy("tcp:192.0.2.1:80", "tcp:0.0.0.0:8080"), "");
+    EXPECT_EQ(proxy("udp:192.0.2.1:80-81", "udp:10.0.0.2:53"), "");
+    EXPECT_THAT(proxy("tcp:0.0.0.0:80", "tcp:10.0.0.2:80"), HasSubstr("wildcard"));
+    EXPECT_THAT(proxy("tcp:127.0.0.1:80", "tcp:10.0.0.2:80"), HasSubstr("loopback"));
+    EXPECT_THAT(proxy("tcp:192.0.2.1:80", "unix:/x"), HasSubstr("tcp to tcp"));
+    EXPECT_THAT(proxy("tcp:192.0.2.1:80", "tcp:10.0.0.2:80", "proxy_protocol"), HasSubstr("proxy_protocol"));
+}
+
 TEST(ValidateDevicesTest, ChecksNodesAndProxies) {
     const auto node = [](api::ConfigMap keys) {
         keys["type"] = "unix-char";
@@ -75,7 +106,7 @@ TEST(ValidateDevicesTest, TellsUnsupportedFromUnknown) {
     EXPECT_EQ(nic_complaint({{"network", "n"}, {"bogus", "5"}}),
               "Device validation failed for \"eth0\": Invalid device option \"bogus\"");
     EXPECT_THAT(nic_complaint({{"nictype", "ipvlan"}, {"parent", "eth0"}}),
-                HasSubstr("bridged, macvlan or p2p"));
+                HasSubstr("bridged, macvlan, p2p, physical or routed"));
     EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"size", "1GiB"}}), HasSubstr("not supported"));
     EXPECT_THAT(complaint({{"g", {{"type", "gpu"}}}}), HasSubstr("not supported by this server"));
     EXPECT_THAT(complaint({{"g", {{"type", "bogus"}}}}), HasSubstr("Unsupported device type"));

@@ -1,0 +1,114 @@
+#include "lxd-daemon/devices/nic_routed.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/devices/nic_identity.h"
+#include "network/bridge.h"
+#include "network/routed.h"
+
+namespace lxmgr::devices {
+namespace {
+
+constexpr const char* kHostIpv4 = "169.254.0.1";
+constexpr const char* kHostIpv6 = "fe80::1";
+
+std::vector<std::string> list_of(const DeviceContext& context, const char* key) {
+    std::vector<std::string> out;
+    for (const auto& part : split(context.key(key), ',')) {
+        if (!trim(part).empty()) out.emplace_back(trim(part));
+    }
+    return out;
+}
+
+/// What the table of keys has checked is not checked again.
+void read_addresses(const DeviceContext& context, network::RoutedRequest& request) {
+    for (const auto& text : list_of(context, "ipv4.address"))
+        request.ipv4.push_back(network::parse_ipv4(text).value_or(0));
+    for (const auto& text : list_of(context, "ipv6.address"))
+        request.ipv6.push_back(network::parse_ipv6(text).value_or(network::Ipv6{}));
+    for (const auto& text : list_of(context, "ipv4.routes"))
+        request.ipv4_routes.push_back(network::parse_ipv4_net(text).value_or(network::Ipv4Net{}));
+    for (const auto& text : list_of(context, "ipv6.routes"))
+        request.ipv6_routes.push_back(network::parse_ipv6_net(text).value_or(network::Ipv6Net{}));
+    request.ipv4_host = *network::parse_ipv4(first_of(context.key("ipv4.host_address"), kHostIpv4));
+    request.ipv6_host = *network::parse_ipv6(first_of(context.key("ipv6.host_address"), kHostIpv6));
+    request.ipv4_gateway = context.key("ipv4.gateway") != "none";
+    request.ipv6_gateway = context.key("ipv6.gateway") != "none";
+}
+
+class Routed final : public DeviceType {
+public:
+    [[nodiscard]] bool hotplug() const override { return true; }
+    // The parent may come later: it is looked for when the instance starts.
+    Result<> validate(const DeviceContext& context) const override {
+        LX_TRY(mtu_of(context));
+        return {};
+    }
+    Result<api::ConfigMap> prepare(const DeviceContext& context) const override {
+        return nic_identity(context);
+    }
+
+    Result<Started> start(const DeviceContext& context) const override {
+        Started started;
+        started.volatile_changes = nic_identity(context);
+        network::RoutedRequest request;
+        read_addresses(context, request);
+        request.parent = context.key("parent");
+        request.guest_name = nic_value(context, started.volatile_changes, "name");
+        request.hwaddr = to_lower(nic_value(context, started.volatile_changes, "hwaddr"));
+        LX_TRY_AS(request.mtu, mtu_of(context));
+        if (!request.parent.empty())
+            LX_TRY(
+                network::check_routed_parent(request.parent, !request.ipv4.empty(), !request.ipv6.empty()));
+        LX_TRY_AS(request.host_name, free_host_name(context));
+        started.volatile_changes[context.volatile_key("host_name")] = request.host_name;
+        started.in_network = [request](int netns_fd) mutable {
+            request.netns_fd = netns_fd;
+            failpoint("devices.routed_create");
+            return network::create_routed(request);
+        };
+        return started;
+    }
+
+    Result<> recover(const DeviceContext& context) const override {
+        const std::string host_name = context.volatile_value("host_name");
+        if (!host_name.empty() && network::interface_state(host_name)) return {};
+        return fail(Status::not_found,
+                    fmt::format("Device '{}' of instance '{}': its interface '{}' on the host is gone",
+                                context.device, context.instance, host_name));
+    }
+    [[nodiscard]] std::span<const std::string_view> live_keys() const override {
+        static constexpr std::array<std::string_view, 1> kKeys{"user.*"};
+        return kKeys;
+    }
+    Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
+
+    Result<api::ConfigMap> stop(const DeviceContext& context) const override {
+        network::RoutedRequest request;
+        request.host_name = context.volatile_value("host_name");
+        if (request.host_name.empty()) return api::ConfigMap{};
+        request.parent = context.key("parent");
+        read_addresses(context, request);
+        LX_TRY(network::remove_routed(request));
+        return api::ConfigMap{{context.volatile_key("host_name"), ""}};
+    }
+    [[nodiscard]] std::vector<Detach> attached(const DeviceContext&) const override { return {}; }
+    Result<api::ConfigMap> remove(const DeviceContext& context) const override {
+        LX_TRY_AS(api::ConfigMap changes, stop(context));
+        for (const char* key : {"hwaddr", "name", "host_name"}) changes[context.volatile_key(key)] = "";
+        return changes;
+    }
+};
+
+}  // namespace
+
+const DeviceType& nic_routed() {
+    static const Routed type;
+    return type;
+}
+
+}  // namespace lxmgr::devices

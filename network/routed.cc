@@ -1,0 +1,126 @@
+#include "network/routed.h"
+
+#include <fmt/format.h>
+#include <sys/socket.h>
+
+#include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/strings.h"
+#include "network/bridge.h"
+#include "network/links.h"
+#include "network/routes.h"
+
+namespace lxmgr::network {
+namespace {
+
+Result<> need_setting(const std::string& name) {
+    const auto held = read_file("/proc/sys/" + name, 64);
+    if (held && trim(*held) == "1") return {};
+    std::string dotted = name;
+    for (char& c : dotted) c = c == '/' ? '.' : c;
+    return fail(Status::bad_request, fmt::format("A routed NIC needs the sysctl {}=1 on the host", dotted));
+}
+
+/// Packets of the guest are routed, and its own end of IPv6 listens to nobody's advertisements.
+Result<> set_forwarding(const std::string& link, bool ipv6) {
+    LX_TRY(write_existing(fmt::format("/proc/sys/net/ipv4/conf/{}/forwarding", link), "1"));
+    if (!ipv6) return {};
+    LX_TRY(write_existing(fmt::format("/proc/sys/net/ipv6/conf/{}/accept_ra", link), "0"));
+    return write_existing(fmt::format("/proc/sys/net/ipv6/conf/{}/forwarding", link), "1");
+}
+
+std::vector<AnyNet> addresses_of(const RoutedRequest& request) {
+    std::vector<AnyNet> out;
+    for (const auto address : request.ipv4) out.push_back(AnyNet::of(address));
+    for (const auto& address : request.ipv6) out.push_back(AnyNet::of(address));
+    return out;
+}
+
+Result<> set_up_host(NetlinkSocket& socket, const RoutedRequest& request) {
+    LX_TRY_AS(const auto link, find_link(socket, request.host_name));
+    if (!link) return fail(Status::internal, fmt::format("Interface '{}' is gone", request.host_name));
+    LX_TRY(set_forwarding(request.host_name, !request.ipv6.empty()));
+    if (!request.ipv4.empty()) LX_TRY(add_address(socket, link->index, AnyNet::of(request.ipv4_host)));
+    if (!request.ipv6.empty()) LX_TRY(add_address(socket, link->index, AnyNet::of(request.ipv6_host)));
+    std::vector<AnyNet> routes = addresses_of(request);
+    for (const auto& net : request.ipv4_routes)
+        routes.push_back(AnyNet::of(Ipv4Net{net.network(), net.prefix}));
+    for (const auto& net : request.ipv6_routes)
+        routes.push_back(AnyNet::of(Ipv6Net{net.network(), net.prefix}));
+    for (const AnyNet& to : routes) {
+        auto added = add_route(socket, link->index, to, nullptr);
+        if (!added && added.error().sys_errno == EEXIST)
+            return fail(Status::conflict, fmt::format("The host has a route to {} already", to.text()));
+        LX_TRY(added);
+    }
+    return {};
+}
+
+Result<> answer_for(NetlinkSocket& socket, const RoutedRequest& request) {
+    if (request.parent.empty()) return {};
+    LX_TRY_AS(const auto parent, find_link(socket, request.parent));
+    if (!parent)
+        return fail(Status::bad_request, fmt::format("Parent interface '{}' does not exist", request.parent));
+    for (const AnyNet& address : addresses_of(request)) LX_TRY(add_proxied(socket, parent->index, address));
+    return {};
+}
+
+Result<> set_up_guest(const RoutedRequest& request) {
+    LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open_in(request.netns_fd));
+    LX_TRY_AS(const auto link, find_link(socket, *parse_mac(request.hwaddr)));
+    if (!link) return fail(Status::internal, "The new interface has left the guest's network namespace");
+    for (const AnyNet& address : addresses_of(request)) LX_TRY(add_address(socket, link->index, address));
+    const auto use_gateway = [&](const AnyNet& gateway) -> Result<> {
+        // A link-local one is on the link anyway.
+        if (gateway.family == AF_INET) LX_TRY(add_route(socket, link->index, gateway, nullptr));
+        return add_route(socket, link->index, AnyNet::everything(gateway.family), &gateway);
+    };
+    if (!request.ipv4.empty() && request.ipv4_gateway) LX_TRY(use_gateway(AnyNet::of(request.ipv4_host)));
+    if (!request.ipv6.empty() && request.ipv6_gateway) LX_TRY(use_gateway(AnyNet::of(request.ipv6_host)));
+    return {};
+}
+
+}  // namespace
+
+Result<> check_routed_parent(const std::string& parent, bool ipv4, bool ipv6) {
+    LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
+    LX_TRY_AS(const auto link, find_link(socket, parent));
+    if (!link) return fail(Status::bad_request, fmt::format("Parent interface '{}' does not exist", parent));
+    if (ipv4) LX_TRY(need_setting(fmt::format("net/ipv4/conf/{}/forwarding", parent)));
+    if (!ipv6) return {};
+    LX_TRY(need_setting("net/ipv6/conf/all/forwarding"));
+    LX_TRY(need_setting(fmt::format("net/ipv6/conf/{}/forwarding", parent)));
+    LX_TRY(need_setting("net/ipv6/conf/all/proxy_ndp"));
+    return need_setting(fmt::format("net/ipv6/conf/{}/proxy_ndp", parent));
+}
+
+Result<> create_routed(const RoutedRequest& request) {
+    LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
+    VethRequest pair{request.host_name, request.guest_name, request.hwaddr, "",
+                     request.mtu,       request.netns_fd};
+    if (pair.mtu == 0 && !request.parent.empty()) {
+        LX_TRY_AS(const auto parent, find_link(socket, request.parent));
+        if (parent) pair.mtu = static_cast<int>(parent->mtu);
+    }
+    LX_TRY(create_veth(pair));
+    auto done = set_up_host(socket, request);
+    if (done) done = set_up_guest(request);
+    if (done) done = answer_for(socket, request);
+    if (!done) static_cast<void>(remove_routed(request).has_value());
+    return done;
+}
+
+Result<> remove_routed(const RoutedRequest& request) {
+    LX_TRY(delete_veth(request.host_name));  // its routes go with it
+    if (request.parent.empty()) return {};
+    LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
+    LX_TRY_AS(const auto parent, find_link(socket, request.parent));
+    if (!parent) return {};
+    for (const AnyNet& address : addresses_of(request)) {
+        // Where there still is a route, another guest has the address, and this one was refused it.
+        LX_TRY_AS(const bool of_another, has_route(socket, address));
+        if (!of_another) LX_TRY(remove_proxied(socket, parent->index, address));
+    }
+    return {};
+}
+
+}  // namespace lxmgr::network

@@ -1,0 +1,38 @@
+#pragma once
+#include <string>
+
+#include "lxd-daemon/base/result.h"
+#include "network/ip.h"
+#include "network/netlink.h"
+
+/// Routes, addresses and proxied neighbours of the socket's network namespace, one at a time.
+namespace lxmgr::network {
+
+/// An address of either family, or a net.
+struct AnyNet {
+    int family = 0;  ///< AF_INET or AF_INET6
+    std::uint8_t bytes[16] = {};
+    int prefix = 0;
+
+    static AnyNet of(std::uint32_t ipv4);
+    static AnyNet of(const Ipv6& ipv6);
+    static AnyNet of(const Ipv4Net& net);
+    static AnyNet of(const Ipv6Net& net);
+    /// 0.0.0.0/0 or ::/0.
+    static AnyNet everything(int family);
+    [[nodiscard]] std::size_t size() const { return family == 2 /* AF_INET */ ? 4 : 16; }
+    [[nodiscard]] std::string text() const;
+};
+
+/// With link-local scope where it is of fe80::/10.
+Result<> add_address(NetlinkSocket& socket, int link, const AnyNet& address);
+/// To a net out of a link, through a gateway that is on it (null: straight). EEXIST when there is one.
+Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyNet* gateway);
+/// To exactly this net, of the main table.
+Result<bool> has_route(NetlinkSocket& socket, const AnyNet& to);
+/// The host answers for an address on a link. Repeating it is harmless.
+Result<> add_proxied(NetlinkSocket& socket, int link, const AnyNet& address);
+/// None is success.
+Result<> remove_proxied(NetlinkSocket& socket, int link, const AnyNet& address);
+
+}  // namespace lxmgr::network

@@ -1,0 +1,167 @@
+"""NICs that are moved in (physical) or routed to, and address translation for proxy devices."""
+import json
+import subprocess
+import textwrap
+
+from harness.case import DaemonCase, main
+
+MAC, INSIDE_MAC = "02:00:00:00:00:51", "02:00:00:00:00:52"
+
+
+class NicsTest(DaemonCase):
+    def setUp(self):
+        self.host("ip", "link", "add", "phys0", "address", MAC, "mtu", "1400", "type", "veth", "peer", "name", "phys1")
+        self.host("ip", "link", "add", "up0", "type", "bridge")
+        self.host("ip", "address", "add", "192.0.2.1/24", "dev", "up0")
+        self.host("ip", "-6", "address", "add", "fd99::1/64", "dev", "up0", "nodad")
+        self.host("ip", "link", "set", "up0", "up")
+        for key in ("ipv4.conf.up0.forwarding", "ipv6.conf.all.forwarding", "ipv6.conf.up0.forwarding",
+                    "ipv6.conf.all.proxy_ndp", "ipv6.conf.up0.proxy_ndp"):
+            self.host("sysctl", "-qw", f"net.{key}=1")
+        super().setUp()
+
+    def tearDown(self):
+        try:
+            super().tearDown()
+        finally:
+            for link in ("phys0", "up0"):
+                self.host("ip", "link", "delete", link, check=False)
+
+    def host(self, *argv, check=True):
+        return self.daemon.sandbox.run(*argv, check=check)
+
+    def links(self):
+        return {one["ifname"]: one for one in json.loads(self.host("ip", "-json", "-details", "link"))}
+
+    def assert_back(self):
+        self.assertEqual((self.links()["phys0"]["address"], self.links()["phys0"]["mtu"]), (MAC, 1400))
+
+    PHYSICAL = {"type": "nic", "nictype": "physical", "parent": "phys0", "name": "ext0"}
+
+    def test_physical(self):
+        nic = {**self.PHYSICAL, "hwaddr": INSIDE_MAC, "mtu": "1300"}
+        self.api.launch("box", "tiny", devices={"ext": nic})
+        inside = self.api.sh("box", "ip link show ext0")
+        self.assertIn(INSIDE_MAC, inside)
+        self.assertIn("mtu 1300", inside)
+        self.assertIn("UP", inside)
+        self.assertNotIn("phys0", self.links())
+        self.api.create("second", "tiny", devices={"ext": nic})
+        self.assertIn("phys0", self.assert_api_error(400, self.api.start, "second"))
+        self.api.stop("box")
+        self.assert_back()
+        # By a guest that ends itself, and while no daemon is there.
+        self.api.start("box")
+        self.api.exec("box", ["poweroff", "-f"])
+        self.api.wait_status("box", "Stopped")
+        self.assert_back()
+        self.api.start("box")
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertNotIn("phys0", self.links())
+        self.api.sh("box", "ip link set ext0 down; ip link set ext0 name other0")
+        self.api.stop("box")
+        self.assert_back()
+
+    def test_physical_comes_and_goes(self):
+        self.api.launch("box", "tiny")
+        self.api.update("box", devices={"ext": self.PHYSICAL})
+        self.assertIn(MAC, self.api.sh("box", "ip link show ext0"))
+        self.api.update("box", devices={"ext": None})
+        self.assert_back()
+        self.assertNotEqual(self.api.exec("box", ["ip", "link", "show", "ext0"])[0], 0)
+
+    def test_physical_bad_values(self):
+        self.api.create("box", "tiny")
+        for wrong in ({"parent": None}, {"mtu": "1"}, {"vlan": "7"}, {"hwaddr": "x"}):
+            nic = {key: value for key, value in {**self.PHYSICAL, **wrong}.items() if value is not None}
+            self.assert_api_error(400, self.api.update, "box", devices={"ext": nic})
+
+    def routed(self, **keys):
+        return {"type": "nic", "nictype": "routed", "parent": "up0", "name": "ext0",
+                **{key.replace("_", "."): value for key, value in keys.items()}}
+
+    def ping(self, address):
+        self.host("ping", "-c1", "-W5", address)
+
+    def test_routed(self):
+        nic = self.routed(ipv4_address="192.0.2.10, 192.0.2.11", ipv6_address="fd99::10", ipv4_routes="198.51.100.0/24")
+        self.api.launch("box", "tiny", devices={"ext": nic})
+        for address in ("192.0.2.10", "192.0.2.11", "fd99::10"):
+            self.ping(address)
+            self.assertIn(address, self.host("ip", "neigh", "show", "proxy"))
+        self.assertIn("198.51.100.0/24", self.host("ip", "route"))
+        self.assertIn("via 169.254.0.1 dev ext0", self.api.sh("box", "ip route"))
+        self.assertIn("via fe80::1 dev ext0", self.api.sh("box", "ip -6 route"))
+        self.api.sh("box", "ping -c1 -W5 192.0.2.1")  # out through the host's end
+        # Another with the same address is refused, and does this one no harm.
+        self.api.create("second", "tiny", devices={"ext": nic})
+        self.assertIn("192.0.2.10", self.assert_api_error(400, self.api.start, "second"))
+        self.ping("192.0.2.10")
+        self.assertIn("192.0.2.10", self.host("ip", "neigh", "show", "proxy"))
+        self.api.stop("box")
+        self.assertNotIn("192.0.2.10", self.host("ip", "neigh", "show", "proxy") + self.host("ip", "route"))
+
+    def test_routed_comes_and_goes(self):
+        self.api.launch("box", "tiny")
+        self.api.update("box", devices={"ext": self.routed(ipv4_address="192.0.2.10", ipv4_gateway="none")})
+        self.assertIn("192.0.2.10/32", self.api.sh("box", "ip address show ext0"))
+        self.assertNotIn("169.254.0.1", self.api.sh("box", "ip route"))
+        self.api.update("box", devices={"ext": self.routed(ipv4_address="192.0.2.12")})
+        self.ping("192.0.2.12")
+        self.api.update("box", devices={"ext": None})
+        self.assertNotIn("192.0.2.1", self.host("ip", "neigh", "show", "proxy"))
+
+    def test_routed_needs_a_prepared_parent(self):
+        self.host("sysctl", "-qw", "net.ipv4.conf.up0.forwarding=0")
+        self.api.create("box", "tiny", devices={"ext": self.routed(ipv4_address="192.0.2.10")})
+        self.assertIn("net.ipv4.conf.up0.forwarding", self.assert_api_error(400, self.api.start, "box"))
+        for wrong in ("192.0.2.300", "fd99::1", "192.0.2.1 192.0.2.2"):
+            self.assert_api_error(400, self.api.update, "box", devices={"ext": self.routed(ipv4_address=wrong)})
+
+    SERVER = """
+        import socket, sys
+        s = socket.create_server(("0.0.0.0", 80)); print("up", flush=True)
+        while True:
+            c, who = s.accept(); c.sendall(who[0].encode()); c.close()
+    """
+
+    def who_am_i(self, port, address="192.0.2.1"):
+        """Connects, and returns the address that the instance sees."""
+        script = f"import socket; print(socket.create_connection(('{address}', {port}), 5).recv(99).decode())"
+        return self.host("python3", "-c", script).strip()
+
+    def test_proxy_by_address_translation(self):
+        web = {"type": "proxy", "nat": "true", "listen": "tcp:192.0.2.1:8080-8081", "connect": "tcp:0.0.0.0:80"}
+        self.api.launch("box", "tiny", devices={"aweb": web})
+        address = self.address("box")
+        server = subprocess.Popen(["nsenter", "-t", str(self.api.state("box")["pid"]), "-n", "python3", "-c",
+                                   textwrap.dedent(self.SERVER)], stdout=subprocess.PIPE)
+        try:
+            server.stdout.readline()
+            self.assertEqual(self.who_am_i(8080), "192.0.2.1")  # the client's own
+            self.assertEqual(self.who_am_i(8081), "192.0.2.1")
+            self.assertIn(f"dnat ip to {address}:80", self.host("nft", "list", "ruleset"))
+            self.assertNotIn("lxmgr-proxy", "".join(self.leaks.processes()))
+            self.daemon.kill()
+            self.daemon.start()
+            self.assertEqual(self.who_am_i(8080), "192.0.2.1")
+            self.api.update("box", devices={"aweb": None})
+            self.assertNotIn("dnat", self.host("nft", "list", "ruleset"))
+            self.api.update("box", devices={"aweb": {**web, "connect": f"tcp:{address}:80"}})
+            self.assertEqual(self.who_am_i(8080), "192.0.2.1")
+            self.assert_api_error(400, self.api.update, "box", devices={"aweb": {**web, "connect": "tcp:10.88.0.250:80"}})
+            self.assertEqual(self.who_am_i(8080), "192.0.2.1")
+            self.api.stop("box")
+            self.assertNotIn("dnat", self.host("nft", "list", "ruleset"))
+        finally:
+            server.kill()
+            server.wait()
+            server.stdout.close()
+        for wrong in ({"bind": "instance"}, {"proxy_protocol": "true"}, {"listen": "tcp:0.0.0.0:8080"},
+                      {"listen": "unix:/run/x"}, {"listen": "tcp:[fd99::1]:8080"}):
+            self.assert_api_error(400, self.api.update, "box", devices={"aweb": {**web, **wrong}})
+
+
+if __name__ == "__main__":
+    main()
