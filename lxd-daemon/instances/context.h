@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 
+#include "lxd-daemon/instances/guest_files.h"
 #include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/limits.h"
 #include "lxd-daemon/instances/live.h"
@@ -27,10 +28,12 @@ struct Context {
     MetadataCache metadata_cache;
     sftp::Sessions sftp_sessions;
     HostIds host_ids = HostIds::read();
-    std::mutex idmap_mutex;  ///< held from the choice of an id map until it is stored
+    std::mutex idmap_mutex;               ///< held from the choice of an id map until it is stored
     SnapshotTimer snapshot_timer{*this};  ///< to be told of every change of what it watches
     std::atomic<bool> host_shutdown =
         false;  ///< instances that stop now are to run again after the host's boot
+
+    runtime::Lxcfs lxcfs{deps.state_dir + "/lxcfs", lxcfs_hooks(*this)};  ///< last: its thread uses the rest
 
     [[nodiscard]] database::Instances& rows() const { return deps.database.instances(); }
     [[nodiscard]] std::string run_dir(const std::string& name) const {

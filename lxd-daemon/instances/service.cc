@@ -64,7 +64,9 @@ Result<std::string> describe_action(const api::InstanceStatePut& put) {
 
 Service::Service(Dependencies dependencies)
     : deps_(dependencies), impl_(std::make_unique<Impl>(std::move(dependencies))) {}
-Service::~Service() = default;
+Service::~Service() {
+    if (!impl_->recovering) end_idle_lxcfs(impl_->context);
+}
 
 void Service::exited(const std::string& name, const runtime::ExitStatus& status) {
     {
@@ -97,6 +99,7 @@ Result<> Service::recover() {
     }
     for (const auto& [name, status] : exits) handle_exit(impl_->context, name, status);
     impl_->context.snapshot_timer.begin();
+    recover_lxcfs(impl_->context);
     return {};
 }
 
@@ -134,6 +137,7 @@ Result<api::InstanceState> Service::state(const std::string& name) const {
 Result<operations::OperationPtr> Service::create(api::InstancesPost post, const std::string& requestor) {
     if (post.source.type == "copy") return copy(std::move(post), requestor);
     LX_TRY_AS(auto plan, plan_create(impl_->context, std::move(post)));
+    impl_->context.lxcfs.expect();  // a start follows soon, most often
     plan.requestor = requestor;
     auto request = request_for("Creating instance", plan.record.name, requestor);
     request.body = [this, plan = std::move(plan)](operations::Operation& operation,

@@ -59,6 +59,9 @@ Result<Settings> settings_of(const api::ConfigMap& expanded) {
     settings.syscalls.deny_compat = flag_of(expanded, "security.syscalls.deny_compat");
     settings.syscalls.deny = text_of(expanded, "security.syscalls.deny");
     settings.syscalls.allow = text_of(expanded, "security.syscalls.allow");
+    settings.intercepts.mknod = flag_of(expanded, "security.syscalls.intercept.mknod");
+    settings.intercepts.setxattr = flag_of(expanded, "security.syscalls.intercept.setxattr");
+    settings.intercepts.sysinfo = flag_of(expanded, "security.syscalls.intercept.sysinfo");
     LX_TRY(runtime::check_syscall_policy(settings.syscalls));
     return settings;
 }

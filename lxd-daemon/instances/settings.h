@@ -12,6 +12,7 @@ struct Settings {
     std::vector<runtime::KernelLimit> kernel_limits;
     std::vector<runtime::Sysctl> sysctls;
     runtime::SyscallPolicy syscalls;
+    runtime::Intercepts intercepts;
     bool nesting = false;
 };
 /// Errors: `bad_request` naming key and value.

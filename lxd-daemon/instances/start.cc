@@ -35,7 +35,8 @@ std::vector<std::string> init_environment(const api::ConfigMap& expanded) {
 }
 
 runtime::StartRequest request_for(const Context& context, const database::InstanceRecord& record,
-                                  const ExpandedInstance& expanded, const StartedDevices& devices) {
+                                  const ExpandedInstance& expanded, const StartedDevices& devices,
+                                  const std::vector<runtime::LxcfsFile>& own_files) {
     runtime::StartRequest request;
     request.name = record.name;
     request.hostname = record.name;
@@ -46,6 +47,7 @@ runtime::StartRequest request_for(const Context& context, const database::Instan
         request.owner_uid = owner_uid(context.deps.state_dir, record.id, request.idmap);
     request.environment = init_environment(expanded.config);
     request.uuid = value_or(record.config, "volatile.uuid", "");
+    for (const auto& file : own_files) request.attach.push_back({file.mount.get(), file.target, false});
     for (const auto& attach : devices.attaches)
         request.attach.push_back({attach.mount.get(), attach.target, attach.is_directory});
     request.setup_network = [&devices](int netns_fd, pid_t) -> Result<> {
@@ -80,6 +82,7 @@ Result<> prepare(Context& context, const std::string& name, const sys::IdMap& id
 Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
                        const std::string& requestor) {
     const auto& name = stored.name;
+    context.lxcfs.expect();
     const auto expanded = expand(context, stored);
     if (flag_of(expanded.config, "security.protection.start"))
         return fail(Status::bad_request, "Instance is protected: unset security.protection.start first");
@@ -105,12 +108,14 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
 
     LX_TRY_AS(const auto devices, start_devices(context, expanded.devices, record));
     failpoint("instances.start.devices");
-    auto request = request_for(context, record, expanded, devices);
+    const auto own_files = lxcfs_files(context);
+    auto request = request_for(context, record, expanded, devices, own_files);
     request.root_fd = root->get();
     request.limits = limits;
     request.kernel_limits = std::move(settings.kernel_limits);
     request.sysctls = std::move(settings.sysctls);
     request.syscalls = std::move(settings.syscalls);
+    request.intercepts = settings.intercepts;
     request.nesting = settings.nesting;
     prepared.commit();
     auto running = context.deps.runtime.start(request);

@@ -11,6 +11,7 @@
 
 #include <initializer_list>
 
+#include "lxd-daemon/monitor/intercept.h"
 #include "lxd-daemon/monitor/loop.h"
 #include "lxd-daemon/monitor/state.h"
 #include "lxd-daemon/monitor/steps.h"
@@ -157,14 +158,14 @@ void on_seat_message(int socket) {
     if (size <= 0) return lose_seat(Step::no_seat, ESRCH);
     wire::Reader reader(buffer, static_cast<std::size_t>(size));
     const Type type = reader.type();
-    if (type == Type::seated) return;
+    if (type == Type::seated) return answer_calls(fds.take(0));
     const std::uint32_t first = reader.u32();
     if (type == Type::failed) {
         const auto step = static_cast<Step>(first);
         const auto error = static_cast<int>(reader.u32());
         // Before it sat down: it has ended by that.
         if (step == Step::join_cgroups || step == Step::enter_namespaces || step == Step::become_root ||
-            step == Step::load_seccomp) {
+            step == Step::load_seccomp || step == Step::load_intercepts) {
             return lose_seat(step, error);
         }
         if (const int channel = take_pending(); channel > 0) fail_channel(channel, step, error);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lxd-daemon/monitor/console.h"
+#include "lxd-daemon/monitor/intercept.h"
 #include "lxd-daemon/monitor/message_io.h"
 #include "lxd-daemon/monitor/state.h"
 #include "lxd-daemon/monitor/steps.h"
@@ -26,11 +27,12 @@ namespace {
 using wire::Step;
 using wire::Type;
 
-constexpr std::size_t kMaxAttachments = 200;
+constexpr std::size_t kMaxAttachments = 210;  ///< what users ask for, and some of the daemon's own
 
 constexpr std::size_t kMaxKernelLimits = 16;  // there are as many resources
 
 char seccomp[kMaxSeccompBytes];
+char intercepts[kMaxInterceptBytes];
 child::KernelLimit kernel_limits[kMaxKernelLimits];
 child::Attachment attachments[kMaxAttachments];
 const char* strings[wire::kMaxStrings + 3];
@@ -125,6 +127,8 @@ void read_spec(Spec& spec) {
     spec.gid_map = reader.text();
     std::size_t seccomp_bytes = 0;
     const void* const filter = reader.bytes(seccomp_bytes);
+    std::size_t intercepts_bytes = 0;
+    const void* const intercept_filter = reader.bytes(intercepts_bytes);
     for (std::size_t i = 0; i < attachment_count; ++i) {
         attachments[i].is_directory = reader.u32() != 0;
         attachments[i].target = reader.text();
@@ -136,10 +140,15 @@ void read_spec(Spec& spec) {
     const std::size_t sysctls =
         used < wire::kMaxStrings ? reader.list(strings + used, wire::kMaxStrings - used) : 1;
     const bool lists = argc > 0 && sysctls % 2 == 0;
-    require(reader.complete() && lists && seccomp_bytes <= sizeof seccomp, Step::read_spec);
+    require(reader.complete() && lists && seccomp_bytes <= sizeof seccomp &&
+                intercepts_bytes <= sizeof intercepts,
+            Step::read_spec);
     std::memcpy(seccomp, filter, seccomp_bytes);
     state.confinement.seccomp = seccomp;
     state.confinement.seccomp_bytes = seccomp_bytes;
+    std::memcpy(intercepts, intercept_filter, intercepts_bytes);
+    state.confinement.intercepts = intercepts;
+    state.confinement.intercepts_bytes = intercepts_bytes;
     spec.plan.argv = strings;
     spec.plan.environment = strings + argc + 1;
     spec.plan.sysctls = strings + used;
@@ -263,6 +272,7 @@ void on_child_message(int socket, Progress& progress) {
         const auto error = static_cast<int>(reader.u32());
         give_up(step, error, reader.u32());
     }
+    if (reader.type() == Type::listens) return answer_calls(fds.take(0));
     set_console_master(fds.take(0));
     state.devpts = fds.take(1);
     state.notify = fds.take(2);

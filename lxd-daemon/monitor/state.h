@@ -14,6 +14,7 @@ namespace lxmgr::monitor {
 constexpr std::size_t kMaxFd = 16384;  ///< descriptors: two for each running command
 constexpr std::size_t kMaxCgroups = 16;
 constexpr std::size_t kMaxSeccompBytes = 32 * 1024;
+constexpr std::size_t kMaxInterceptBytes = 4 * 1024;
 
 struct State {
     int epoll = -1;

@@ -46,6 +46,7 @@ enum class Step : std::uint32_t {
     write_sysctl,      ///< detail: likewise
     protect_proc,
     mount_nesting,
+    load_intercepts,
 };
 
 constexpr const char* step_name(Step step) {
@@ -130,6 +131,8 @@ constexpr const char* step_name(Step step) {
             return "making parts of /proc and /sys read-only";
         case Step::mount_nesting:
             return "mounting /dev/.lxc for nested containers";
+        case Step::load_intercepts:
+            return "loading the filter of intercepted system calls";
     }
     return "an unknown step";
 }

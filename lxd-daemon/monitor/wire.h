@@ -40,7 +40,8 @@ enum class Type : std::uint32_t {
     // Between the monitor and its children only.
     mapped = 64,    ///< the id maps are written
     prepared = 65,  ///< + pty master, devpts directory, notify socket when there is one
-    seated = 66,    ///< the seat can take commands
+    seated = 66,    ///< the seat can take commands; + listener of its filter of intercepted calls, if any
+    listens = 67,   ///< + listener of init's
 };
 
 // Flags of a start message.

@@ -31,6 +31,8 @@ const std::vector<std::string>& api_extensions() {
         "container_protection_shift",
         "container_syscall_filtering",
         "container_syscall_filtering_allow_deny_syntax",
+        "container_syscall_intercept",
+        "container_syscall_intercept_sysinfo",
         "instance_pool_move",
         "instances_rebuild",
         "container_only_migration",  // copies without snapshots

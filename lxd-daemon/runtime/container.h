@@ -60,6 +60,12 @@ struct SyscallPolicy {
     std::string allow;  ///< when not empty, all else is refused
     bool operator==(const SyscallPolicy&) const = default;
 };
+/// Calls that an unprivileged container may make after all, where they are safe: nodes of the devices that
+/// it has anyway, the mark of opaque directories of overlays, and sysinfo(2) with its own limits.
+struct Intercepts {
+    bool mknod = false, setxattr = false, sysinfo = false;
+    bool operator==(const Intercepts&) const = default;
+};
 /// Errors: `bad_request` naming the line that is wrong.
 Result<> check_syscall_policy(const SyscallPolicy& policy);
 
@@ -88,6 +94,7 @@ struct StartRequest {
     std::vector<KernelLimit> kernel_limits;
     std::vector<Sysctl> sysctls;
     SyscallPolicy syscalls;
+    Intercepts intercepts;
     bool nesting = false;  ///< containers may run inside
     std::vector<Attach> attach;
     std::vector<std::string>
@@ -164,6 +171,8 @@ public:
     /// request `name`, `idmap` and `limits` are looked at. Then comes start(), or cancel_start().
     virtual Result<> prepare_start(const StartRequest&) { return {}; }
     virtual void cancel_start(const std::string&) {}
+    /// Moves a process that is to outlive the daemon to the monitors, out of the daemon's own cgroup.
+    virtual Result<> keep(pid_t) { return {}; }
     /// Finds a container whose monitor survived the previous daemon, and watches it from now on. When its
     /// exit happened meanwhile, on_exit is called for it. nullopt: nothing runs there (leftover files and
     /// cgroups are removed).

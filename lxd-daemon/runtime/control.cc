@@ -140,4 +140,14 @@ Result<UniqueFd> Impl::open_root(const std::string& name) {
 
 Result<UniqueFd> Impl::open_netns(const std::string& name) { return open_of_init(name, "ns/net", O_RDONLY); }
 
+Result<> Impl::keep(pid_t pid) {
+    LX_TRY_AS(const auto places, cgroups_.keeper_procs());
+    const std::string number = std::to_string(pid);
+    for (const UniqueFd& place : places) {
+        if (::write(place.get(), number.data(), number.size()) < 0)
+            return fail_errno("Moving a process", "to the monitors' cgroup");
+    }
+    return {};
+}
+
 }  // namespace lxmgr::runtime

@@ -44,6 +44,7 @@ public:
     void expect_start() override { warmer_.poke(); }
     Result<> prepare_start(const StartRequest& request) override;
     void cancel_start(const std::string& name) override;
+    Result<> keep(pid_t pid) override;
     Result<std::optional<Running>> recover(const std::string& name, const std::string& run_dir) override;
     std::vector<std::string> leftovers() override;
     Result<> signal_halt(const std::string& name) override;

@@ -4,6 +4,7 @@
 #include <seccomp.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -196,6 +197,28 @@ Result<std::string> compile_seccomp(const SyscallPolicy& policy, bool privileged
     if (program.size() > kMaxBytes)
         return fail(Status::bad_request, "security.syscalls.*: more lines than the kernel takes");
     return program;
+}
+
+Result<std::string> compile_intercepts(const Intercepts& intercepts, bool privileged) {
+    if (privileged || intercepts == Intercepts{}) return std::string();
+    const std::unique_ptr<void, Release> context(seccomp_init(SCMP_ACT_ALLOW));
+    if (!context) return fail(Status::internal, "libseccomp cannot be initialised");
+    seccomp_attr_set(context.get(), SCMP_FLTATR_CTL_NNP, 0);
+    seccomp_attr_set(context.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
+    const auto notify = [&context](int number, std::vector<scmp_arg_cmp> arguments) -> Result<> {
+        const int rc = seccomp_rule_add_array(context.get(), SCMP_ACT_NOTIFY, number,
+                                              static_cast<unsigned>(arguments.size()), arguments.data());
+        if (rc != 0) return failed(rc, "(interception)");
+        return {};
+    };
+    if (intercepts.mknod) {
+        // Other kinds of files need no help.
+        LX_TRY(notify(SCMP_SYS(mknod), {SCMP_A1(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFCHR)}));
+        LX_TRY(notify(SCMP_SYS(mknodat), {SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFCHR)}));
+    }
+    if (intercepts.setxattr) LX_TRY(notify(SCMP_SYS(setxattr), {SCMP_A3(SCMP_CMP_EQ, 1)}));
+    if (intercepts.sysinfo) LX_TRY(notify(SCMP_SYS(sysinfo), {}));
+    return export_program(context.get());
 }
 
 Result<> check_syscall_policy(const SyscallPolicy& policy) {

@@ -15,4 +15,9 @@ namespace lxmgr::runtime {
 /// Errors: `bad_request` naming the key and the line.
 Result<std::string> compile_seccomp(const SyscallPolicy& policy, bool privileged);
 
+/// The filter of calls that the monitor's helper answers (seccomp_unotify(2)); empty when there are none, and
+/// for a privileged container, which may make those calls. Looks at 64-bit programs only: in others the
+/// kernel refuses as ever.
+Result<std::string> compile_intercepts(const Intercepts& intercepts, bool privileged);
+
 }  // namespace lxmgr::runtime

@@ -33,7 +33,7 @@ Result<> check(const StartRequest& request) {
         return fail(Status::internal, "A container needs a root and an init");
     if (request.idmap.uids.empty() || request.idmap.gids.empty())
         return fail(Status::internal, "A container needs an id map");
-    if (request.attach.size() > 200) return fail(Status::bad_request, "More than 200 mounts to attach");
+    if (request.attach.size() > 210) return fail(Status::bad_request, "More than 200 mounts to attach");
     return {};
 }
 
@@ -182,8 +182,10 @@ Result<LivePtr> Impl::boot(const StartRequest& request, Starting& starting) {
             return fail(Status::internal, "The container's monitor sent an unexpected message");
         return message;
     };
-    LX_TRY_AS(const std::string filter, seccomp_for(request));
-    LX_TRY(send_start(control, request, fds, filter));
+    Filters filters;
+    LX_TRY_AS(filters.syscalls, seccomp_for(request));
+    LX_TRY_AS(filters.intercepts, compile_intercepts(request.intercepts, request.idmap.is_host()));
+    LX_TRY(send_start(control, request, fds, filters));
     LX_TRY_AS(Received spawned, await(wire::Type::spawned));
     live.init_pid = static_cast<pid_t>(spawned.number(0));
     live.init_pidfd = spawned.take_fd(0);

@@ -40,8 +40,7 @@ void write_list(wire::Writer& writer, const std::vector<std::string>& strings) {
     for (const std::string& text : strings) write_text(writer, text);
 }
 
-Result<> send_start(int control, const StartRequest& request, const StartFds& fds,
-                    const std::string& seccomp) {
+Result<> send_start(int control, const StartRequest& request, const StartFds& fds, const Filters& filters) {
     std::vector<char> buffer(wire::kMaxMessage);
     wire::Writer writer(buffer.data(), buffer.size(), wire::Type::start);
     writer.u32(request.owner_uid);
@@ -53,7 +52,8 @@ Result<> send_start(int control, const StartRequest& request, const StartFds& fd
     write_text(writer, request.hostname);
     write_text(writer, sys::IdMap::to_proc(request.idmap.uids));
     write_text(writer, sys::IdMap::to_proc(request.idmap.gids));
-    writer.bytes(seccomp.data(), seccomp.size());
+    writer.bytes(filters.syscalls.data(), filters.syscalls.size());
+    writer.bytes(filters.intercepts.data(), filters.intercepts.size());
     for (const Attach& attach : request.attach) {
         writer.u32(attach.is_directory ? 1 : 0);
         write_text(writer, attach.target);

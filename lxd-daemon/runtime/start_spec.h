@@ -18,9 +18,13 @@ struct StartFds {
     std::vector<int> keeper_procs;
 };
 
+/// BPF programs, see runtime/seccomp.h; empty: none.
+struct Filters {
+    std::string syscalls, intercepts;
+};
+
 /// Sends the start message; its layout is read by monitor/start.cc.
-Result<> send_start(int control, const StartRequest& request, const StartFds& fds,
-                    const std::string& seccomp);
+Result<> send_start(int control, const StartRequest& request, const StartFds& fds, const Filters& filters);
 
 /// Writes a list of strings as wire::Reader::list() reads it.
 void write_list(wire::Writer& writer, const std::vector<std::string>& strings);

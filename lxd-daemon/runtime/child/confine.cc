@@ -67,4 +67,18 @@ void load_seccomp(const Report& report, const Confinement& confinement) {
     report.require(install_seccomp(confinement), wire::Step::load_seccomp);
 }
 
+int load_intercepts(const Report& report, const Confinement& confinement) {
+    if (confinement.intercepts_bytes == 0) return -1;
+    sock_fprog program{};
+    program.len = static_cast<unsigned short>(confinement.intercepts_bytes / sizeof(sock_filter));
+    program.filter = static_cast<sock_filter*>(const_cast<void*>(confinement.intercepts));
+    // With the second flag (Linux 5.19) no signal makes a call begin again that is being answered.
+    constexpr unsigned long kWaitKillable = 1UL << 5;
+    constexpr unsigned long kListener = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    long fd = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, kListener | kWaitKillable, &program);
+    if (fd < 0 && errno == EINVAL) fd = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, kListener, &program);
+    report.require(fd >= 0, wire::Step::load_intercepts);
+    return static_cast<int>(fd);
+}
+
 }  // namespace lxmgr::child

@@ -19,6 +19,9 @@ struct Confinement {
     /// The filter is the user's own and may forbid what the seat lives on: commands load it just before
     /// execve.
     bool seccomp_late = false;
+    /// A filter of its own for calls that a listener answers: the stricter one decides, seccomp(2).
+    const void* intercepts = nullptr;
+    std::size_t intercepts_bytes = 0;
     bool privileged = false;  ///< no user namespace around it
     rlimit open_files{};      ///< rlim_max 0: left to `limits`
     const KernelLimit* limits = nullptr;
@@ -38,5 +41,8 @@ bool install_seccomp(const Confinement& confinement);
 
 /// For this process and all it starts. Set from outside, since setns(2) hands on no filter.
 void load_seccomp(const Report& report, const Confinement& confinement);
+
+/// The filter of intercepted calls. @return its listener; -1: there is no such filter
+int load_intercepts(const Report& report, const Confinement& confinement);
 
 }  // namespace lxmgr::child

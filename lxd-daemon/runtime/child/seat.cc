@@ -45,8 +45,10 @@ void take_place(const SeatPlan& plan) {
     report.require(::chdir("/") == 0, Step::enter_namespaces);
     keep_two(plan);
     const Report kept(kSocket);
+    const int listener = load_intercepts(kept, plan.confinement);
     if (!plan.confinement.seccomp_late) load_seccomp(kept, plan.confinement);
-    wire::send_numbers(kSocket, Type::seated, nullptr, 0);
+    wire::send_numbers(kSocket, Type::seated, nullptr, 0, &listener, listener >= 0 ? 1 : 0);
+    if (listener >= 0) ::close(listener);
 }
 
 struct Request {

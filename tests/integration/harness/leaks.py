@@ -37,9 +37,9 @@ class LeakCheck:
     def picture(self):
         sandbox = self.daemon.sandbox
         self.running = self.daemon.running_instances()
-        mounts = {line.split()[4] for line in read(f"/proc/{sandbox.pid}/mountinfo").splitlines()}
+        mounts = {line.split()[4] for line in read(f"/proc/{sandbox.pid}/mountinfo").splitlines()} - {self.lxcfs_mount()}
         host_mounts = {line.split()[4] for line in read("/proc/self/mountinfo").splitlines()
-                       if sandbox.marker in line}
+                       if sandbox.marker in line} - {self.lxcfs_mount()}
         links = {link["ifname"] for link in json.loads(sandbox.run("ip", "-json", "link") or "[]")}
         routes = {f"{r['dst']} dev {r.get('dev')}" for r in json.loads(sandbox.run("ip", "-json", "route") or "[]")}
         tables = {line for line in sandbox.run("nft", "list", "ruleset").splitlines() if line.strip()}
@@ -48,13 +48,18 @@ class LeakCheck:
                 "loop device": loops, "cgroup": self.cgroups(), "process": self.processes(),
                 "file": self.files()}
 
+    def lxcfs_mount(self):
+        """Where the one lxcfs of a daemon serves from its first instance on; it ends with an idle daemon."""
+        return os.path.join(self.daemon.root, "lxcfs/mount")
+
     def processes(self):
-        """Without what runs inside instances that are meant to run: that comes and goes as they like."""
+        """Without what runs inside instances that are meant to run: that comes and goes as they like. Without lxcfs."""
         inside = {namespace(pid, "pid") for pid in self.running.values()}
         found = {describe(pid) for pid in self.daemon.sandbox.processes()
                  if pid != self.daemon.pid and namespace(pid, "pid") not in inside}
         # One that ended while it was being described has no name any more.
-        return {re.sub(r"^\d+ \(parent \d+", "(", one) for one in found if not one.endswith(": []")}
+        return {re.sub(r"^\d+ \(parent \d+", "(", one) for one in found
+                if not one.endswith(": []") and ": lxcfs --foreground" not in one}
 
     def cgroups(self):
         """Not the daemon's own group with the monitors' one in it, which stay until the daemon is gone."""
@@ -80,7 +85,7 @@ class LeakCheck:
                 found[kind] = found.get(kind, 0) + 1
         except OSError:
             pass
-        return found
+        return {kind: count for kind, count in found.items() if "/lxcfs/mount" not in kind}
 
     def problems(self):
         now = self.picture()
