@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "images/apt_sources.h"
+#include "images/cloud_seed.h"
 #include "images/image_pack.h"
 #include "images/machine_tree.h"
 #include "images/pipeline.h"
@@ -138,8 +139,10 @@ Result<> pack(const BuildRequest& request, const std::string& suite, const std::
     LX_TRY_AS(const std::chrono::sys_seconds newest, newest_package(root));
     LX_TRY_AS(const std::string architecture, machine_architecture());
     LX_TRY(pack_rootfs(root, work_dir + "/rootfs.squashfs", newest, stop));
-    return pack_metadata(describe(request, suite, architecture, newest), templates(),
-                         work_dir + "/metadata.tar.xz");
+    auto metadata = describe(request, suite, architecture, newest);
+    auto files = templates();
+    if (path_exists(root + "/usr/bin/cloud-init")) add_cloud_seed(metadata, files);
+    return pack_metadata(metadata, files, work_dir + "/metadata.tar.xz");
 }
 
 }  // namespace

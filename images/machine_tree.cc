@@ -12,10 +12,13 @@ namespace {
 
 // The address follows the MAC, which an instance keeps, and not machine-id and DUID, which a copy loses.
 constexpr const char* kNetwork =
-    "[Match]\nName=eth0\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=mac\nUseDomains=yes\nUseHostname=no\n";
+    "[Match]\nName=eth0\n\n[Network]\nDHCP=yes\n\n[DHCPv4]\nClientIdentifier=mac\nUseDomains="
+    "yes\nUseHostname=no\n";
 constexpr const char* kHosts =
     "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost "
     "ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";
+// Debian's cloud-init wants en_US.UTF-8, and fails where the package locales is not there.
+constexpr const char* kCloudLocale = "locale: C.UTF-8\n";
 // sshd wants keys before it starts, and an image must hold none.
 constexpr const char* kSshHostKeys =
     "[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n";
@@ -69,6 +72,8 @@ Result<> finish_machine_tree(const RootTree& tree) {
     LX_TRY(tree.write("/etc/hostname", "localhost\n"));
     LX_TRY(tree.write("/etc/hosts", kHosts));
     if (!tree.exists("/etc/default/locale")) LX_TRY(tree.write("/etc/default/locale", "LANG=C.UTF-8\n"));
+    if (tree.exists("/usr/bin/cloud-init"))
+        LX_TRY(tree.write("/etc/cloud/cloud.cfg.d/90_locale.cfg", kCloudLocale));
     if (tree.exists("/usr/sbin/sshd"))
         LX_TRY(tree.write("/etc/systemd/system/ssh.service.d/host-keys.conf", kSshHostKeys));
     return clean(tree);

@@ -21,6 +21,7 @@
 #include "lxd-daemon/operations/operation.h"
 #include "lxd-daemon/operations/worker_pool.h"
 #include "lxd-daemon/rest/expiry.h"
+#include "lxd-daemon/rest/guest_api.h"
 #include "lxd-daemon/rest/router.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/server.h"
@@ -76,12 +77,14 @@ struct Daemon::Parts {
     std::optional<rest::Services> services;
     std::optional<rest::Router> router;
     std::optional<rest::Server> server;
+    std::optional<rest::GuestApi> guests;
     std::optional<rest::Expiry> expiry;
     std::jthread stopper;
 
     Result<> open_state(const Options& options);
     Result<> open_runtime(const Options& options);
     Result<> open_rest(const Options& options);
+    void serve_guests();
     void on_signal(int number);
     void begin_stop(bool stop_instances);
     void stop(bool stop_instances);
@@ -102,8 +105,8 @@ Result<> Daemon::Parts::open_runtime(const Options& options) {
     listener.on_exit = [this](const std::string& name, const runtime::ExitStatus& status) {
         if (auto* target = listener_target.load()) target->exited(name, status);
     };
-    listener.on_ready = [this](const std::string& name) {
-        if (auto* target = listener_target.load()) target->ready(name);
+    listener.on_ready = [this](const std::string& name, std::int64_t at_ns) {
+        if (auto* target = listener_target.load()) target->ready(name, Time(std::chrono::nanoseconds(at_ns)));
     };
     LX_TRY_AS(runtime, runtime::Runtime::open({monitor, cgroup_name(options.root)}, std::move(listener)));
     workers.emplace();
@@ -145,7 +148,24 @@ Result<> Daemon::Parts::open_rest(const Options& options) {
     expiry.emplace(io, *operations);
     LX_TRY_AS(auto socket, rest::listen_unix(options.root + "/unix.socket", 0660, gid));
     server->listen(std::move(socket));
+    serve_guests();
     return {};
+}
+
+void Daemon::Parts::serve_guests() {
+    guests.emplace(*services);
+    services->guests = &*guests;
+    instances::GuestServer hand_over;
+    hand_over.listen = [this](const std::string& name, UniqueFd listening) {
+        auto listen = [this, name, socket = std::move(listening)]() mutable {
+            guests->listen(name, std::move(socket));
+        };
+        boost::asio::post(io, std::move(listen));
+    };
+    hand_over.close = [this](const std::string& name) {
+        boost::asio::post(io, [this, name] { guests->close(name); });
+    };
+    instances->serve_guests(std::move(hand_over));
 }
 
 /// Runs beside the I/O thread, which goes on answering while operations end.
@@ -157,6 +177,7 @@ void Daemon::Parts::stop(bool stop_instances) {
         log::warn("operations were still running at the stop; the next start recovers from them");
     }
     boost::asio::post(io, [this] {
+        guests->close_all();
         server->close();
         io.stop();
     });

@@ -7,6 +7,7 @@
 #include "lxmgr/options.h"
 #include "lxmgr/setup.h"
 #include "lxmgr/terminal.h"
+#include "lxmgr/wait.h"
 
 namespace lxmgr::cli {
 namespace {
@@ -112,12 +113,16 @@ Result<std::string> create(Client& client, const Args& args, Wanted& wanted) {
 Result<int> run_launch(Client& client, const Args& args) {
     auto wanted = wanted_of(args);
     if (!wanted) return misuse(args, wanted.error().message);
+    const auto wait = wait_of(args, args.text("wait"));
+    if (!wait) return misuse(args, wait.error().message);
     LX_TRY_AS(const std::string name, create(client, args, *wanted));
     tell(fmt::format("Starting {}", name));
     const Object object = instance_object(name);
     const Json body = {{"action", "start"}, {"timeout", -1}, {"force", false}, {"stateful", false}};
     auto started = client.call("PUT", object.path + "/state", body, {"Starting " + name});
     if (!started) return std::unexpected(explain(object, "Starting", std::move(started).error()));
+    LX_TRY_AS(const std::string address, wait_for(client, object, *wait));
+    if (!address.empty()) tell(address);
     hint(fmt::format("Instance '{}' is running. Open a shell in it with: lxmgr shell {}", name, name));
     return 0;
 }
@@ -159,8 +164,8 @@ constexpr Option kProfile = {"-p,--profile", "PROFILE",
 constexpr Option kNoProfiles = {"--no-profiles", "", "apply no profile"};
 constexpr Option kStorage = {"-s,--storage", "POOL", "pool of the root disk"};
 constexpr Option kDescription = {"--description", "TEXT", "what it is for"};
-constexpr Option kLaunchOptions[] = {kConfig,  kDevice,     kEphemeral, kNetwork,
-                                     kProfile, kNoProfiles, kStorage,   kDescription};
+constexpr Option kLaunchOptions[] = {kConfig,     kDevice,  kEphemeral,   kNetwork,    kProfile,
+                                     kNoProfiles, kStorage, kDescription, kWaitOption, kWaitTimeout};
 constexpr Option kInitOptions[] = {
     kConfig,       kDevice,       kEphemeral,
     kNetwork,      kProfile,      kNoProfiles,
@@ -174,7 +179,8 @@ const Command kCommands[] = {
      "such image yet.\n"
      "Without NAME the server picks one.",
      "launch debian/12 dev\nlaunch debian/12 db -c limits.memory=2GiB -c limits.cpu=2\n"
-     "launch debian/12 web -d eth0,ipv4.address=10.10.10.20 -d root,size=10GiB",
+     "launch debian/12 web -d eth0,ipv4.address=10.10.10.20 -d root,size=10GiB\n"
+     "launch debian/12 ci --wait ready",
      run_launch},
     {"init", "Create an instance, or set up the server", kInitOperands, kInitOptions,
      "With IMAGE: creates an instance and does not start it.\n"

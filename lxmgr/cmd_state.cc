@@ -5,6 +5,7 @@
 #include "lxmgr/commands.h"
 #include "lxmgr/object.h"
 #include "lxmgr/terminal.h"
+#include "lxmgr/wait.h"
 
 namespace lxmgr::cli {
 namespace {
@@ -14,6 +15,7 @@ struct Change {
     const char* doing;   ///< "Starting"
     bool force = false;
     int timeout_seconds = -1;  ///< -1: as long as it takes
+    Wait wait{};               ///< after it was started
 };
 
 struct Pending {
@@ -75,7 +77,13 @@ Result<int> run_change(Client& client, const Args& args, Change change) {
     }
     for (const auto& [object, answer] : pending) {
         auto done = client.finish(answer, {fmt::format("{} {}", change.doing, object.name)});
-        if (!done) report(explain(object, change.doing, std::move(done).error()));
+        if (!done) {
+            report(explain(object, change.doing, std::move(done).error()));
+            continue;
+        }
+        const auto waited = wait_for(client, object, change.wait);
+        if (!waited) report(waited.error());
+        if (waited && !waited->empty()) tell(*waited);
     }
     return status;
 }
@@ -91,7 +99,9 @@ Result<int> run_stopping(Client& client, const Args& args, Change change) {
 }
 
 Result<int> start(Client& client, const Args& args) {
-    return run_change(client, args, {"start", "Starting"});
+    auto wait = wait_of(args, args.text("wait"));
+    if (!wait) return misuse(args, wait.error().message);
+    return run_change(client, args, {.action = "start", .doing = "Starting", .wait = *std::move(wait)});
 }
 Result<int> stop(Client& client, const Args& args) {
     return run_stopping(client, args, {"stop", "Stopping"});
@@ -109,6 +119,7 @@ Result<int> unfreeze(Client& client, const Args& args) {
 constexpr Operand kOperands[] = {{"INSTANCE", Count::any, Kind::instance}};
 constexpr Option kAll = {"--all", "", "every instance that this can be done to"};
 constexpr Option kPlainOptions[] = {kAll};
+constexpr Option kStartOptions[] = {kAll, kWaitOption, kWaitTimeout};
 constexpr Option kStopOptions[] = {
     kAll,
     {"-f,--force", "", "do not ask the instance: kill it"},
@@ -116,8 +127,8 @@ constexpr Option kStopOptions[] = {
 };
 
 const Command kCommands[] = {
-    {"start", "Start instances", kOperands, kPlainOptions, "A frozen instance is unfrozen.",
-     "start dev\nstart web db cache", start},
+    {"start", "Start instances", kOperands, kStartOptions, "A frozen instance is unfrozen.",
+     "start dev\nstart web db cache\nstart dev --wait ready", start},
     {"stop", "Stop instances", kOperands, kStopOptions,
      "Asks the system inside to shut down and waits for it.",
      "stop dev\nstop dev --force\nstop --all --timeout 30", stop},

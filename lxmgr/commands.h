@@ -8,6 +8,7 @@ namespace lxmgr::cli {
 
 std::span<const Command> launch_commands();
 std::span<const Command> state_commands();
+std::span<const Command> wait_commands();
 std::span<const Command> delete_commands();
 std::span<const Command> list_commands();
 std::span<const Command> info_commands();

@@ -91,6 +91,8 @@ std::string to_json_text(const InstanceState& state) {
     ObjectWriter cpu(object.raw("cpu"));
     cpu.number("usage", state.cpu_usage_ns);
     cpu.end();
+    if (state.started_at != Time{}) object.text("started_at", to_rfc3339(state.started_at));
+    if (state.ready_at != Time{}) object.text("lxmgr_ready_at", to_rfc3339(state.ready_at));
     object.end();
     return out;
 }

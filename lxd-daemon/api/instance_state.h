@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lxd-daemon/api/types.h"
+#include "lxd-daemon/base/clock.h"
 
 namespace lxmgr::api {
 
@@ -55,6 +56,8 @@ struct InstanceState {
     std::int64_t pid = 0;
     std::int64_t processes = 0;  ///< -1: unknown
     std::int64_t cpu_usage_ns = 0;
+    Time started_at{};  ///< Incus's started_at; absent while stopped
+    Time ready_at{};    ///< ours, lxmgr_ready_at: its systemd or the guest itself said so; absent before
 };
 
 std::string to_json_text(const InstanceState& state);

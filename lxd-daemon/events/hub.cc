@@ -17,6 +17,10 @@ const char* kind_name(Kind kind) {
             return "lifecycle";
         case Kind::logging:
             return "logging";
+        case Kind::guest_config:
+            return "config";
+        case Kind::guest_device:
+            return "device";
     }
     return "";
 }

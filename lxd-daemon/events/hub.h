@@ -13,12 +13,18 @@
 
 namespace lxmgr::events {
 
-enum class Kind : unsigned { operation = 1, lifecycle = 2, logging = 4 };
+enum class Kind : unsigned {
+    operation = 1,
+    lifecycle = 2,
+    logging = 4,
+    guest_config = 8,  ///< for those in an instance
+    guest_device = 16,
+};
 
 /// One event, serialised once for all listeners.
 struct Event {
     Kind kind;
-    std::string project;                      ///< empty: of no project (logging)
+    std::string project;                      ///< empty: of no project (logging); guest_*: the instance
     std::shared_ptr<const std::string> text;  ///< the JSON frame
 };
 

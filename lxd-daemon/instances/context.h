@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lxd-daemon/instances/guest_files.h"
+#include "lxd-daemon/instances/guest_sockets.h"
 #include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/limits.h"
 #include "lxd-daemon/instances/live.h"
@@ -27,6 +28,7 @@ struct Context {
     StoppedRoots stopped_roots;
     MetadataCache metadata_cache;
     sftp::Sessions sftp_sessions;
+    GuestSockets guest_sockets;
     HostIds host_ids = HostIds::read();
     std::mutex idmap_mutex;               ///< held from the choice of an id map until it is stored
     SnapshotTimer snapshot_timer{*this};  ///< to be told of every change of what it watches

@@ -5,6 +5,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/operations/operation.h"
 
 namespace lxmgr::instances {
@@ -28,7 +29,8 @@ void record_exit(Context& context, const database::InstanceRecord& record, const
                  bool crashed) {
     const database::ConfigChanges changes{
         {"volatile.last_state.power", context.host_shutdown ? "RUNNING" : "STOPPED"},
-        {"volatile.last_state.ready", std::nullopt},
+        {kReadyKey, std::nullopt},
+        {kReadyAtKey, std::nullopt},
         {"volatile.last_state.exit", crashed ? std::optional(status.detail) : std::nullopt},
     };
     if (auto changed = context.rows().change_config(record.name, changes, false); !changed) {
@@ -73,6 +75,7 @@ void follow_up(Context& context, const std::string& name, bool reboot, bool ephe
 void handle_exit(Context& context, const std::string& name, const runtime::ExitStatus& status) {
     context.sftp_sessions.end(name);
     context.live.wait_not_starting(name);
+    context.guest_sockets.close(name, context.run_dir(name));
     const LiveState live = context.live.get(name);
     const auto record = context.rows().find(name);
     using Kind = runtime::ExitStatus::Kind;

@@ -1,6 +1,19 @@
 #include "lxd-daemon/instances/live.h"
 
+#include <algorithm>
+
 namespace lxmgr::instances {
+
+api::StatusCode shown_status(const LiveState& state) {
+    const bool ready = state.status == api::StatusCode::running && state.guest_ready;
+    return ready ? api::StatusCode::ready : state.status;
+}
+
+Time ready_at(const LiveState& state) {
+    const Time guest = state.guest_ready ? state.guest_ready_at : Time{};
+    if (guest == Time{} || state.systemd_ready_at == Time{}) return std::max(guest, state.systemd_ready_at);
+    return std::min(guest, state.systemd_ready_at);
+}
 
 LiveState LiveStates::get(const std::string& name) const {
     const std::lock_guard lock(mutex_);
@@ -18,10 +31,13 @@ void LiveStates::started(const std::string& name, const runtime::Running& runnin
                          const runtime::Limits& limits) {
     const std::lock_guard lock(mutex_);
     LiveState& state = states_[name];
+    // READY=1 may overtake the end of our own start.
+    const Time ready = state.status == api::StatusCode::starting ? state.systemd_ready_at : Time{};
     state = {};
     state.status = running.frozen ? api::StatusCode::frozen : api::StatusCode::running;
     state.init_pid = running.init_pid;
-    state.ready = running.ready;
+    state.started_at = Time(std::chrono::nanoseconds(running.started_at_ns));
+    state.systemd_ready_at = std::max(ready, Time(std::chrono::nanoseconds(running.ready_at_ns)));
     state.limits = limits;
     state.runs = ++runs_[name];
     changed();
@@ -34,9 +50,18 @@ void LiveStates::set_status(const std::string& name, api::StatusCode status) {
     changed();
 }
 
-void LiveStates::set_ready(const std::string& name) {
+void LiveStates::set_ready(const std::string& name, Time at) {
     const std::lock_guard lock(mutex_);
-    if (const auto found = states_.find(name); found != states_.end()) found->second.ready = true;
+    if (const auto found = states_.find(name); found != states_.end()) found->second.systemd_ready_at = at;
+}
+
+void LiveStates::set_guest_ready(const std::string& name, bool ready, Time at) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = states_.find(name); found != states_.end()) {
+        found->second.guest_ready = ready;
+        found->second.guest_ready_at = at;
+    }
+    changed();
 }
 
 void LiveStates::set_limits(const std::string& name, const runtime::Limits& limits) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "lxd-daemon/api/types.h"
+#include "lxd-daemon/base/clock.h"
 #include "lxd-daemon/runtime/container.h"
 
 namespace lxmgr::instances {
@@ -21,12 +22,20 @@ namespace lxmgr::instances {
 struct LiveState {
     api::StatusCode status = api::StatusCode::stopped;
     pid_t init_pid = 0;
-    bool ready = false;  ///< its systemd has said READY=1
+    Time started_at{};         ///< init was exec'd
+    Time systemd_ready_at{};   ///< its systemd said READY=1; the epoch: not yet
+    bool guest_ready = false;  ///< it has said so through /dev/lxd: LXD's status Ready
+    Time guest_ready_at{};
     bool being_stopped =
         false;  ///< an operation of ours is ending it: a reboot from inside must not start it again
     runtime::Limits limits;  ///< in force in the kernel
     std::uint64_t runs = 0;  ///< grows with each start: tells one run from the next
 };
+
+/// When it first said, in either way, that it is ready; the epoch: not yet.
+Time ready_at(const LiveState& state);
+/// What clients are shown: a running instance that said so itself is Ready.
+api::StatusCode shown_status(const LiveState& state);
 
 /// The live states of all instances; absent means stopped. Thread-safe.
 class LiveStates {
@@ -39,7 +48,8 @@ public:
     void starting(const std::string& name);
     void started(const std::string& name, const runtime::Running& running, const runtime::Limits& limits);
     void set_status(const std::string& name, api::StatusCode status);
-    void set_ready(const std::string& name);
+    void set_ready(const std::string& name, Time at);
+    void set_guest_ready(const std::string& name, bool ready, Time at);
     void set_limits(const std::string& name, const runtime::Limits& limits);
     void set_being_stopped(const std::string& name, bool value);
     /// Forgets the run: the instance is stopped, and waiters wake.

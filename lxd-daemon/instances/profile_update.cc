@@ -4,6 +4,7 @@
 #include <deque>
 
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/service_impl.h"
 #include "lxd-daemon/instances/settings.h"
@@ -42,6 +43,7 @@ Result<> apply_to(Context& context, const User& user, database::InstanceRecord& 
     LX_TRY(settings_of(after.config));
     const auto idmap_lock = lock_idmaps(context, after.config);
     LX_TRY(assign_idmap(context, after.config, record));
+    renew_cloud_init_id(user.before, after, record);
     const LiveState live = context.live.get(record.name);
     if (live.status != api::StatusCode::stopped) {
         LX_TRY(apply_live_expanded(context, {live.limits, user.before, after}, record, undo));
@@ -70,7 +72,10 @@ Result<> replace_profile(Context& context, const database::ProfileRecord& before
                                       std::move(applied).error()));
     }
     undo.commit();
-    for (const auto& user : users) end_device_change(context, user.record->name);
+    for (const auto& user : users) {
+        end_device_change(context, user.record->name);
+        tell_guest(context, user.record->name, user.before, expand(context, *user.record));
+    }
     return {};
 }
 

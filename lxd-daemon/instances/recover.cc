@@ -7,7 +7,9 @@
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/remains.h"
+#include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/snapshots.h"
 
 namespace lxmgr::instances {
@@ -75,7 +77,10 @@ void recover_one(Context& context, const database::InstanceRecord& record) {
             log::warn("CPUs not set", {{"instance", record.name}, {"error", placed.error().message}});
     }
     context.live.started(record.name, **running, limits.value_or(runtime::Limits{}));
+    recover_guest_ready(context, record);
     recover_devices(context, record);
+    if (auto served = recover_guest_api(context, record.name, expanded.config); !served)
+        log::warn("guest API not recovered", {{"instance", record.name}, {"error", served.error().message}});
     const auto power = record.config.find("volatile.last_state.power");
     if (power != record.config.end() && power->second == "RUNNING") return;
     // Killed between the start and its note: reality wins.

@@ -79,8 +79,8 @@ void Service::exited(const std::string& name, const runtime::ExitStatus& status)
     deps_.workers.post([this, name, status] { handle_exit(impl_->context, name, status); });
 }
 
-void Service::ready(const std::string& name) {
-    impl_->context.live.set_ready(name);
+void Service::ready(const std::string& name, Time at) {
+    impl_->context.live.set_ready(name, at);
     deps_.workers.post([this, name] { lifecycle("instance-ready", name, ""); });
 }
 

@@ -11,6 +11,7 @@
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/files.h"
+#include "lxd-daemon/instances/guest_sockets.h"
 #include "lxd-daemon/instances/networks.h"
 #include "lxd-daemon/instances/pools.h"
 #include "lxd-daemon/operations/operation.h"
@@ -34,6 +35,13 @@ struct Dependencies {
     std::string state_dir;
 };
 
+/// What one who waits for an instance sees.
+struct Waited {
+    bool met = false;
+    Time ready_at{};                     ///< the epoch: not yet
+    std::vector<std::string> addresses;  ///< global ones, when they were asked for
+};
+
 /// Lifecycle of instances: what the REST routes call. Reads are from memory and never block; everything that
 /// changes an instance is an operation that holds the instance's lock. Thread-safe.
 class Service {
@@ -44,7 +52,7 @@ public:
 
     /// What the runtime's listener is to call; both only hand over to the worker pool.
     void exited(const std::string& name, const runtime::ExitStatus& status);
-    void ready(const std::string& name);
+    void ready(const std::string& name, Time at);
 
     /// After a daemon start: finds running instances, finishes or undoes what a crash interrupted, removes
     /// leftovers.
@@ -120,6 +128,24 @@ public:
     /// Stores a template's content, or removes the template (nullopt): instances/metadata.h.
     Result<> change_template(const std::string& name, const std::string& file,
                              std::optional<std::string> content, const std::string& requestor);
+
+    // ---- what an instance asks about itself through /dev/lxd
+    /// Who answers; from now on, also for instances that were found running.
+    void serve_guests(GuestServer server);
+    /// Keys of the expanded config that an instance may know: user.* and cloud-init.*
+    Result<api::ConfigMap> guest_config(const std::string& name) const;
+    Result<api::DeviceMap> guest_devices(const std::string& name) const;
+    /// For cloud-init: YAML with its instance id.
+    Result<std::string> guest_meta_data(const std::string& name) const;
+    /// The guest says that it is ready, or no longer. Blocking.
+    Result<> set_guest_ready(const std::string& name, bool ready);
+    [[nodiscard]] bool is_guest_ready(const std::string& name) const;
+
+    // ---- waiting; blocking. Errors: `not_found`; `bad_request` when it does not run
+    /// Readable when addresses change: network/address_watch.h.
+    Result<UniqueFd> watch_addresses(const std::string& name) const;
+    /// @param addresses  wait for those, and not for readiness
+    Result<Waited> look(const std::string& name, bool addresses) const;
 
     // ---- what exec, console and files stand on
     runtime::Runtime& runtime() { return deps_.runtime; }

@@ -9,6 +9,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/identity.h"
 #include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/metadata.h"
@@ -61,6 +62,8 @@ runtime::StartRequest request_for(const Context& context, const database::Instan
 void record_start(Context& context, const std::string& name) {
     const database::ConfigChanges changes{{"volatile.last_state.power", "RUNNING"},
                                           {"volatile.last_state.exit", std::nullopt},
+                                          {kReadyKey, std::nullopt},
+                                          {kReadyAtKey, std::nullopt},
                                           {"volatile.apply_template", std::nullopt}};
     if (auto stored = context.rows().change_config(name, changes, false, now()); !stored) {
         log::error("start not recorded", {{"instance", name}, {"error", stored.error().message}});
@@ -106,10 +109,12 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     if (templated) LX_TRY(apply_templates(context, record, expanded.config, expanded.devices, root->get()));
     failpoint("instances.start.mounted");
 
+    LX_TRY_AS(const UniqueFd guest, begin_guest_api(context, name, expanded.config));
     LX_TRY_AS(const auto devices, start_devices(context, expanded.devices, record));
     failpoint("instances.start.devices");
     const auto own_files = lxcfs_files(context);
     auto request = request_for(context, record, expanded, devices, own_files);
+    if (guest) request.attach.push_back({guest.get(), kGuestDirectory, true});
     request.root_fd = root->get();
     request.limits = limits;
     request.kernel_limits = std::move(settings.kernel_limits);
@@ -150,6 +155,7 @@ Result<> start_instance(Context& context, const std::string& name, const std::st
     auto started = start_stopped(context, *record, requestor);
     if (!started) {
         context.cpus.release(name);
+        context.guest_sockets.close(name, context.run_dir(name));
         context.live.stopped(name);
     }
     return started;

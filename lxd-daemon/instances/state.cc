@@ -64,7 +64,7 @@ Result<api::InstanceState> instance_state(const Context& context, const database
     const LiveState live = context.live.get(record.name);
     const auto expanded = expand(context, record);
     api::InstanceState state;
-    state.status = live.status;
+    state.status = shown_status(live);
     if (const auto root = root_disk(expanded.devices)) {
         const auto driver = context.deps.pools.driver(record.pool);
         const auto used = driver ? (*driver)->usage_bytes({storage::VolumeType::container, record.name})
@@ -85,6 +85,8 @@ Result<api::InstanceState> instance_state(const Context& context, const database
         return state;
     }
     state.pid = live.init_pid;
+    state.started_at = live.started_at;
+    state.ready_at = ready_at(live);
     state.processes = usage->processes;
     state.cpu_usage_ns = usage->cpu_ns;
     state.memory.usage_bytes = static_cast<std::int64_t>(usage->memory_bytes);

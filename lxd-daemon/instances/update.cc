@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
 #include "profiles/config_keys.h"
@@ -60,6 +61,7 @@ Result<> apply_live(Context& context, const database::InstanceRecord& before, da
 Result<> apply_live_expanded(Context& context, const LiveChange& change, database::InstanceRecord& after,
                              Revert& undo) {
     LX_TRY(update_devices(context, change.old_expanded, change.new_expanded, after, undo));
+    LX_TRY(update_guest_api(context, after.name, change.old_expanded, change.new_expanded, undo));
     LX_TRY_AS(const auto limits, limits_of(after.name, change.new_expanded.config, context.cpus));
     if (limits == change.old_limits) return {};
     LX_TRY(context.deps.runtime.set_limits(after.name, change.old_limits, limits));
@@ -100,7 +102,9 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     after.devices = put.devices;
     LX_TRY(keep_volatile(before->config, after.config));
     LX_TRY(check_record(context, after));
+    const auto expanded_before = expand(context, *before);
     const auto expanded = expand(context, after);
+    renew_cloud_init_id(expanded_before, expanded, after);
 
     const auto idmap_lock = lock_idmaps(context, expanded.config);
     LX_TRY(assign_idmap(context, expanded.config, after));
@@ -112,6 +116,7 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     undo.commit();
     failpoint("instances.update.row");
     end_device_change(context, name);
+    tell_guest(context, name, expanded_before, expanded);
     if (cpus_before != context.live.get(name).limits.cpus) rebalance_cpus(context);
     context.snapshot_timer.poke();
     context.lifecycle("instance-updated", name, requestor, nullptr);

@@ -42,7 +42,7 @@ api::Instance view(const Context& context, const database::InstanceRecord& recor
     out.type = record.type;
     out.description = record.description;
     out.architecture = record.architecture;
-    out.status = context.live.get(record.name).status;
+    out.status = shown_status(context.live.get(record.name));
     out.ephemeral = record.ephemeral;
     out.config = record.config;
     out.devices = record.devices;

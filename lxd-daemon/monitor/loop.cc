@@ -58,6 +58,7 @@ void begin_watching(int connection) {
     writer.u32(static_cast<std::uint32_t>(state.init_pid));
     writer.u32(state.ready ? 1 : 0);
     writer.u64(state.started_at_ns);
+    writer.u64(state.ready_at_ns);
     wire::send_message(connection, writer, &state.init_pidfd, 1, MSG_DONTWAIT);
     endpoint(connection).kind = Kind::watcher;
 }
@@ -168,10 +169,9 @@ void on_notify() {
         std::strncmp(buffer, "READY=1", 7) == 0 || std::strstr(buffer, "\nREADY=1") != nullptr;
     if (!from_init || !is_ready || state.ready) return;
     state.ready = true;
+    state.ready_at_ns = now_ns();
     for (int fd = 0; fd < static_cast<int>(kMaxFd); ++fd) {
-        if (endpoints[fd].kind == Kind::watcher) {
-            wire::send_numbers(fd, Type::ready, nullptr, 0, nullptr, 0, MSG_DONTWAIT);
-        }
+        if (endpoints[fd].kind == Kind::watcher) send_time(fd, Type::ready, state.ready_at_ns);
     }
 }
 

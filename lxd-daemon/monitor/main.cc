@@ -1,9 +1,11 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lxd-daemon/monitor/loop.h"
+#include "lxd-daemon/monitor/message_io.h"
 #include "lxd-daemon/monitor/start.h"
 #include "lxd-daemon/monitor/state.h"
 
@@ -16,6 +18,19 @@ alignas(4096) char message_buffer[wire::kMaxMessage];
 
 void release_message_buffer(long used) {
     if (used > 64 * 1024) ::madvise(message_buffer, sizeof message_buffer, MADV_DONTNEED);
+}
+
+std::uint64_t now_ns() {
+    timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1000000000U + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+void send_time(int socket, wire::Type type, std::uint64_t time_ns) {
+    char buffer[sizeof(wire::Header) + sizeof time_ns];
+    wire::Writer writer(buffer, sizeof buffer, type);
+    writer.u64(time_ns);
+    wire::send_message(socket, writer, nullptr, 0, MSG_DONTWAIT);
 }
 
 namespace {

@@ -264,6 +264,7 @@ void on_child_message(int socket, Progress& progress) {
         // The socket is closed by execve, or by a death before it.
         if (!progress.executing) give_up(Step::init_died, 0);
         progress.executed = true;
+        state.started_at_ns = now_ns();
         return;
     }
     wire::Reader reader(buffer, static_cast<std::size_t>(size));
@@ -338,11 +339,7 @@ void start_container() {
     place_init();
     see_through(child);
     ::close(child);
-    timespec now{};
-    ::clock_gettime(CLOCK_REALTIME, &now);
-    state.started_at_ns =
-        static_cast<std::uint64_t>(now.tv_sec) * 1000000000U + static_cast<std::uint64_t>(now.tv_nsec);
-    wire::send_numbers(state.control, Type::started, nullptr, 0);
+    send_time(state.control, Type::started, state.started_at_ns);
 }
 
 }  // namespace lxmgr::monitor

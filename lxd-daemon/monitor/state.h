@@ -27,7 +27,8 @@ struct State {
     int devpts = -1;
     int notify = -1;
     bool ready = false;
-    std::uint64_t started_at_ns = 0;
+    std::uint64_t started_at_ns = 0;  ///< CLOCK_REALTIME
+    std::uint64_t ready_at_ns = 0;
     std::uint32_t host_uid = 0;  ///< of the container's root
     std::uint32_t host_gid = 0;
     int cgroup_procs[kMaxCgroups];
@@ -41,5 +42,8 @@ extern State state;
 /// For one incoming message; kept out of the stack and given back to the kernel after a big one.
 extern char message_buffer[wire::kMaxMessage];
 void release_message_buffer(long used);
+std::uint64_t now_ns();  ///< CLOCK_REALTIME
+/// A message of this type with one time.
+void send_time(int socket, wire::Type type, std::uint64_t time_ns);
 
 }  // namespace lxmgr::monitor

@@ -6,7 +6,7 @@
 /// The messages between daemon and monitor, on SOCK_SEQPACKET sockets: one header and one body a message,
 /// descriptors beside it. Plain enough for both a program with exceptions and one without: no heap, no
 /// libstdc++ symbols. A monitor outlives the daemon that started it, so the meaning of a type never changes:
-/// new needs get new types.
+/// new needs get new types, or numbers at the end, which read as 0 where they are absent.
 namespace lxmgr::wire {
 
 constexpr std::uint32_t kMagic = 0x314d584c;               // "LXM1"
@@ -30,10 +30,10 @@ enum class Type : std::uint32_t {
     exec_signal = 8,  ///< u32 signal number
     // Monitor to daemon.
     spawned = 32,  ///< u32 pid + pidfd, network namespace
-    started = 33,  ///< init was exec'd
+    started = 33,  ///< init was exec'd: u64 started_at_ns
     failed = 34,   ///< u32 Step, u32 errno, u32 detail (which attachment)
-    state = 35,    ///< u32 pid, u32 ready, u64 started_at_ns + pidfd
-    ready = 36,    ///< init sent READY=1
+    state = 35,    ///< u32 pid, u32 ready, u64 started_at_ns, u64 ready_at_ns + pidfd
+    ready = 36,    ///< init sent READY=1: u64 ready_at_ns
     done = 37,
     exec_started = 38,  ///< u32 pid, + pty master when one was asked for
     exec_end = 39,      ///< u32 exit code

@@ -37,6 +37,12 @@ const std::vector<std::string>& api_extensions() {
         "instances_rebuild",
         "container_only_migration",  // copies without snapshots
         "container_incremental_copy",
+        "restrict_devlxd",
+        "devlxd_events",
+        "cloud_init",
+        "instance_ready_state",
+        "instance_state_started_at",
+        "lxmgr_ready",  // lxmgr_ready_at of the state, GET instances/NAME/lxmgr_wait
         "snapshot_scheduling",
         "snapshot_schedule_aliases",
         "instance_snapshot_never",

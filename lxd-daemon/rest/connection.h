@@ -1,4 +1,5 @@
 #pragma once
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <chrono>
 #include <list>
@@ -32,7 +33,15 @@ struct Hosting {
     bool draining = false;
     std::list<Connection*> connections;
     std::size_t upgraded = 0;
+    std::string guest;     ///< the instance that asks; empty: administrators do
+    double allowance = 0;  ///< of requests
+    SteadyTime allowance_at{};
 };
+
+/// Takes one request of those allowed, or says how long to wait for the next one.
+std::chrono::milliseconds take_request(Hosting& hosting);
+/// Waits for it.
+boost::asio::awaitable<void> pace(std::shared_ptr<Hosting> hosting);
 
 /// A place among the upgraded connections, given back when the last holder lets go of it.
 using Lease = std::shared_ptr<void>;

@@ -3,6 +3,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -21,8 +22,12 @@ using boost::system::error_code;
 using Acceptor = asio::local::stream_protocol::acceptor;
 
 struct Server::Impl : std::enable_shared_from_this<Impl> {
-    Impl(Services& services, const Router& router, Limits limits)
-        : hosting(std::make_shared<Hosting>(Hosting{services, router, limits, false, {}, 0})),
+    Impl(Services& services, const Router& router, Limits limits, std::string guest)
+        : hosting(std::make_shared<Hosting>(Hosting{.services = services,
+                                                    .router = router,
+                                                    .limits = limits,
+                                                    .guest = std::move(guest),
+                                                    .allowance = double(limits.requests_per_second)})),
           sweep_timer(services.io) {}
 
     std::shared_ptr<Hosting> hosting;
@@ -58,6 +63,27 @@ Result<Lease> take_lease(const std::shared_ptr<Hosting>& hosting) {
     return Lease(hosting.get(), [hosting](void*) { --hosting->upgraded; });
 }
 
+std::chrono::milliseconds take_request(Hosting& hosting) {
+    const unsigned rate = hosting.limits.requests_per_second;
+    if (rate == 0) return {};
+    const auto time = std::chrono::steady_clock::now();
+    const std::chrono::duration<double> passed = time - hosting.allowance_at;
+    hosting.allowance = std::min<double>(rate, hosting.allowance + passed.count() * rate);
+    hosting.allowance_at = time;
+    if (hosting.allowance < 1) return std::chrono::milliseconds(1 + 1000 / rate);
+    hosting.allowance -= 1;
+    return {};
+}
+
+asio::awaitable<void> pace(std::shared_ptr<Hosting> hosting) {
+    for (auto wait = take_request(*hosting); wait.count() > 0; wait = take_request(*hosting)) {
+        asio::steady_timer timer(hosting->services.io, wait);
+        error_code error;
+        auto waiting = timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
+        co_await std::move(waiting);
+    }
+}
+
 bool Server::Impl::make_room() {
     auto& all = hosting->connections;
     if (all.size() < hosting->limits.max_connections) return true;
@@ -88,6 +114,9 @@ asio::awaitable<void> Server::Impl::accept_loop(std::shared_ptr<Impl> self, Acce
         if (!acceptor.is_open() || error == asio::error::operation_aborted) co_return;
         if (!error) {
             self->admit(std::move(socket));
+            auto pacing = pace(self->hosting);
+            co_await std::move(pacing);
+            if (!acceptor.is_open()) co_return;
             continue;
         }
         // Out of descriptors or memory: clients stay in the backlog until some are free again.
@@ -113,8 +142,8 @@ asio::awaitable<void> Server::Impl::sweep_loop(std::shared_ptr<Impl> self) {
     self->sweeping = false;
 }
 
-Server::Server(Services& services, const Router& router, Limits limits)
-    : impl_(std::make_shared<Impl>(services, router, limits)) {}
+Server::Server(Services& services, const Router& router, Limits limits, std::string guest)
+    : impl_(std::make_shared<Impl>(services, router, limits, std::move(guest))) {}
 
 Server::~Server() { close(); }
 

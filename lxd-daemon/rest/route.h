@@ -44,14 +44,15 @@ struct BodyFile {
 
 struct Request {
     Verb verb = Verb::get;
-    std::string path;                                          ///< decoded segments joined, without query
-    bool old_names = false;                      ///< asked for as /1.0/containers: lists answer in kind
-    std::map<std::string, std::string> args;                   ///< {name} parts of the route, percent-decoded
-    std::map<std::string, std::string> query;                  ///< decoded; the first of several wins
+    std::string path;                          ///< decoded segments joined, without query
+    bool old_names = false;                    ///< asked for as /1.0/containers: lists answer in kind
+    std::map<std::string, std::string> args;   ///< {name} parts of the route, percent-decoded
+    std::map<std::string, std::string> query;  ///< decoded; the first of several wins
     std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case
     std::string body;                                          ///< JSON routes: at most 1 MiB
     std::vector<std::shared_ptr<BodyFile>> files;  ///< routes with Body::file: one, or one per multipart part
     std::string content_type;
+    std::string guest;           ///< the instance that asks about itself; empty: an administrator asks
     std::string requestor_json;  ///< {"username","protocol","address"} of the peer
     Upgrade* upgrade = nullptr;  ///< set when the client asked for an upgrade
     Peer* peer = nullptr;        ///< null in tests that call a handler directly

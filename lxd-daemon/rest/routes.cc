@@ -14,7 +14,8 @@ std::vector<std::span<const Route>> all_routes() {
             storage_pool_routes(),   storage_volume_routes(),
             project_routes(),        certificate_routes(),
             warning_routes(),        instance_metadata_routes(),
-            instance_sftp_routes(),  instance_snapshot_routes()};
+            instance_sftp_routes(),  instance_snapshot_routes(),
+            instance_wait_routes()};
 }
 
 }  // namespace lxmgr::rest

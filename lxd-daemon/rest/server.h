@@ -23,12 +23,14 @@ struct Limits {
     std::chrono::milliseconds stall_time{30'000};  ///< without a byte moved inside a body or an answer
     std::size_t max_head_bytes = 16384;
     std::size_t max_json_bytes = std::size_t{1} << 20;
+    unsigned requests_per_second = 0;  ///< and as many at once; more of them wait. 0: no limit
 };
 
 class Server {
 public:
     /// Services and router outlive the server.
-    Server(Services& services, const Router& router, Limits limits = {});
+    /// @param guest  the instance that asks; empty: administrators do
+    Server(Services& services, const Router& router, Limits limits = {}, std::string guest = {});
     ~Server();
     Server(Server&&) = delete;
 

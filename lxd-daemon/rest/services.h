@@ -30,6 +30,7 @@ namespace lxmgr::rest {
 
 class ServerInfo;  ///< what GET /1.0 shows, see server_info.h
 class Meeting;     ///< the websockets of one operation, see meeting.h
+class GuestApi;    ///< what instances ask about themselves, see guest_api.h
 
 /// What exec and console ask of the instances room. Memory only: runs on the I/O thread.
 struct ExecTarget {
@@ -57,6 +58,7 @@ struct Services {
     instances::Pools* pools = nullptr;        ///< live storage pools: lxd-daemon/instances/pools.h
     instances::Networks* networks = nullptr;  ///< live networks: lxd-daemon/instances/networks.h
     ServerInfo* server = nullptr;
+    GuestApi* guests = nullptr;
     std::function<void()> shut_down{};  ///< begins to stop all instances, then the daemon; returns at once
     ExecTarget exec_target{};
     std::map<std::string, std::shared_ptr<Meeting>> meetings{};  ///< by operation id; I/O thread only

@@ -90,6 +90,7 @@ void Session::fill_request(Request& request) {
     }
     request.content_type = request.header("content-type").value_or("");
     request.requestor_json = requestor_json_;
+    request.guest = hosting_->guest;
     request.peer = this;
     current_ = &request;
     if (parser_->upgrade()) {
@@ -118,16 +119,24 @@ asio::awaitable<Result<Response>> Session::handle(Request& request) {
     co_return co_await std::move(pending);
 }
 
+/// Guests get a plain sentence, as LXD's do.
+Response Session::refusal(const Error& error) const {
+    if (hosting_->guest.empty()) return Response::error(error);
+    auto response = Response::raw(error.message + "\n", "text/plain; charset=utf-8");
+    response.http_status = static_cast<int>(error.status);
+    return response;
+}
+
 asio::awaitable<Response> Session::answer(Request& request) {
     try {
         auto pending = handle(request);
         Result<Response> result = co_await std::move(pending);
         if (result) co_return std::move(*result);
-        co_return Response::error(result.error());
+        co_return refusal(result.error());
     } catch (const std::exception& bug) {
         log::error("exception in a request", {{"path", request.path}, {"what", bug.what()}});
     }
-    co_return Response::error({Status::internal, "Internal error, see the daemon's log"});
+    co_return refusal({Status::internal, "Internal error, see the daemon's log"});
 }
 
 /// False: the connection is over.
@@ -140,8 +149,10 @@ asio::awaitable<bool> Session::serve_one() {
     bool head_only = false;
     if (head == Head::malformed) {
         keep_alive_ = false;
-        response = Response::error({Status::bad_request, "Malformed HTTP request"});
+        response = refusal({Status::bad_request, "Malformed HTTP request"});
     } else {
+        auto pacing = pace(hosting_);
+        co_await std::move(pacing);
         head_only = parser_->get().method() == http::verb::head;
         auto pending = answer(request);
         response = co_await std::move(pending);
@@ -156,10 +167,15 @@ asio::awaitable<bool> Session::serve_one() {
     if (hosting_->draining) keep_alive_ = false;
     auto writing = write_response(std::move(response), head_only);
     const bool written = co_await std::move(writing);
+    if (written && unread) {
+        auto lingering = linger();
+        co_await std::move(lingering);
+    }
     co_return written&& keep_alive_;
 }
 
 asio::awaitable<void> Session::know_requestor() {
+    if (!hosting_->guest.empty()) co_return;
     static std::map<unsigned, std::string> known;  // I/O thread only; as many as there are users on the host
     const unsigned uid = peer_uid(socket_);
     if (!known.contains(uid)) {

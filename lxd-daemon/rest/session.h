@@ -50,6 +50,7 @@ private:
     asio::awaitable<Head> read_head();
     asio::awaitable<bool> serve_one();
     asio::awaitable<Response> answer(Request& request);
+    [[nodiscard]] Response refusal(const Error& error) const;
     asio::awaitable<Result<Response>> handle(Request& request);
     asio::awaitable<Result<std::size_t>> read_body_chunk(char* data, std::size_t size);
     asio::awaitable<Result<>> read_body(Request& request, const Route& route);

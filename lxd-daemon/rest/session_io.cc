@@ -17,6 +17,7 @@ constexpr std::size_t kReadBytes = 8192;
 constexpr std::size_t kFileChunk = std::size_t{256} << 10;
 constexpr std::chrono::seconds kLingerTime{2};
 constexpr std::size_t kLingerBytes = std::size_t{4} << 20;
+constexpr std::size_t kGuestLingerBytes = std::size_t{64} << 10;
 
 std::string_view reason(int status) { return http::obsolete_reason(static_cast<http::status>(status)); }
 
@@ -136,7 +137,8 @@ asio::awaitable<void> Session::linger() {
     error_code ignored;
     socket_.shutdown(Socket::shutdown_send, ignored);
     allow(kLingerTime);
-    for (std::size_t total = 0; total < kLingerBytes;) {
+    const std::size_t most = hosting_->guest.empty() ? kLingerBytes : kGuestLingerBytes;
+    for (std::size_t total = 0; total < most;) {
         in_.clear();
         in_at_ = 0;
         auto reading = read_more();

@@ -113,14 +113,16 @@ struct ExitStatus {
 /// Events from monitors; called on the runtime's own thread: must only hand over.
 struct Listener {
     std::function<void(const std::string& name, const ExitStatus& status)> on_exit;
-    std::function<void(const std::string& name)> on_ready;  ///< guest systemd sent READY=1
+    /// Guest systemd sent READY=1, at this CLOCK_REALTIME.
+    std::function<void(const std::string& name, std::int64_t at_ns)> on_ready;
 };
 
 struct Running {
     pid_t init_pid = -1;             ///< in the daemon's pid namespace
     bool ready = false;              ///< READY=1 was seen
     bool frozen = false;             ///< found so by recover()
-    std::int64_t started_at_ns = 0;  ///< CLOCK_REALTIME
+    std::int64_t started_at_ns = 0;  ///< init was exec'd; CLOCK_REALTIME
+    std::int64_t ready_at_ns = 0;    ///< 0: not yet
 };
 
 struct ExecRequest {

@@ -27,7 +27,7 @@ struct Link {
 constexpr Link kLinks[] = {{"fd", "/proc/self/fd"},       {"stdin", "/proc/self/fd/0"},
                            {"stdout", "/proc/self/fd/1"}, {"stderr", "/proc/self/fd/2"},
                            {"core", "/proc/kcore"},       {"ptmx", "pts/ptmx"},
-                           {"console", "pts/0"}};
+                           {"console", "pts/0"},          {"incus", "lxd"}};
 
 /// Entries of one /dev that is being made. The mode counts as given: chmod follows, so that no umask matters.
 class Maker {

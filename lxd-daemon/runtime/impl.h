@@ -27,6 +27,7 @@ struct Live {
     Child monitor;        ///< pid -1: an earlier daemon started it, so somebody else reaps it
     sys::IdMap idmap;
     std::int64_t started_at_ns = 0;
+    std::int64_t ready_at_ns = 0;
     bool ready = false;
     bool halt_when_ready = false;  ///< asked to halt before init could take the signal
 };
@@ -83,7 +84,7 @@ private:
 
     void watch_all(const std::stop_token& stop);
     void on_event(const LivePtr& live);
-    void on_ready(const LivePtr& live);
+    void on_ready(const LivePtr& live, std::int64_t at_ns);
     void finish(const LivePtr& live);
     ExitStatus exit_of(const LivePtr& live);
 

@@ -21,6 +21,11 @@ struct Received {
     [[nodiscard]] std::uint32_t number(std::size_t index) const {
         return index < numbers.size() ? numbers[index] : 0;
     }
+    /// Two numbers that are one; 0 when the message is from a monitor that did not know of it.
+    [[nodiscard]] std::int64_t wide(std::size_t index) const {
+        return static_cast<std::int64_t>(number(index) |
+                                         (static_cast<std::uint64_t>(number(index + 1)) << 32));
+    }
     UniqueFd take_fd(std::size_t index) { return index < fds.size() ? std::move(fds[index]) : UniqueFd(); }
 };
 

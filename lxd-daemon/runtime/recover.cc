@@ -69,8 +69,8 @@ Result<LivePtr> Impl::reconnect(const std::string& name, const std::string& run_
     live->init_pid = static_cast<pid_t>(state.number(0));
     live->init_pidfd = state.take_fd(0);
     live->ready = state.number(1) != 0;
-    live->started_at_ns =
-        static_cast<std::int64_t>(state.number(2) | (static_cast<std::uint64_t>(state.number(3)) << 32));
+    live->started_at_ns = state.wide(2);
+    live->ready_at_ns = state.wide(4);
     live->idmap = {read_map(live->init_pid, "uid_map"), read_map(live->init_pid, "gid_map")};
     return live;
 }

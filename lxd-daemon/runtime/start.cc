@@ -201,9 +201,9 @@ Result<LivePtr> Impl::boot(const StartRequest& request, Starting& starting) {
         return std::unexpected(std::move(sent).error());
     }
     failpoint("runtime.start.go");
-    LX_TRY(await(wire::Type::started));
+    LX_TRY_AS(const Received started, await(wire::Type::started));
     failpoint("runtime.start.started");
-    live.started_at_ns = now().time_since_epoch().count();
+    live.started_at_ns = started.wide(0);
     starting.undo.commit();
     return starting.live;
 }

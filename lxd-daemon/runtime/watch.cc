@@ -93,7 +93,8 @@ Running Impl::adopt(const LivePtr& live) {
     return {.init_pid = live->init_pid,
             .ready = live->ready,
             .frozen = false,
-            .started_at_ns = live->started_at_ns};
+            .started_at_ns = live->started_at_ns,
+            .ready_at_ns = live->ready_at_ns};
 }
 
 void Impl::watch_all(const std::stop_token& stop) {
@@ -119,20 +120,21 @@ void Impl::on_event(const LivePtr& live) {
         const auto message = poll_monitor(live->connection.get());
         if (!message) return finish(live);
         if (!*message) return;
-        if ((*message)->type == wire::Type::ready) on_ready(live);
+        if ((*message)->type == wire::Type::ready) on_ready(live, (*message)->wide(0));
     }
 }
 
-void Impl::on_ready(const LivePtr& live) {
+void Impl::on_ready(const LivePtr& live, std::int64_t at_ns) {
     bool halt = false;
     {
         const std::lock_guard lock(mutex_);
         live->ready = true;
+        live->ready_at_ns = at_ns;
         halt = std::exchange(live->halt_when_ready, false);
     }
     bool understood = false;
     if (halt) (void)send_halt(*live, understood).has_value();
-    if (listener_.on_ready) listener_.on_ready(live->name);
+    if (listener_.on_ready) listener_.on_ready(live->name, at_ns);
 }
 
 /// The monitor records the exit before it ends. When it has not, it was killed: then nobody serves the

@@ -11,7 +11,8 @@ import tempfile
 from harness import images
 from harness.daemon import REPOSITORY, binaries
 
-SUITES = {"bookworm": "debian/12", "trixie": "debian/13", "sid": "debian/sid"}
+SUITES = {"bookworm": "debian/12", "trixie": "debian/13", "sid": "debian/sid", "cloud": "debian/12"}
+PACKAGES = {"cloud": ["cloud-init"]}
 
 
 def builder_key():
@@ -23,7 +24,8 @@ def builder_key():
 
 def build(suite):
     with tempfile.TemporaryDirectory(dir=images.distro_files(suite)[0].parent) as folder:
-        subprocess.run([binaries() / "lxmgr", "image", "build", SUITES[suite], "--output", folder], check=True)
+        more = [word for package in PACKAGES.get(suite, ()) for word in ("--package", package)]
+        subprocess.run([binaries() / "lxmgr", "image", "build", SUITES[suite], "--output", folder, *more], check=True)
         for made, target in zip(("metadata.tar.xz", "rootfs.squashfs"), images.distro_files(suite)):
             os.rename(os.path.join(folder, made), target)
 

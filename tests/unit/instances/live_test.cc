@@ -31,6 +31,31 @@ TEST(LiveStatesTest, WaiterGivesUpWhenItsOperationIsCancelled) {
     EXPECT_FALSE(live.wait_stopped("a", std::nullopt, source.get_token()));
 }
 
+TEST(LiveStatesTest, ReadinessThatOvertakesTheStartIsKept) {
+    const Time at(std::chrono::seconds(5));
+    LiveStates live;
+    live.starting("a");
+    live.set_ready("a", at);
+    live.started("a", {.init_pid = 42}, {});
+    EXPECT_EQ(ready_at(live.get("a")), at);
+    live.stopped("a");
+    live.starting("a");
+    live.started("a", {.init_pid = 43}, {});
+    EXPECT_EQ(ready_at(live.get("a")), Time{});
+}
+
+TEST(LiveStatesTest, TheGuestsOwnWordMakesItReady) {
+    LiveStates live;
+    live.started("a", {.init_pid = 42}, {});
+    live.set_ready("a", Time(std::chrono::seconds(9)));
+    EXPECT_EQ(shown_status(live.get("a")), api::StatusCode::running);
+    live.set_guest_ready("a", true, Time(std::chrono::seconds(7)));
+    EXPECT_EQ(shown_status(live.get("a")), api::StatusCode::ready);
+    EXPECT_EQ(ready_at(live.get("a")), Time(std::chrono::seconds(7)));
+    live.set_status("a", api::StatusCode::frozen);
+    EXPECT_EQ(shown_status(live.get("a")), api::StatusCode::frozen);
+}
+
 TEST(LiveStatesTest, RunsAreToldApart) {
     LiveStates live;
     live.started("a", {.init_pid = 1}, {});

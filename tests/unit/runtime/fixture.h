@@ -60,7 +60,7 @@ public:
             exits_[name] = status;
             changed_.notify_all();
         };
-        out.on_ready = [this](const std::string& name) {
+        out.on_ready = [this](const std::string& name, std::int64_t) {
             const std::lock_guard lock(mutex_);
             ready_.push_back(name);
             changed_.notify_all();
