@@ -41,7 +41,8 @@ Result<> recover_intent(Context& context, const database::IntentRecord& intent) 
     } else if (intent.kind == "freeze-instance") {
         LX_TRY(thaw_after_crash(context, name));
     } else if (intent.kind == "restore-instance") {
-        LX_TRY(redo_restore(context, intent));
+        LX_TRY_AS(const bool done, redo_restore(context, intent));
+        if (!done) return {};
     } else if (intent.kind == "rebuild-instance") {
         LX_TRY(redo_rebuild(context, intent));
     } else if (intent.kind == "move-instance") {

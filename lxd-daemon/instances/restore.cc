@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/snapshots.h"
+#include "lxd-daemon/instances/steps.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -71,7 +72,11 @@ Result<> restore_snapshot(Context& context, const std::string& instance, const s
             log::error("intent left", {{"error", removed.error().message}});
     });
     failpoint("instances.restore.intent");
-    if (running) LX_TRY(stop_instance(context, instance, true, std::nullopt, requestor, {}));
+    if (running) {
+        auto ended = stop_instance(context, instance, true, std::nullopt, requestor, {});
+        // By itself, a moment before.
+        if (!ended && context.live.get(instance).status != api::StatusCode::stopped) return ended;
+    }
     failpoint("instances.restore.stopped");
     auto replaced = replace(context, instance, *row, fresh, intent);
     if (!replaced) {
@@ -86,21 +91,49 @@ Result<> restore_snapshot(Context& context, const std::string& instance, const s
     return running ? start_instance(context, instance, requestor) : Result<>{};
 }
 
-Result<> redo_restore(Context& context, const database::IntentRecord& interrupted) {
+namespace {
+
+/// Of an instance that the last daemon may have killed already: it is stopped, restored and started, in the
+/// background, since its end is only heard of when the recovery is over.
+Result<> restore_running(Context& context, const database::IntentRecord& interrupted) {
+    const std::string instance = interrupted.details.at("name");
+    auto request = request_for("Restoring snapshot", instance, "");
+    request.body = step([&context, instance, snapshot = interrupted.details.at("snapshot"),
+                         intent = interrupted.id](std::stop_token) -> Result<> {
+        auto done = restore_snapshot(context, instance, snapshot, "");
+        if (context.live.get(instance).status == api::StatusCode::stopped) {
+            auto started = start_instance(context, instance, "");
+            if (done) done = std::move(started);
+        }
+        // Whatever came of it: a later daemon must not go back to the snapshot once more.
+        LX_TRY(context.deps.database.intents().remove(intent));
+        return done;
+    });
+    LX_TRY(context.deps.operations.start(std::move(request)));
+    return {};
+}
+
+}  // namespace
+
+Result<bool> redo_restore(Context& context, const database::IntentRecord& interrupted) {
     const std::string& instance = interrupted.details.at("name");
     const auto record = context.rows().find(instance);
     const auto row =
         record ? context.deps.database.snapshots().find(record->id, interrupted.details.at("snapshot"))
                : nullptr;
-    // Still running: the crash came before its end, and nothing has been changed.
-    if (!row || context.live.get(instance).status != api::StatusCode::stopped) return {};
+    if (!row) return true;
+    if (context.live.get(instance).status != api::StatusCode::stopped) {
+        LX_TRY(restore_running(context, interrupted));
+        return false;
+    }
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
     const auto fresh = new_snapshot_volume();
     LX_TRY(driver->create_copy(fresh, {storage::VolumeType::snapshot, row->volume}, {}));
     LX_TRY_AS(auto after, restored(context, *record, *row));
     if (interrupted.details.at("start") == "true")
         after.config["volatile.last_state.power"] = "RUNNING";  // autostart does the rest
-    return replace_root(context, after, *driver, fresh, interrupted.id);
+    LX_TRY(replace_root(context, after, *driver, fresh, interrupted.id));
+    return true;
 }
 
 }  // namespace lxmgr::instances

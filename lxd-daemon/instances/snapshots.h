@@ -30,8 +30,8 @@ Result<> update_snapshot(Context& context, const std::string& instance, const st
 /// A running instance is stopped, and started again afterwards.
 Result<> restore_snapshot(Context& context, const std::string& instance, const std::string& snapshot,
                           const std::string& requestor);
-/// Finishes what a crash interrupted.
-Result<> redo_restore(Context& context, const database::IntentRecord& interrupted);
+/// Finishes what a crash interrupted. False: in the background, which removes the intent.
+Result<bool> redo_restore(Context& context, const database::IntentRecord& interrupted);
 
 /// 1 to 255 bytes without '/', white space and control characters, not "." or "..".
 Result<> validate_snapshot_name(const std::string& name);
