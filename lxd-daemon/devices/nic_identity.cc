@@ -87,4 +87,12 @@ Result<std::string> free_host_name(const DeviceContext& context) {
     return wanted;
 }
 
+Result<> require_host_end(const DeviceContext& context) {
+    const std::string host_name = context.volatile_value("host_name");
+    if (!host_name.empty() && network::interface_state(host_name)) return {};
+    return fail(Status::not_found,
+                fmt::format("Device '{}' of instance '{}': its interface '{}' on the host is gone",
+                            context.device, context.instance, host_name));
+}
+
 }  // namespace lxmgr::devices

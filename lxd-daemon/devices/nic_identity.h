@@ -17,6 +17,8 @@ api::ConfigMap nic_identity(const DeviceContext& context);
 /// A name for the host's end. One that is there already is of an earlier run that a crash cut off, and goes;
 /// or of somebody else, and stays.
 Result<std::string> free_host_name(const DeviceContext& context);
+/// Errors: `not_found` when the host's end of a running instance's NIC is gone.
+Result<> require_host_end(const DeviceContext& context);
 /// A key's value, else what is kept of it, or is about to be (`changes`).
 std::string nic_value(const DeviceContext& context, const api::ConfigMap& changes, const char* key);
 

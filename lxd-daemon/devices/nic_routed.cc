@@ -1,7 +1,5 @@
 #include "lxd-daemon/devices/nic_routed.h"
 
-#include <fmt/format.h>
-
 #include <array>
 
 #include "lxd-daemon/base/failpoint.h"
@@ -74,13 +72,7 @@ public:
         return started;
     }
 
-    Result<> recover(const DeviceContext& context) const override {
-        const std::string host_name = context.volatile_value("host_name");
-        if (!host_name.empty() && network::interface_state(host_name)) return {};
-        return fail(Status::not_found,
-                    fmt::format("Device '{}' of instance '{}': its interface '{}' on the host is gone",
-                                context.device, context.instance, host_name));
-    }
+    Result<> recover(const DeviceContext& context) const override { return require_host_end(context); }
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
         static constexpr std::array<std::string_view, 1> kKeys{"user.*"};
         return kKeys;

@@ -122,12 +122,12 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     request.syscalls = std::move(settings.syscalls);
     request.intercepts = settings.intercepts;
     request.nesting = settings.nesting;
-    prepared.commit();
     auto running = context.deps.runtime.start(request);
     if (!running) {
         if (const auto current = context.rows().find(name)) release_devices(context, *current);
         return std::unexpected(in(fmt::format("Starting instance '{}'", name), std::move(running).error()));
     }
+    prepared.commit();
     failpoint("instances.start.running");
     record_start(context, name);
     context.live.started(name, *running, limits);

@@ -66,6 +66,14 @@ class DiskTest(DaemonCase):
                 self.assertEqual(self.api.instance("box")["devices"], before)
         self.api.update("box", devices={"gone": self.disk(source="/no/such/path", required="false")})
 
+    def test_more_than_can_be_attached_leaves_nothing_of_the_start(self):
+        devices = {f"d{i}": {"type": "disk", "source": "tmpfs:", "path": f"/mnt/d{i}"} for i in range(215)}
+        self.api.create("box", "tiny", devices=devices)
+        message = self.assert_api_error(400, self.api.start, "box")
+        self.assertIn("mounts", message)
+        left = [one for one in self.leaks.problems() if one.startswith(("cgroup", "mount", "process"))]
+        self.assertEqual(left, [])  # not even the cgroups, which are made ahead
+
     def test_options_and_shift(self):
         self.write("script", "#!/bin/sh\n")
         os.chmod(os.path.join(self.source, "script"), 0o755)
