@@ -172,6 +172,7 @@ void Daemon::Parts::serve_guests() {
 void Daemon::Parts::stop(bool stop_instances) {
     notify_service_manager("STOPPING=1");
     boost::asio::post(io, [this] { server->drain(); });
+    instances->stop_autostart();
     if (stop_instances) instances->stop_all();
     if (!operations->drain(std::chrono::steady_clock::now() + kDrainTime)) {
         log::warn("operations were still running at the stop; the next start recovers from them");
@@ -231,6 +232,7 @@ Result<> Daemon::run() {
     parts.listener_target = nullptr;
     parts.workers.reset();  // runs what is queued while everything it uses still stands
     log::set_sink(nullptr, nullptr);
+    parts.hub.end();  // listeners are clients' streams, which stand on the I/O context
     log::info("stopped");
     return {};
 }

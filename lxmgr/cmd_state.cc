@@ -23,14 +23,21 @@ struct Pending {
     Answer answer;
 };
 
+/// Whether the change has something to do for an instance with this status.
+bool concerns(std::string_view action, const std::string& status) {
+    if (action == "start") return status == "Stopped" || status == "Frozen";
+    if (action == "freeze") return status != "Stopped" && status != "Frozen";
+    if (action == "unfreeze") return status == "Frozen";
+    return status != "Stopped";
+}
+
 /// Names on the command line, or with --all every instance that is not there yet.
 Result<std::vector<std::string>> chosen(Client& client, const Args& args, const Change& change) {
     if (!args.flag("all")) return args.list("INSTANCE");
-    const bool start = std::string_view(change.action) == "start";
     std::vector<std::string> names;
     LX_TRY_AS(const Json instances, client.get("/1.0/instances?recursion=1"));
     for (const auto& instance : instances) {
-        if ((text_member(instance, "status") == "Stopped") == start)
+        if (concerns(change.action, text_member(instance, "status")))
             names.push_back(text_member(instance, "name"));
     }
     return names;

@@ -64,6 +64,13 @@ void Hub::publish(const Event& event) {
     }
 }
 
+void Hub::end() {
+    std::map<std::uint64_t, Entry> ended;  // destroyed without the lock: a listener may own its subscription
+    const std::lock_guard lock(mutex_);
+    ended.swap(listeners_);
+    note_kinds();
+}
+
 void Hub::publish(Kind kind, const std::string& project, const std::string& metadata_json) {
     if (idle(kind)) return;
     auto text = fmt::format(R"({{"type":"{}","timestamp":"{}","metadata":{},"location":"none")",

@@ -52,6 +52,8 @@ public:
     void publish(const Event& event);
     /// {"type","timestamp","metadata","location":"none","project"} around metadata JSON text.
     void publish(Kind kind, const std::string& project, const std::string& metadata_json);
+    /// Ends all subscriptions: before what the listeners stand on goes.
+    void end();
 
 private:
     struct Entry {

@@ -48,6 +48,7 @@ void record_exit(Context& context, const database::InstanceRecord& record, const
 /// What follows when the guest itself asked for it: a new start, or the end of an ephemeral instance.
 void follow_up(Context& context, const std::string& name, bool reboot, bool ephemeral) {
     if (!reboot && !ephemeral) return;
+    if (context.host_shutdown) return;  // Service::stop_all() does what is left to do
     operations::Request request;
     request.description = reboot ? "Restarting instance" : "Deleting instance";
     request.resources = {{"instances", {name}}};

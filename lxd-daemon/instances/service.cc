@@ -20,48 +20,6 @@
 
 namespace lxmgr::instances {
 
-namespace {
-
-std::optional<std::chrono::seconds> timeout_of(const api::InstanceStatePut& put) {
-    if (put.timeout < 0) return std::nullopt;
-    // 0 is "at once" for a forced stop and means nothing for a graceful one: LXD then waits.
-    if (put.timeout == 0) return std::nullopt;
-    return std::chrono::seconds(put.timeout);
-}
-
-Result<> restart(Context& context, const std::string& name, const api::InstanceStatePut& put,
-                 const std::string& requestor, const std::stop_token& stop) {
-    LX_TRY(stop_instance(context, name, put.force, timeout_of(put), requestor, stop));
-    LX_TRY(start_instance(context, name, requestor));
-    context.lifecycle("instance-restarted", name, requestor, nullptr);
-    return {};
-}
-
-Result<> run_action(Context& context, const std::string& name, const api::InstanceStatePut& put,
-                    const std::string& requestor, const std::stop_token& stop) {
-    if (put.action == "start") return start_instance(context, name, requestor);
-    if (put.action == "stop")
-        return stop_instance(context, name, put.force, timeout_of(put), requestor, stop);
-    if (put.action == "restart") return restart(context, name, put, requestor, stop);
-    if (put.action == "freeze") return freeze_instance(context, name, requestor);
-    return unfreeze_instance(context, name, requestor);
-}
-
-Result<std::string> describe_action(const api::InstanceStatePut& put) {
-    if (put.stateful) return fail(Status::bad_request, "Stateful stop and start are not supported");
-    static const std::map<std::string, std::string, std::less<>> kWords{{"start", "Starting instance"},
-                                                                        {"stop", "Stopping instance"},
-                                                                        {"restart", "Restarting instance"},
-                                                                        {"freeze", "Freezing instance"},
-                                                                        {"unfreeze", "Unfreezing instance"}};
-    const auto found = kWords.find(put.action);
-    if (found != kWords.end()) return found->second;
-    return fail(Status::bad_request,
-                fmt::format("Unknown action '{}': use start, stop, restart, freeze or unfreeze", put.action));
-}
-
-}  // namespace
-
 Service::Service(Dependencies dependencies)
     : deps_(dependencies), impl_(std::make_unique<Impl>(std::move(dependencies))) {}
 Service::~Service() {
@@ -204,52 +162,6 @@ Result<> Service::run_locked(const std::string& description, const std::vector<s
     };
     LX_TRY(deps_.operations.start(std::move(request)));
     return result.get();
-}
-
-Result<operations::OperationPtr> Service::change_state(const std::string& name, api::InstanceStatePut put,
-                                                       const std::string& requestor) {
-    LX_TRY(require(name));
-    LX_TRY_AS(auto description, describe_action(put));
-    auto request = request_for(std::move(description), name, requestor);
-    // A forced stop does not queue behind a graceful one that may never end: it ends the instance for both.
-    const bool overtakes = put.action == "stop" && put.force && impl_->context.live.get(name).being_stopped;
-    request.body = step(
-        [this, name, put = std::move(put), requestor, overtakes](const std::stop_token& stop) -> Result<> {
-            if (overtakes && status(name) == api::StatusCode::stopped) return {};
-            return run_action(impl_->context, name, put, requestor, stop);
-        });
-    auto started = deps_.operations.start(std::move(request));
-    if (started && overtakes) {
-        deps_.workers.post([this, name] {
-            if (auto killed = deps_.runtime.kill(name); !killed)
-                log::debug("nothing to kill", {{"instance", name}});
-        });
-    }
-    return started;
-}
-
-Result<operations::OperationPtr> Service::change_state_of_many(const std::vector<std::string>& names,
-                                                               api::InstanceStatePut put,
-                                                               const std::string& requestor) {
-    LX_TRY_AS(auto description, describe_action(put));
-    operations::Request request;
-    request.description = std::move(description);
-    request.resources = {{"instances", names}};
-    request.requestor = requestor;
-    for (const auto& name : names) request.locks.push_back("instance:" + name);
-    request.body =
-        step([this, names, put = std::move(put), requestor](const std::stop_token& stop) -> Result<> {
-            std::string failures;
-            for (const auto& name : names) {
-                const auto done = run_action(impl_->context, name, put, requestor, stop);
-                if (!done)
-                    failures +=
-                        fmt::format("{}{}: {}", failures.empty() ? "" : "; ", name, done.error().message);
-            }
-            if (failures.empty()) return {};
-            return fail(Status::internal, failures);
-        });
-    return deps_.operations.start(std::move(request));
 }
 
 Result<operations::OperationPtr> Service::rename(const std::string& name, const std::string& new_name,

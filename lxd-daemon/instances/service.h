@@ -60,6 +60,8 @@ public:
     /// Starts what should run at daemon start (boot.autostart, or last_state.power RUNNING after a host
     /// boot).
     void autostart();
+    /// What was not begun yet is left to the next start of the daemon.
+    void stop_autostart();
     /// Stops every instance for a host shutdown: in boot.stop.priority order, each with its
     /// boot.host_shutdown_timeout.
     void stop_all();
@@ -88,9 +90,9 @@ public:
     Result<> patch(const std::string& name, const api::InstancePatch& patch, const std::string& requestor);
     Result<operations::OperationPtr> change_state(const std::string& name, api::InstanceStatePut put,
                                                   const std::string& requestor);
-    Result<operations::OperationPtr> change_state_of_many(const std::vector<std::string>& names,
-                                                          api::InstanceStatePut put,
-                                                          const std::string& requestor);
+    /// Of every instance that the action has something to do for, side by side, as one operation.
+    Result<operations::OperationPtr> change_state_of_all(api::InstanceStatePut put,
+                                                         const std::string& requestor);
     Result<operations::OperationPtr> rename(const std::string& name, const std::string& new_name,
                                             const std::string& requestor);
     Result<operations::OperationPtr> remove(const std::string& name, const std::string& requestor);

@@ -1,8 +1,8 @@
 #pragma once
 #include <array>
-#include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,9 +26,7 @@ struct Service::Impl {
     std::vector<std::pair<std::string, runtime::ExitStatus>>
         early_exits;  ///< heard of before recover() was done
 
-    std::stop_source shutdown;
-    std::mutex pause_mutex;
-    std::condition_variable_any pause;
+    std::stop_source shutdown;  ///< ends the autostart
 };
 
 }  // namespace lxmgr::instances

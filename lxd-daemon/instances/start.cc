@@ -144,6 +144,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
 }  // namespace
 
 Result<> start_instance(Context& context, const std::string& name, const std::string& requestor) {
+    if (context.host_shutdown) return fail(Status::unavailable, "All instances are being stopped");
     LX_TRY_AS(const auto record, require(context, name));
     if (context.live.get(name).status == api::StatusCode::frozen)
         return fail(Status::bad_request, "The instance is frozen: unfreeze it");

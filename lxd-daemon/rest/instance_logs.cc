@@ -65,6 +65,22 @@ Result<Response> open_log(Services& services, const std::string& instance, const
     return std::move(response).with_header("Content-Disposition", fmt::format("inline;filename={}", file));
 }
 
+/// Of a stopped instance: what is still written to cannot be deleted, and DELETE .../console clears it.
+Result<> remove_log(Services& services, const std::string& instance, const std::string& file) {
+    LX_TRY(check_file_name(file));
+    LX_TRY_AS(const UniqueFd dir, open_log_dir(services, instance));
+    if (!dir) return fail(Status::not_found, "Not Found");
+    struct stat st{};
+    if (::fstatat(dir.get(), file.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+        return fail(Status::not_found, "Not Found");
+    if (services.instances->status(instance) != api::StatusCode::stopped) {
+        return fail(Status::bad_request,
+                    fmt::format("Log file '{}' is in use while the instance runs", file));
+    }
+    if (::unlinkat(dir.get(), file.c_str(), 0) != 0 && errno != ENOENT) return fail_errno("Removing", file);
+    return {};
+}
+
 Handled logs_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     auto read = [&services, name = request.path_arg("name")] { return list_logs(services, name); };
@@ -82,9 +98,23 @@ Handled log_get(const Request& request, Services& services) {
     co_return co_await std::move(pending);
 }
 
+Handled log_delete(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    auto remove = [&services, name = request.path_arg("name"), file = request.path_arg("file"),
+                   requestor = request.requestor_json]() -> Result<> {
+        LX_TRY(remove_log(services, name, file));
+        services.instances->lifecycle("instance-log-deleted", name, requestor, {{"file", file}});
+        return {};
+    };
+    auto pending = on_worker(services, std::move(remove));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
+}
+
 constexpr Route kRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/logs", Access::can_view, logs_get},
     {Verb::get, "/1.0/instances/{name}/logs/{file}", Access::can_view, log_get},
+    {Verb::del, "/1.0/instances/{name}/logs/{file}", Access::can_edit, log_delete},
 };
 
 }  // namespace

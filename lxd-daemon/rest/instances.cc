@@ -82,13 +82,8 @@ Handled instances_put(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto put, api::parse_instances_put(body));
-    std::vector<std::string> names;
-    for (const auto& record : services.instances->list()) {
-        const bool stopped = services.instances->status(record->name) == api::StatusCode::stopped;
-        if (stopped == (put.action == "start")) names.push_back(record->name);
-    }
     LX_CO_TRY_AS(const auto operation,
-                 services.instances->change_state_of_many(names, std::move(put), request.requestor_json));
+                 services.instances->change_state_of_all(std::move(put), request.requestor_json));
     co_return Response::operation(*operation);
 }
 

@@ -99,4 +99,20 @@ TEST(HubTest, EachListenerSeesTheOrderOfPublishing) {
 }
 
 }  // namespace
+TEST(HubTest, EndReleasesListenersThatOwnTheirSubscription) {
+    Hub hub;
+    struct Stream {
+        std::optional<Hub::Subscription> subscription;
+    };
+    auto stream = std::make_shared<Stream>();
+    const std::weak_ptr<Stream> seen = stream;
+    stream->subscription.emplace(
+        hub.subscribe(static_cast<unsigned>(Kind::lifecycle), [stream](const Event&) {}));
+    stream.reset();
+    EXPECT_FALSE(seen.expired());
+    hub.end();
+    EXPECT_TRUE(seen.expired());
+    EXPECT_TRUE(hub.idle(Kind::lifecycle));
+}
+
 }  // namespace lxmgr::events
