@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
@@ -49,6 +50,9 @@ int main(int argc, char** argv) {
         return 1;
     }
 
+    // glibc gives up to eight arenas for each core to threads, and each keeps what it once held: the worker
+    // threads mostly wait for the kernel, so that few serve them as well (mallopt(3)).
+    ::mallopt(M_ARENA_MAX, 4);
     ::umask(0);
     std::signal(SIGPIPE, SIG_IGN);
     try {

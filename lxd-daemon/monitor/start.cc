@@ -181,9 +181,11 @@ int clone_init(Spec& spec) {
     require(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0, Step::clone_init);
     spec.plan.socket = ends[1];
     clone_args args{};
-    args.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_INTO_CGROUP |
-                 CLONE_PIDFD;
+    args.flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_PIDFD;
     if (!state.confinement.privileged) args.flags |= CLONE_NEWUSER;
+    // With v1 groups to enter, place_init() enters this one too: what the kernel waits for then passes beside
+    // the child's mounts.
+    if (state.cgroup_count == 0) args.flags |= CLONE_INTO_CGROUP;
     args.exit_signal = SIGCHLD;
     args.cgroup = static_cast<std::uint64_t>(state.cgroup);
     args.pidfd = reinterpret_cast<std::uint64_t>(&state.init_pidfd);
@@ -218,12 +220,18 @@ bool write_of_init(const char* entry, const char* text) {
 void place_init() {
     char text[16];
     const int size = ::snprintf(text, sizeof text, "%d", static_cast<int>(state.init_pid));
-    for (std::size_t i = 0; i < state.cgroup_count; ++i) {
-        const bool placed = ::write(state.cgroup_procs[i], text, static_cast<std::size_t>(size)) == size;
+    const int unified =
+        state.cgroup_count > 0 ? ::openat(state.cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC) : -1;
+    require(state.cgroup_count == 0 || unified >= 0, Step::place_in_cgroups);
+    for (std::size_t i = 0; i <= state.cgroup_count; ++i) {
+        const int procs = i < state.cgroup_count ? state.cgroup_procs[i] : unified;
+        if (procs < 0) continue;
+        const bool placed = ::write(procs, text, static_cast<std::size_t>(size)) == size;
         // It failed meanwhile, and has told why: see_through() reads that.
-        if (!placed && errno == ESRCH) return;
+        if (!placed && errno == ESRCH) break;
         require(placed, Step::place_in_cgroups);
     }
+    if (unified >= 0) ::close(unified);
 }
 
 void tell_spawned(int netns) {

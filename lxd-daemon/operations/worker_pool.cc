@@ -1,5 +1,6 @@
 #include "lxd-daemon/operations/worker_pool.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -107,7 +108,14 @@ void WorkerPool::run() {
             work = nullptr;  // what it holds is released before the lock is taken again
             lock.lock();
         }
-        if (!wait_for_work(lock)) break;
+        if (wait_for_work(lock)) continue;
+        if (threads_ == 1 && !stopping_) {
+            // The daemon falls idle: free pages, which glibc keeps in every arena, go back to the kernel.
+            lock.unlock();
+            ::malloc_trim(0);
+            lock.lock();
+        }
+        if (queue_.empty()) break;
     }
     --threads_;
     // Under the lock: the pool may be gone as soon as the destructor sees zero.
