@@ -15,8 +15,8 @@
 
 namespace lxmgr::runtime {
 
-/// A container that runs. The descriptors do not change while it lives; `ready` and `halt_when_ready` are
-/// guarded by Impl::mutex_.
+/// A container that runs. The descriptors do not change while it lives; `ready`, `booting` and
+/// `halt_when_ready` are guarded by Impl::mutex_.
 struct Live {
     std::string name;
     std::string run_dir;
@@ -29,6 +29,7 @@ struct Live {
     std::int64_t started_at_ns = 0;
     std::int64_t ready_at_ns = 0;
     bool ready = false;
+    bool booting = false;          ///< counted by the Warmer
     bool halt_when_ready = false;  ///< asked to halt before init could take the signal
 };
 using LivePtr = std::shared_ptr<Live>;
@@ -42,7 +43,7 @@ public:
     Result<> run();
 
     Result<Running> start(const StartRequest& request) override;
-    void expect_start() override { warmer_.poke(); }
+    void expect_start() override;
     Result<> prepare_start(const StartRequest& request) override;
     void cancel_start(const std::string& name) override;
     Result<> keep(pid_t pid) override;
@@ -70,6 +71,7 @@ private:
     /// Reserves a name for a start or a recovery. Errors: `conflict` when it runs or is being started.
     Result<> reserve(const std::string& name);
     void release(const std::string& name);
+    void end_boot(const LivePtr& live);
     Running adopt(const LivePtr& live);  ///< from here on the thread watches it; the reservation ends
 
     Result<> make_cgroups(const StartRequest& request, Starting& starting);

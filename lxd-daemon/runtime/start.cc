@@ -83,7 +83,13 @@ Result<Running> Impl::start(const StartRequest& request) {
         release(request.name);
         return std::unexpected(std::move(live).error());
     }
+    (*live)->booting = true;
+    warmer_.boot_began();
     return adopt(*live);
+}
+
+void Impl::expect_start() {
+    if (cgroups_.start_moves()) warmer_.poke();
 }
 
 void Impl::cancel_start(const std::string& name) {
@@ -98,7 +104,7 @@ Result<> Impl::prepare_start(const StartRequest& request) {
     if (made) limited = prepare_limits(cgroups_, request.name, request.limits);
     if (made && limited) {
         failpoint("runtime.start.prepared");
-        warmer_.poke();
+        expect_start();
         return {};
     }
     cancel_start(request.name);

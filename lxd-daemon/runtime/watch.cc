@@ -124,7 +124,13 @@ void Impl::on_event(const LivePtr& live) {
     }
 }
 
+void Impl::end_boot(const LivePtr& live) {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(live->booting, false)) warmer_.boot_ended();
+}
+
 void Impl::on_ready(const LivePtr& live, std::int64_t at_ns) {
+    end_boot(live);
     bool halt = false;
     {
         const std::lock_guard lock(mutex_);
@@ -151,6 +157,7 @@ ExitStatus Impl::exit_of(const LivePtr& live) {
 
 void Impl::finish(const LivePtr& live) {
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, live->connection.get(), nullptr);
+    end_boot(live);
     const ExitStatus status = exit_of(live);
     cgroups_.wait_empty(live->name, kDeathTimeout);
     if (auto removed = cgroups_.remove(live->name); !removed) {

@@ -58,8 +58,9 @@ std::vector<MountLine> cgroup_mounts(std::string_view mountinfo) {
     return found;
 }
 
-/// This process's own path in the v1 hierarchy that has the controller; cgroups(7), /proc/PID/cgroup.
-std::string own_v1_path(std::string_view controller) {
+/// This process's own path in the v1 hierarchy that has the controller, or in cgroup2 (""); cgroups(7),
+/// /proc/PID/cgroup.
+std::string own_path(std::string_view controller) {
     const auto text = read_file("/proc/self/cgroup");
     if (!text) return {};
     for (const std::string& line : split(*text, '\n')) {
@@ -131,7 +132,7 @@ Result<> Cgroups::open_v1(const std::string& mount_point, const std::string& opt
             here.push_back(option);
     }
     // A named hierarchy matters only where a service manager has put us somewhere in it.
-    if (here.empty() || (here.front() == kNamed && own_v1_path(kNamed).size() <= 1)) return {};
+    if (here.empty() || (here.front() == kNamed && own_path(kNamed).size() <= 1)) return {};
     const UniqueFd root(::open(mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!root) return fail_errno("Opening", mount_point);
     LX_TRY_AS(UniqueFd ours, make_group(root.get(), parent));
@@ -288,11 +289,16 @@ std::vector<std::string> Cgroups::names() const {
 }
 
 void Cgroups::warm() const {
-    const Hierarchy* const hierarchy = v1("pids") != nullptr ? v1("pids") : v1("memory");
-    if (hierarchy == nullptr) return;  // cgroup2 is entered by clone3, which does not wait
-    const std::string own = own_v1_path(v1("pids") != nullptr ? "pids" : "memory");
-    const auto moved =
-        write_existing(hierarchy->mount_point + own + "/cgroup.procs", std::to_string(::getpid()));
+    const std::string_view controller = v1("pids") != nullptr     ? "pids"
+                                        : v1("memory") != nullptr ? "memory"
+                                                                  : "";
+    const std::string procs = own_path(controller) + "/cgroup.procs";
+    const std::string self = std::to_string(::getpid());
+    if (const Hierarchy* const hierarchy = v1(controller)) {
+        const auto moved = write_existing(hierarchy->mount_point + procs, self);
+    } else {
+        const auto moved = write_at(root_.get(), "." + procs, self);
+    }
 }
 
 }  // namespace lxmgr::sys

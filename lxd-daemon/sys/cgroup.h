@@ -68,10 +68,12 @@ public:
     /// Groups that exist, in any hierarchy.
     [[nodiscard]] std::vector<std::string> names() const;
 
-    /// Moving a process between v1 groups waits 4-12 ms for an RCU grace period, unless another move has just
-    /// paid for that. This does a move that changes nothing: called ahead of a real one, from another thread,
-    /// it hides the wait.
+    /// Moving a process into a group waits 4-12 ms for an RCU grace period, unless another move has just paid
+    /// for that (cgroup_threadgroup_rwsem is an rcu_sync: kernel/rcu/sync.c). This does a move that changes
+    /// nothing: called ahead of a real one, from another thread, it hides the wait.
     void warm() const;
+    /// A start has to move init into v1 groups; clone3 into cgroup2 does not wait.
+    [[nodiscard]] bool start_moves() const { return !hierarchies_.empty(); }
 
 private:
     struct Hierarchy {
