@@ -2,6 +2,7 @@
 import os
 import signal
 import threading
+import time
 
 from harness.case import DaemonCase, main
 from harness.rest import ApiError
@@ -25,6 +26,22 @@ class LifecycleTest(DaemonCase):
         self.assertEqual((stopped["status"], stopped["pid"]), ("Stopped", 0))
         self.api.delete("one")
         self.assertIn("not found", self.assert_api_error(404, self.api.instance, "one"))
+
+    def test_an_idle_daemon_rests(self):
+        self.api.create("resting", "tiny")
+        self.api.start("resting")
+        time.sleep(1)  # past all that a start leaves to do
+        before = self.wakeups()
+        time.sleep(1)
+        self.assertLess(self.wakeups() - before, 10)
+
+    def wakeups(self):
+        """How often the daemon's threads went to sleep since they began."""
+        count = 0
+        for task in os.listdir(f"/proc/{self.daemon.pid}/task"):
+            with open(f"/proc/{self.daemon.pid}/task/{task}/status", encoding="ascii") as file:
+                count += next(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches"))
+        return count
 
     def test_stop_of_a_stopped_instance_fails(self):
         self.api.create("idle", "tiny")
