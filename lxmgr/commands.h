@@ -22,6 +22,7 @@ std::span<const Command> profile_commands();
 std::span<const Command> image_commands();
 std::span<const Command> network_commands();
 std::span<const Command> storage_commands();
+std::span<const Command> volume_commands();
 std::span<const Command> operation_commands();
 std::span<const Command> warning_commands();
 std::span<const Command> monitor_commands();

@@ -20,6 +20,7 @@ constexpr std::array kInstanceKeys{"architecture", "config",   "devices",    "ep
 constexpr std::array kSnapshotKeys{"expires_at"};
 constexpr std::array kProfileKeys{"config", "description", "devices"};
 constexpr std::array kPlainKeys{"config", "description"};
+constexpr std::array kVolumeSnapshotKeys{"description", "expires_at"};
 constexpr std::array kServerKeys{"config"};
 
 Result<> put(Client& client, const Object& object, const Json& value, const std::string& etag) {
@@ -72,6 +73,16 @@ Object network_object(const std::string& name) {
 }
 Object pool_object(const std::string& name) {
     return {"storage pool", name, api_path({"storage-pools", name}), "lxmgr storage list", kPlainKeys};
+}
+Object volume_object(const std::string& pool, const std::string& name) {
+    if (const auto slash = name.find('/'); slash != std::string::npos) {
+        const auto volume = name.substr(0, slash), snapshot = name.substr(slash + 1);
+        return {"volume snapshot", name,
+                api_path({"storage-pools", pool, "volumes", "custom", volume, "snapshots", snapshot}),
+                "lxmgr storage volume info", kVolumeSnapshotKeys};
+    }
+    return {"volume", name, api_path({"storage-pools", pool, "volumes", "custom", name}),
+            "lxmgr storage volume list", kPlainKeys};
 }
 Object server_object() { return {"server", "", "/1.0", "lxmgr info", kServerKeys}; }
 

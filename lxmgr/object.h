@@ -24,6 +24,8 @@ Object instance_object(const std::string& name);
 Object profile_object(const std::string& name);
 Object network_object(const std::string& name);
 Object pool_object(const std::string& name);
+/// Of "data", or of its snapshot "data/before-upgrade".
+Object volume_object(const std::string& pool, const std::string& name);
 Object server_object();
 
 /// "instance 'dev'".

@@ -133,8 +133,8 @@ Result<> absolute_path(std::string_view, std::string_view value) {
 }
 
 Result<> disk_source(std::string_view key, std::string_view value) {
-    if (value == "tmpfs:") return {};
-    if (!value.starts_with('/')) return must("an absolute path, or tmpfs:");
+    // A path of the host, or the name of a volume: which of them is known only with "pool".
+    if (!value.starts_with('/')) return text(key, value);
     return absolute_path(key, value);
 }
 

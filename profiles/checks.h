@@ -40,7 +40,7 @@ Result<> environment(std::string_view key, std::string_view value);
 
 /// Absolute, without "." and ".." parts, not "/" with something behind it that normalises away.
 Result<> absolute_path(std::string_view key, std::string_view value);
-/// As absolute_path(), or "tmpfs:".
+/// As absolute_path(), or any name.
 Result<> disk_source(std::string_view key, std::string_view value);
 /// private, shared, slave, unbindable, or one of these with an r before it.
 Result<> propagation(std::string_view key, std::string_view value);

@@ -18,7 +18,7 @@ std::span<const ConfigKey> config_keys() {
         std::vector<ConfigKey> all;
         for (const auto table : {instance_keys(), disk_keys(), nic_bridged_keys(), nic_p2p_keys(),
                                  nic_macvlan_keys(), nic_physical_keys(), nic_routed_keys(), proxy_keys(),
-                                 unix_block_keys(), unix_char_keys(), server_keys()}) {
+                                 unix_block_keys(), unix_char_keys(), server_keys(), volume_keys()}) {
             all.insert(all.end(), table.begin(), table.end());
         }
         return all;

@@ -22,7 +22,8 @@ enum class KeyScope {
     none_device,
     proxy,
     unix_block,
-    unix_char
+    unix_char,
+    volume
 };
 enum class Live { no, yes };
 
@@ -50,12 +51,15 @@ Result<> validate_instance_config(const api::ConfigMap& config, bool allow_volat
 Result<> validate_devices(const api::DeviceMap& devices, bool expanded);
 /// Server config. `bad_request` for what is unknown, unsupported or has a bad value.
 Result<> validate_server_config(const api::ConfigMap& config);
+/// Config of a custom volume. The same errors.
+Result<> validate_volume_config(const api::ConfigMap& config);
 /// LXD's rule: a DNS label. `bad_request` with LXD's wording otherwise.
 Result<> validate_instance_name(std::string_view name);
 /// Names of other stored objects; they are parts of URLs. `bad_request` saying why
 /// not.
 Result<> validate_profile_name(std::string_view name);
 Result<> validate_alias_name(std::string_view name);
+Result<> validate_volume_name(std::string_view name);
 
 /// "512MiB", "1GB", "50%" (of `total_bytes`, where given), "1073741824". Errors: `bad_request`.
 Result<std::uint64_t> parse_size(std::string_view text, std::uint64_t total_bytes = 0);

@@ -10,7 +10,8 @@ constexpr auto N = KeyScope::nic_bridged;
 constexpr ConfigKey kDiskKeys[] = {
     {D, "path", "string", "", Live::yes, check::absolute_path,
      "Mount point inside the instance; / is the root disk."},
-    {D, "pool", "string", "", Live::no, nullptr, "Storage pool of the root disk."},
+    {D, "pool", "string", "", Live::no, nullptr,
+     "Storage pool of the root disk, or of the custom volume in source."},
     {D, "propagation", "string", "private", Live::yes, check::propagation,
      "How mounts below the source travel between host and instance."},
     {D, "raw.mount.options", "string", "", Live::yes, check::text,
@@ -23,7 +24,7 @@ constexpr ConfigKey kDiskKeys[] = {
     {D, "shift", "bool", "false", Live::yes, check::boolean,
      "Show ids shifted to the instance's by an idmapped mount."},
     {D, "source", "string", "", Live::yes, check::disk_source,
-     "Path on the host, or tmpfs: for a file system in memory."},
+     "Path on the host, tmpfs: for a file system in memory, or, with pool, the name of a custom volume."},
     {D, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
 };
 

@@ -92,6 +92,11 @@ constexpr std::string_view kInstance[] = {
     "ubuntu_pro.guest_attach",
 };
 
+constexpr std::string_view kVolume[] = {
+    "block.*",    "btrfs.*", "initial.*", "lvm.*", "security.shared", "size", "snapshots.expiry.manual",
+    "volatile.*", "zfs.*",
+};
+
 constexpr std::string_view kDisk[] = {
     "attached",
     "boot.priority",
@@ -317,6 +322,8 @@ std::span<const std::string_view> foreign_keys(KeyScope scope) {
         case KeyScope::unix_block:
         case KeyScope::unix_char:
             return kNode;
+        case KeyScope::volume:
+            return kVolume;
         case KeyScope::proxy:
         case KeyScope::none_device:
             return {};

@@ -18,6 +18,7 @@ std::span<const ConfigKey> proxy_keys();
 std::span<const ConfigKey> unix_block_keys();
 std::span<const ConfigKey> unix_char_keys();
 std::span<const ConfigKey> server_keys();
+std::span<const ConfigKey> volume_keys();
 
 /// True for a key that LXD or Incus have and we do not (yet): another error than for a typing mistake.
 bool is_foreign_key(KeyScope scope, std::string_view name);

@@ -48,6 +48,8 @@ Result<> validate_instance_name(std::string_view name) {
 
 Result<> validate_profile_name(std::string_view name) { return check_object_name("profile", name, 128); }
 
+Result<> validate_volume_name(std::string_view name) { return check_object_name("volume", name, 255); }
+
 Result<> validate_alias_name(std::string_view name) {
     // "debian/12" is a good alias: slashes are what LXD's own image servers use.
     if (name.empty() || name.size() > 255 || has_control_chars(name) || !is_utf8(name) ||

@@ -78,4 +78,24 @@ Result<> validate_server_config(const api::ConfigMap& config) {
     return {};
 }
 
+Result<> validate_volume_config(const api::ConfigMap& config) {
+    for (const auto& [key, value] : config) {
+        LX_TRY(check_key_text(key));
+        const ConfigKey* row = find_key(KeyScope::volume, key);
+        if (row == nullptr && !is_foreign_key(KeyScope::volume, key))
+            return fail(Status::bad_request, fmt::format("Invalid option for volume option \"{}\"", key));
+        if (row == nullptr)
+            return fail(Status::bad_request,
+                        fmt::format("Volume option \"{}\" is not supported by the pool's driver", key));
+        LX_TRY(check_value(*row, key, value));
+    }
+    const auto on = [&config](const char* key) {
+        const auto found = config.find(key);
+        return found != config.end() && parse_bool(found->second);
+    };
+    if (on("security.shifted") && on("security.unmapped"))
+        return fail(Status::bad_request, "security.shifted and security.unmapped are mutually exclusive");
+    return {};
+}
+
 }  // namespace lxmgr::profiles

@@ -66,17 +66,33 @@ Result<> check_tmpfs(std::string_view name, const api::ConfigMap& device) {
     return {};
 }
 
+Result<> check_volume_disk(std::string_view name, const api::ConfigMap& device) {
+    const std::string_view source = value_of(device, "source");
+    if (source.empty()) return bad_device(name, "Disk entry is missing the required \"source\" property");
+    if (source.contains('/'))
+        return bad_device(
+            name, "With \"pool\" the source must be a custom volume's name: neither a path nor a snapshot");
+    for (const char* key : {"recursive", "shift", "propagation"}) {
+        if (!device.contains(key)) continue;
+        return bad_device(name,
+                          fmt::format("\"{}\" property cannot be used with custom storage volumes", key));
+    }
+    return {};
+}
+
 Result<> check_disk(std::string_view name, const api::ConfigMap& device) {
     LX_TRY(check_keys(name, device, KeyScope::disk));
     const std::string_view path = value_of(device, "path");
     if (path.empty()) return bad_device(name, "Disk entry is missing the required \"path\" property");
     if (path.find_first_not_of('/') == std::string_view::npos) return check_root_disk(name, device);
-    if (device.contains("pool"))
-        return bad_device(name, "Custom volumes are not supported by this server (yet)");
+    if (!value_of(device, "pool").empty()) return check_volume_disk(name, device);
     if (value_of(device, "source").empty()) {
         return bad_device(name, "Disk entry is missing the required \"source\" property");
     }
-    return value_of(device, "source") == "tmpfs:" ? check_tmpfs(name, device) : Result<>{};
+    if (value_of(device, "source") == "tmpfs:") return check_tmpfs(name, device);
+    if (value_of(device, "source").starts_with('/')) return {};
+    return bad_device(name,
+                      "\"source\" must be an absolute path or tmpfs:, or, with \"pool\", a custom volume");
 }
 
 Result<> check_bridged(std::string_view name, const api::ConfigMap& device) {

@@ -100,6 +100,21 @@ bool is_utf8(std::string_view text) {
     return true;
 }
 
+std::string url_encode(std::string_view part) {
+    const auto unreserved = [](char c) {
+        return is_alpha(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
+    };
+    std::string out;
+    for (const char c : part) {
+        if (unreserved(c)) {
+            out += c;
+        } else {
+            out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+        }
+    }
+    return out;
+}
+
 std::string to_hex(std::string_view bytes) {
     constexpr std::string_view kDigits = "0123456789abcdef";
     std::string out;

@@ -21,6 +21,8 @@ bool has_control_chars(std::string_view text);
 bool is_dns_label(std::string_view text);
 /// Valid UTF-8, no overlong forms or surrogates (RFC 3629).
 bool is_utf8(std::string_view text);
+/// One part of a URL's path: all but the unreserved characters percent-encoded (RFC 3986).
+std::string url_encode(std::string_view part);
 /// Lower-case hexadecimal of raw bytes.
 std::string to_hex(std::string_view bytes);
 /// `bytes` random bytes of getrandom(2) as 2*bytes lower-case hex digits.

@@ -18,6 +18,7 @@ struct Database::Impl {
             LX_TRY(images.load());
             LX_TRY(metadata_sets.collect());
             LX_TRY(pools.load());
+            LX_TRY(volumes.load());
             return networks.load();
         });
     }
@@ -29,6 +30,7 @@ struct Database::Impl {
     Images images{*connection};
     MetadataSets metadata_sets{*connection};
     Pools pools{*connection};
+    Volumes volumes{*connection};
     Networks networks{*connection};
     ServerConfig server_config{*connection};
     Warnings warnings{*connection};
@@ -56,6 +58,7 @@ Profiles& Database::profiles() { return impl_->profiles; }
 Images& Database::images() { return impl_->images; }
 MetadataSets& Database::metadata_sets() { return impl_->metadata_sets; }
 Pools& Database::pools() { return impl_->pools; }
+Volumes& Database::volumes() { return impl_->volumes; }
 Networks& Database::networks() { return impl_->networks; }
 ServerConfig& Database::server_config() { return impl_->server_config; }
 Warnings& Database::warnings() { return impl_->warnings; }

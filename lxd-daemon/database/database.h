@@ -9,6 +9,7 @@
 #include "lxd-daemon/api/types.h"
 #include "lxd-daemon/base/clock.h"
 #include "lxd-daemon/base/result.h"
+#include "lxd-daemon/database/volumes.h"
 
 /// The daemon's state: sqlite in WAL mode with foreign keys. One repository per entity; each keeps its rows
 /// in memory as immutable records, so that reads cost no SQL; a write commits first, then replaces the
@@ -326,6 +327,7 @@ public:
     Images& images();
     MetadataSets& metadata_sets();
     Pools& pools();
+    Volumes& volumes();
     Networks& networks();
     ServerConfig& server_config();
     Warnings& warnings();

@@ -129,6 +129,8 @@ struct Memory {
     Table<ImageRecord> images{visibility};
     Table<AliasRecord> aliases{visibility};
     Table<PoolRecord> pools{visibility};
+    Table<VolumeRecord> volumes{visibility};                   ///< by "POOL/NAME"
+    Table<VolumeSnapshotRecord> volume_snapshots{visibility};  ///< by "VOLUME-ID/NAME"
     Table<NetworkRecord> networks{visibility};
     Table<AddressRecord> addresses{visibility};
     Table<api::ConfigMap> server_config{visibility};  ///< one row, key ""
@@ -150,6 +152,8 @@ private:
         action(images);
         action(aliases);
         action(pools);
+        action(volumes);
+        action(volume_snapshots);
         action(networks);
         action(addresses);
         action(server_config);

@@ -72,7 +72,8 @@ Result<> Pools::remove(const std::string& name) {
         if (!current) return no_pool(name);
         const auto users = impl_->connection.memory.instances.select(
             [&](const InstanceRecord& instance) { return instance.pool == name; });
-        if (!users.empty()) return fail(Status::bad_request, "The storage pool is currently in use");
+        const bool held = !users.empty() || !impl_->connection.memory.volumes.with_prefix(name + "/").empty();
+        if (held) return fail(Status::bad_request, "The storage pool is currently in use");
         LX_TRY(impl_->connection.execute("DELETE FROM storage_pools WHERE id=?", current->id));
         impl_->table.erase(name);
         return {};

@@ -169,10 +169,37 @@ CREATE TABLE snapshot_profiles (
 CREATE INDEX snapshot_profiles_by_profile ON snapshot_profiles (profile_id);
 )sql";
 
+// The pool is a name, as it is in instances: pools are never renamed.
+constexpr const char* kVolumes = R"sql(
+CREATE TABLE volumes (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    pool TEXT NOT NULL,
+    name TEXT NOT NULL,
+    volume TEXT NOT NULL UNIQUE,
+    description TEXT NOT NULL,
+    config TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    UNIQUE (pool, name)
+);
+
+CREATE TABLE volume_snapshots (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    volume_id INTEGER NOT NULL REFERENCES volumes (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    volume TEXT NOT NULL UNIQUE,
+    description TEXT NOT NULL,
+    config TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    UNIQUE (volume_id, name)
+);
+)sql";
+
 constexpr Migration kMigrations[] = {
     {1, "initial schema", kInitial},
     {2, "image metadata and templates", kMetadataSets},
     {3, "snapshots", kSnapshots},
+    {4, "custom volumes", kVolumes},
 };
 
 constexpr int kApplicationId =

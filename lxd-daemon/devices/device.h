@@ -22,6 +22,12 @@ struct NicClaim {
     std::string ipv4;  ///< set by the user; empty: chosen by the network
 };
 
+/// A disk device that holds a custom volume.
+struct VolumeUse {
+    std::string instance, device;
+    std::string pool, volume;
+};
+
 /// The managed networks and pools, as far as devices need them; implemented by instances/.
 class Surroundings {
 public:
@@ -35,6 +41,18 @@ public:
     virtual Result<> release_address(const std::string& network, const std::string& instance,
                                      const std::string& device) = 0;
     virtual bool pool_exists(const std::string& pool) = 0;
+    /// Errors: `not_found` when there is no such volume.
+    virtual Result<> check_volume(const std::string&, const std::string& volume) {
+        return fail(Status::not_found, "Storage volume '" + volume + "' not found");
+    }
+    /// A detached mount of the volume's files, ids shifted by `idmap` unless the volume says otherwise. In
+    /// use from now on, until release_volume(). Errors: `not_found`; `bad_request` while it is being changed.
+    virtual Result<UniqueFd> mount_volume(const VolumeUse& use, const sys::IdMap&) {
+        return fail(Status::not_found, "Storage volume '" + use.volume + "' not found");
+    }
+    /// After a daemon restart: the instance that runs on has it mounted.
+    virtual void note_volume(const VolumeUse&) {}
+    virtual void release_volume(const std::string&, const std::string&) {}
     /// Network namespace of an instance that runs.
     virtual Result<UniqueFd> open_netns(const std::string& instance) {
         return fail(Status::not_found, "'" + instance + "' does not run");

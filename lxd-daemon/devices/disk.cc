@@ -41,6 +41,12 @@ bool flag(const DeviceContext& context, const char* key, bool otherwise = false)
     return text.empty() ? otherwise : profiles::parse_bool(text);
 }
 
+bool is_volume(const DeviceContext& context) { return !is_root(context) && !context.key("pool").empty(); }
+
+VolumeUse use_of(const DeviceContext& context) {
+    return {context.instance, context.device, context.key("pool"), context.key("source")};
+}
+
 bool is_tmpfs(const DeviceContext& context) { return context.key("source") == "tmpfs:"; }
 
 struct Propagation {
@@ -112,6 +118,14 @@ Result<UniqueFd> make_tmpfs(const DeviceContext& context) {
     return sys::lock_mount(mount.get(), {});
 }
 
+/// The files of a custom volume.
+Result<UniqueFd> make_volume_mount(const DeviceContext& context) {
+    LX_TRY_AS(const auto options, options_of(context));
+    LX_TRY_AS(const UniqueFd mount, context.surroundings.mount_volume(use_of(context), context.idmap));
+    LX_TRY(sys::change_attributes(mount.get(), options.attributes, options.cleared));
+    return sys::lock_mount(mount.get(), {});
+}
+
 Result<UniqueFd> open_source(const DeviceContext& context) {
     const UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!root) return fail_errno("Opening", "/");
@@ -131,6 +145,7 @@ public:
         if (!is_plain_path(context.key("path")))
             return bad_disk(context,
                             fmt::format("path '{}' must be absolute, without '..'", context.key("path")));
+        if (is_volume(context)) return validate_volume(context);
         if (!is_tmpfs(context) && !is_plain_path(context.key("source"))) {
             return bad_disk(context,
                             fmt::format("source '{}' must be an absolute path of the host, without '..'",
@@ -149,6 +164,7 @@ public:
     Result<Started> start(const DeviceContext& context) const override {
         Started started;
         if (is_root(context)) return started;
+        if (is_volume(context)) return start_volume(context);
         LX_TRY(validate(context));
         if (is_tmpfs(context)) {
             LX_TRY_AS(UniqueFd mount, make_tmpfs(context));
@@ -172,7 +188,10 @@ public:
         return started;
     }
 
-    Result<> recover(const DeviceContext&) const override { return {}; }
+    Result<> recover(const DeviceContext& context) const override {
+        if (is_volume(context)) context.surroundings.note_volume(use_of(context));
+        return {};
+    }
 
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
         static constexpr std::array<std::string_view, 1> kKeys{"user.*"};
@@ -184,8 +203,31 @@ public:
         return {{context.key("path"), false}};
     }
     // The mount is in the instance's mount namespace alone, and goes with it.
-    Result<api::ConfigMap> stop(const DeviceContext&) const override { return api::ConfigMap{}; }
+    Result<api::ConfigMap> stop(const DeviceContext& context) const override {
+        if (is_volume(context)) context.surroundings.release_volume(context.instance, context.device);
+        return api::ConfigMap{};
+    }
     Result<api::ConfigMap> remove(const DeviceContext&) const override { return api::ConfigMap{}; }
+
+private:
+    static Result<> validate_volume(const DeviceContext& context) {
+        LX_TRY(options_of(context));
+        auto found = context.surroundings.check_volume(context.key("pool"), context.key("source"));
+        if (found || !flag(context, "required", true)) return {};
+        return bad_disk(context, found.error().message);
+    }
+    static Result<Started> start_volume(const DeviceContext& context) {
+        Started started;
+        LX_TRY(validate_volume(context));
+        auto mount = make_volume_mount(context);
+        if (mount) {
+            started.attaches.push_back({std::move(*mount), context.key("path"), true});
+            return started;
+        }
+        context.surroundings.release_volume(context.instance, context.device);
+        if (mount.error().status == Status::not_found && !flag(context, "required", true)) return started;
+        return std::unexpected(std::move(mount).error());
+    }
 };
 
 }  // namespace

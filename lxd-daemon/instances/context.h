@@ -15,6 +15,7 @@
 #include "lxd-daemon/instances/sftp/sessions.h"
 #include "lxd-daemon/instances/snapshot_timer.h"
 #include "lxd-daemon/instances/stopped_roots.h"
+#include "lxd-daemon/instances/volumes/mounts.h"
 
 /// Private to the room: what its files share.
 namespace lxmgr::instances {
@@ -26,6 +27,7 @@ struct Context {
     CpuPlacement cpus;
     KeyedMutex images;  ///< "POOL/FINGERPRINT": an image is unpacked once
     StoppedRoots stopped_roots;
+    VolumeMounts volume_mounts;
     MetadataCache metadata_cache;
     sftp::Sessions sftp_sessions;
     GuestSockets guest_sockets;

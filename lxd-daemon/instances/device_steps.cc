@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/proxy.h"
 #include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/volumes/steps.h"
 #include "lxd-daemon/sys/pidfd.h"
 
 namespace lxmgr::instances {
@@ -33,6 +35,21 @@ public:
     std::string run_dir(const std::string& instance) override { return context_.run_dir(instance); }
     bool pool_exists(const std::string& pool) override {
         return context_.deps.database.pools().find(pool) != nullptr;
+    }
+    Result<> check_volume(const std::string& pool, const std::string& volume) override {
+        if (context_.deps.database.volumes().find(pool, volume)) return {};
+        return fail(Status::not_found,
+                    fmt::format("storage volume '{}' not found in pool '{}'", volume, pool));
+    }
+    Result<UniqueFd> mount_volume(const devices::VolumeUse& use, const sys::IdMap& idmap) override {
+        return mount_custom_volume(context_, use, idmap);
+    }
+    void note_volume(const devices::VolumeUse& use) override {
+        const auto row = context_.deps.database.volumes().find(use.pool, use.volume);
+        if (row) std::ignore = context_.volume_mounts.use(row->id, use.instance, use.device);
+    }
+    void release_volume(const std::string& instance, const std::string& device) override {
+        context_.volume_mounts.release(instance, device);
     }
     Result<UniqueFd> open_netns(const std::string& instance) override {
         return context_.deps.runtime.open_netns(instance);
@@ -214,6 +231,7 @@ void release_devices(Context& context, const database::InstanceRecord& record) {
     const auto expanded = expand(context, record);
     devices::end_unknown_proxies(context.run_dir(record.name), {});
     store(context, record.name, run_cleanup(context, record, expanded.devices, &devices::DeviceType::stop));
+    context.volume_mounts.release_all(record.name);
 }
 
 void recover_devices(Context& context, const database::InstanceRecord& record) {

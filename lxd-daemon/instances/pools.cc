@@ -179,6 +179,9 @@ std::vector<std::string> Pools::used_by(const std::string& pool) const {
     for (const auto& instance : database_.instances().list()) {
         if (instance->pool == pool) urls.push_back("/1.0/instances/" + instance->name);
     }
+    for (const auto& volume : database_.volumes().list(pool))
+        urls.push_back(
+            fmt::format("/1.0/storage-pools/{}/volumes/custom/{}", pool, url_encode(volume->name)));
     for (const auto& image : database_.images().list()) {
         if (has_image(pool, image->fingerprint)) urls.push_back("/1.0/images/" + image->fingerprint);
     }

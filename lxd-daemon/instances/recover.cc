@@ -11,6 +11,7 @@
 #include "lxd-daemon/instances/remains.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/snapshots.h"
+#include "lxd-daemon/instances/volumes/directories.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -47,6 +48,8 @@ Result<> recover_intent(Context& context, const database::IntentRecord& intent) 
         LX_TRY(redo_rebuild(context, intent));
     } else if (intent.kind == "move-instance") {
         LX_TRY(finish_move(context, intent));
+    } else if (intent.kind == kVolumeDirectoryIntent) {
+        LX_TRY(recover_volume_directory(context, intent));
     } else if (intent.kind == kDeviceChangeIntent) {
         LX_TRY(recover_device_change(context, intent));
     } else {

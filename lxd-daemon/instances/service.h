@@ -23,6 +23,8 @@ class Hub;
 
 namespace lxmgr::instances {
 
+class VolumeService;  ///< custom volumes, see volumes/service.h
+
 /// What the instances room stands on; all of it outlives the Service.
 struct Dependencies {
     database::Database& database;
@@ -116,6 +118,8 @@ public:
                                                      Time expires_at, const std::string& requestor);
     Result<operations::OperationPtr> remove_snapshot(const std::string& name, const std::string& snapshot,
                                                      const std::string& requestor);
+
+    VolumeService& volumes();
 
     /// Replaces a profile (by record.id) and applies it to all running instances that use it, or to none: a
     /// failure names the instance, and the old profile is in force again. Blocking.

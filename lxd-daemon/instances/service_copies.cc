@@ -9,6 +9,8 @@
 /// What makes instances from instances and moments of them.
 namespace lxmgr::instances {
 
+VolumeService& Service::volumes() { return impl_->volumes; }
+
 Result<operations::OperationPtr> Service::copy(api::InstancesPost post, const std::string& requestor) {
     LX_TRY_AS(auto plan, plan_copy(impl_->context, std::move(post)));
     plan.requestor = requestor;

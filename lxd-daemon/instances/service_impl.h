@@ -9,6 +9,7 @@
 
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/instances/volumes/service.h"
 
 namespace lxmgr::instances {
 
@@ -16,6 +17,7 @@ namespace lxmgr::instances {
 struct Service::Impl {
     explicit Impl(Dependencies dependencies) : context(std::move(dependencies)) {}
     Context context;
+    VolumeService volumes{context};
 
     std::mutex list_mutex;
     std::array<std::uint64_t, 3> list_key{};

@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/steps.h"
+#include "lxd-daemon/instances/volumes/steps.h"
 #include "profiles/config_keys.h"
 #include "profiles/snapshot_keys.h"
 
@@ -102,8 +103,10 @@ void SnapshotTimer::run(const std::stop_token& stop) {
 }
 
 Time SnapshotTimer::work(Time time) {
-    const Time scheduled = make_scheduled(time);
-    return earlier(scheduled, remove_expired(time));
+    Time next = make_scheduled_volume_snapshots(context_, checked_, time);
+    next = earlier(next, make_scheduled(time));
+    next = earlier(next, expire_volume_snapshots(context_, time, volume_attempts_));
+    return earlier(next, remove_expired(time));
 }
 
 Time SnapshotTimer::make_scheduled(Time time) {

@@ -36,6 +36,7 @@ private:
     Time checked_{};  ///< schedules up to here are done
     std::map<std::int64_t, Time>
         attempts_;  ///< of removals, by snapshot id: a failed one is not tried at once again
+    std::map<std::int64_t, Time> volume_attempts_;  ///< the same of volumes' snapshots
     std::jthread thread_;
 };
 

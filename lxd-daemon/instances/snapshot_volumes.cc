@@ -5,43 +5,10 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/freeze.h"
 #include "lxd-daemon/instances/snapshots.h"
 
 namespace lxmgr::instances {
-namespace {
-
-/// Keeps a running instance from writing. The intent thaws it should the daemon die meanwhile.
-class Freeze {
-public:
-    Freeze(Context& context, std::string name) : context_(context), name_(std::move(name)) {}
-    Freeze(Freeze&&) = delete;
-    ~Freeze() { end(); }
-
-    Result<> begin() {
-        auto& intents = context_.deps.database.intents();
-        LX_TRY_AS(intent_, intents.add("freeze-instance", {{"name", name_}}, false));
-        failpoint("instances.freeze.intent");
-        LX_TRY(context_.deps.runtime.freeze(name_));
-        failpoint("instances.freeze.frozen");
-        return {};
-    }
-    void end() {
-        if (!intent_) return;
-        // A freeze that failed half-way is undone too.
-        if (auto thawed = context_.deps.runtime.unfreeze(name_); !thawed)
-            log::error("instance not unfrozen", {{"instance", name_}, {"error", thawed.error().message}});
-        if (auto removed = context_.deps.database.intents().remove(*intent_); !removed)
-            log::error("intent left", {{"error", removed.error().message}});
-        intent_.reset();
-    }
-
-private:
-    Context& context_;
-    std::string name_;
-    std::optional<std::int64_t> intent_;
-};
-
-}  // namespace
 
 storage::Volume new_snapshot_volume() { return {storage::VolumeType::snapshot, random_hex(16)}; }
 
@@ -50,7 +17,7 @@ Result<> copy_root(Context& context, const database::InstanceRecord& record, sto
     const storage::Volume root{storage::VolumeType::container, record.name};
     if (context.live.get(record.name).status != api::StatusCode::running)
         return driver.create_copy(to, root, {});
-    Freeze freeze(context, record.name);
+    Freeze freeze(context, {record.name});
     LX_TRY(freeze.begin());
     return driver.create_copy(to, root, [&freeze] { freeze.end(); });
 }

@@ -68,6 +68,18 @@ const std::vector<std::string>& api_extensions() {
         "network_leases",
         "network_state",
         "storage",
+        "storage_api_volume_rename",
+        "storage_api_local_volume_handling",
+        "storage_api_volume_snapshots",
+        "storage_shifted",
+        "storage_unmapped",
+        "storage_volume_state",
+        "storage_volume_state_total",
+        "storage_volume_api_filtering",
+        "storage_volumes_created_at",
+        "custom_volume_refresh",
+        "custom_volume_snapshot_expiry",
+        "volume_snapshot_scheduling",
     };
     return list;
 }

@@ -15,7 +15,7 @@ std::vector<std::span<const Route>> all_routes() {
             project_routes(),        certificate_routes(),
             warning_routes(),        instance_metadata_routes(),
             instance_sftp_routes(),  instance_snapshot_routes(),
-            instance_wait_routes()};
+            instance_wait_routes(),  storage_volume_snapshot_routes()};
 }
 
 }  // namespace lxmgr::rest

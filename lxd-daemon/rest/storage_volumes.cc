@@ -5,15 +5,17 @@
 #include "lxd-daemon/api/storage_volume.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/pools.h"
+#include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
+#include "lxd-daemon/rest/volume_views.h"
 
-// The volumes of instances and images, as GET .../storage-pools/POOL/volumes shows them. They have no rows of
-// their own: a container volume is its instance's, an image volume is there when the image was unpacked in
-// the pool.
+// The volumes of a pool, as GET .../storage-pools/POOL/volumes shows them. Those of instances and images have
+// no rows of their own: a container volume is its instance's, an image volume is there when the image was
+// unpacked in the pool.
 namespace lxmgr::rest {
 namespace {
 
@@ -35,18 +37,30 @@ api::StorageVolume image_volume(const database::ImageRecord& image) {
     return out;
 }
 
-Result<> check_type(const std::string& type) {
-    for (const char* known : {"container", "image", "custom", "virtual-machine"}) {
-        if (type == known) return {};
+/// Each with its snapshots behind it, as "VOLUME/SNAPSHOT".
+void add_custom_volumes(database::Database& database, const std::string& pool, nlohmann::json& out) {
+    const instances::VolumeUserIndex users(database);
+    for (const auto& volume : database.volumes().list(pool)) {
+        out.push_back(api::to_json(custom_volume(*volume, users)));
+        for (const auto& snapshot : database.volumes().snapshots(volume->id)) {
+            api::StorageVolume shown = custom_volume(*volume, users);
+            shown.name += "/" + snapshot->name;
+            shown.description = snapshot->description;
+            shown.config = snapshot->config;
+            shown.used_by.clear();
+            shown.created_at = snapshot->created_at;
+            out.push_back(api::to_json(shown));
+        }
     }
-    return fail(Status::bad_request, fmt::format("Invalid storage volume type \"{}\"", type));
 }
 
-Result<std::string> require_pool(const Request& request, const Services& services) {
-    LX_TRY(check_project(request));
-    const std::string& name = request.path_arg("pool");
-    if (!services.database->pools().find(name)) return fail(Status::not_found, "Storage pool not found");
-    return name;
+std::string url_of_volume(const std::string& pool, const nlohmann::json& volume) {
+    const std::string type = volume.at("type").get<std::string>();
+    const std::string name = volume.at("name").get<std::string>();
+    const auto slash = name.find('/');
+    if (slash == std::string::npos) return url_of({"storage-pools", pool, "volumes", type, name});
+    return url_of(
+        {"storage-pools", pool, "volumes", type, name.substr(0, slash), "snapshots", name.substr(slash + 1)});
 }
 
 /// Blocking: looks for images on disk. An empty type: all.
@@ -63,6 +77,7 @@ nlohmann::json volumes_of(const Services& services, const std::string& pool, con
                 out.push_back(api::to_json(image_volume(*image)));
         }
     }
+    if (type.empty() || type == "custom") add_custom_volumes(*services.database, pool, out);
     return out;
 }
 
@@ -76,6 +91,10 @@ std::optional<api::StorageVolume> find_volume(const Services& services, const st
         const auto image = services.database->images().find(name);
         if (image && services.pools->has_image(pool, name)) return image_volume(*image);
     }
+    if (type == "custom") {
+        const auto volume = services.database->volumes().find(pool, name);
+        if (volume) return custom_volume(*volume, instances::VolumeUserIndex(*services.database));
+    }
     return std::nullopt;
 }
 
@@ -83,21 +102,19 @@ Handled volumes_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const std::string pool, require_pool(request, services));
     const auto arg = request.args.find("type");
     const std::string type = arg == request.args.end() ? std::string() : arg->second;
-    if (!type.empty()) LX_CO_TRY(check_type(type));
+    if (!type.empty()) LX_CO_TRY(check_volume_type(type));
     auto read = [&services, pool, type]() -> Result<nlohmann::json> {
         return volumes_of(services, pool, type);
     };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(auto objects, co_await std::move(pending));
-    co_return list_response(request, std::move(objects), [pool](const nlohmann::json& volume) {
-        return url_of({"storage-pools", pool, "volumes", volume.at("type").get<std::string>(),
-                       volume.at("name").get<std::string>()});
-    });
+    co_return list_response(request, std::move(objects),
+                            [pool](const nlohmann::json& volume) { return url_of_volume(pool, volume); });
 }
 
 Handled volume_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const std::string pool, require_pool(request, services));
-    LX_CO_TRY(check_type(request.path_arg("type")));
+    LX_CO_TRY(check_volume_type(request.path_arg("type")));
     auto read = [&services, pool, type = request.path_arg("type"),
                  name = request.path_arg("name")]() -> Result<api::StorageVolume> {
         auto found = find_volume(services, pool, type, name);
@@ -111,14 +128,17 @@ Handled volume_get(const Request& request, Services& services) {
 
 Handled volume_state(const Request& request, Services& services) {
     LX_CO_TRY_AS(const std::string pool, require_pool(request, services));
-    LX_CO_TRY(check_type(request.path_arg("type")));
+    LX_CO_TRY(check_volume_type(request.path_arg("type")));
     auto read = [&services, pool, type = request.path_arg("type"),
                  name = request.path_arg("name")]() -> Result<nlohmann::json> {
         if (!find_volume(services, pool, type, name))
             return fail(Status::not_found, "Storage volume not found");
-        const auto kind = type == "image" ? storage::VolumeType::image : storage::VolumeType::container;
+        storage::Volume volume{storage::VolumeType::container, name};
+        if (type == "image") volume.type = storage::VolumeType::image;
+        if (type == "custom")
+            volume = {storage::VolumeType::custom, services.database->volumes().find(pool, name)->volume};
         LX_TRY_AS(storage::Driver * driver, services.pools->driver(pool));
-        LX_TRY_AS(const auto used, driver->usage_bytes({kind, name}));
+        LX_TRY_AS(const auto used, driver->usage_bytes(volume));
         return nlohmann::json{{"usage", {{"used", used}, {"total", 0}}}};
     };
     auto pending = on_worker(services, std::move(read));
@@ -126,10 +146,117 @@ Handled volume_state(const Request& request, Services& services) {
     co_return Response::sync(state);
 }
 
+// Wire: client-wire-notes, "storage": what LXD 5.0.2 does at once is done at return, 200 also for a new
+// volume.
+Handled volumes_post(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const std::string pool, require_pool(request, services));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(auto post, api::parse_storage_volumes_post(body));
+    const auto type = request.args.find("type");
+    if (type != request.args.end()) {
+        LX_CO_TRY(check_volume_type(type->second));
+        if (post.type.empty()) post.type = type->second;
+        if (post.type != type->second)
+            co_return fail(Status::bad_request, "The type in the body is not that of the URL");
+    }
+    if (!post.source.project.empty() && post.source.project != "default")
+        co_return fail(Status::not_found, "Project not found");
+    auto& volumes = services.instances->volumes();
+    if (post.source.type == "copy") {
+        LX_CO_TRY_AS(const auto operation, volumes.copy(pool, post, request.requestor_json));
+        co_return Response::operation(*operation);
+    }
+    auto create = [&volumes, pool, post, requestor = request.requestor_json] {
+        return volumes.create(pool, post, requestor);
+    };
+    auto pending = on_worker(services, std::move(create));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
+}
+
+Result<> check_volume_etag(const Request& request, const database::VolumeRecord& row) {
+    api::StorageVolume volume;
+    volume.name = row.name;
+    volume.type = "custom";
+    volume.config = row.config;
+    volume.description = row.description;
+    return check_etag(request, etag_of(api::etag_fields(volume)));
+}
+
+Handled change(const Request& request, Services& services, api::StorageVolumePut put) {
+    LX_CO_TRY_AS(const auto name, require_custom(request, services));
+    auto work = [&services, name, put, requestor = request.requestor_json] {
+        return services.instances->volumes().update(name, put, requestor);
+    };
+    auto pending = on_worker(services, std::move(work));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
+}
+
+Handled volume_put(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto row, require_row(request, services));
+    LX_CO_TRY(check_volume_etag(request, *row));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto put, api::parse_storage_volume_put(body));
+    auto pending = change(request, services, put);
+    co_return co_await std::move(pending);
+}
+
+Handled volume_patch(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto row, require_row(request, services));
+    LX_CO_TRY(check_volume_etag(request, *row));
+    LX_CO_TRY_AS(const auto body, request.json());
+    api::StorageVolumePut current{row->description, row->config, ""};
+    LX_CO_TRY_AS(const auto put, api::patch_storage_volume(body, std::move(current)));
+    auto pending = change(request, services, put);
+    co_return co_await std::move(pending);
+}
+
+Handled volume_post(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto row, require_row(request, services));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto post, api::parse_storage_volume_post(body));
+    const instances::VolumeName from{row->pool, row->name};
+    if (post.migration)
+        co_return fail(Status::bad_request, "Moving a storage volume to another server is not supported");
+    if (!post.project.empty() && post.project != "default")
+        co_return fail(Status::not_found, "Project not found");
+    const bool stays = post.pool.empty() || post.pool == from.pool;
+    if (!stays) {
+        const instances::VolumeName to{post.pool, post.name.empty() ? from.name : post.name};
+        LX_CO_TRY_AS(const auto operation,
+                     services.instances->volumes().move(from, to, !post.volume_only, request.requestor_json));
+        co_return Response::operation(*operation);
+    }
+    if (post.name.empty()) co_return fail(Status::bad_request, "No name provided");
+    auto work = [&services, from, to = post.name, requestor = request.requestor_json] {
+        return services.instances->volumes().rename(from, to, requestor);
+    };
+    auto pending = on_worker(services, std::move(work));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::created(instances::volume_url({from.pool, post.name}));
+}
+
+Handled volume_delete(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto name, require_custom(request, services));
+    auto work = [&services, name, requestor = request.requestor_json] {
+        return services.instances->volumes().remove(name, requestor);
+    };
+    auto pending = on_worker(services, std::move(work));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
+}
+
 constexpr Route kRoutes[] = {
     {Verb::get, "/1.0/storage-pools/{pool}/volumes", Access::can_view, volumes_get},
+    {Verb::post, "/1.0/storage-pools/{pool}/volumes", Access::can_edit, volumes_post},
     {Verb::get, "/1.0/storage-pools/{pool}/volumes/{type}", Access::can_view, volumes_get},
+    {Verb::post, "/1.0/storage-pools/{pool}/volumes/{type}", Access::can_edit, volumes_post},
     {Verb::get, "/1.0/storage-pools/{pool}/volumes/{type}/{name}", Access::can_view, volume_get},
+    {Verb::put, "/1.0/storage-pools/{pool}/volumes/{type}/{name}", Access::can_edit, volume_put},
+    {Verb::patch, "/1.0/storage-pools/{pool}/volumes/{type}/{name}", Access::can_edit, volume_patch},
+    {Verb::post, "/1.0/storage-pools/{pool}/volumes/{type}/{name}", Access::can_edit, volume_post},
+    {Verb::del, "/1.0/storage-pools/{pool}/volumes/{type}/{name}", Access::can_edit, volume_delete},
     {Verb::get, "/1.0/storage-pools/{pool}/volumes/{type}/{name}/state", Access::can_view, volume_state},
 };
 

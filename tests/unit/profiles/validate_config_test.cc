@@ -19,6 +19,18 @@ std::string complaint(const std::string& key, const std::string& value, bool all
 
 }  // namespace
 
+TEST(ValidateVolumeConfigTest, KeysOfVolumesAreKnownForeignOrUnknown) {
+    EXPECT_TRUE(validate_volume_config({{"user.a", "b"}, {"snapshots.schedule", "@daily"}}));
+    const auto complaint = [](const api::ConfigMap& config) {
+        return validate_volume_config(config).error();
+    };
+    EXPECT_THAT(complaint({{"size", "1GiB"}}).message, HasSubstr("not supported"));
+    EXPECT_THAT(complaint({{"bogus", "1"}}).message, HasSubstr("Invalid option"));
+    EXPECT_THAT(complaint({{"snapshots.expiry", "soon"}}).message, HasSubstr("snapshots.expiry"));
+    EXPECT_THAT(complaint({{"security.shifted", "true"}, {"security.unmapped", "true"}}).message,
+                HasSubstr("mutually exclusive"));
+}
+
 TEST(ValidateInstanceConfigTest, TakesWhatTheDaemonDoes) {
     const std::pair<const char*, const char*> good[] = {{"user.anything", "a\nb\tc"},
                                                         {"environment.FOO", "bar"},

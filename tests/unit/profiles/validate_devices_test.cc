@@ -147,10 +147,12 @@ TEST(ValidateDevicesTest, DisksNeedPathAndSource) {
     EXPECT_THAT(disk_complaint({{"path", "/"}}), HasSubstr("must have a \"pool\""));
     EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"source", "/srv"}}),
                 HasSubstr("may not have a \"source\""));
-    EXPECT_THAT(disk_complaint({{"path", "/x"}, {"pool", "p"}, {"source", "vol"}}),
-                HasSubstr("absolute path"));
+    EXPECT_EQ(disk_complaint({{"path", "/x"}, {"pool", "p"}, {"source", "vol"}, {"readonly", "true"}}), "");
+    EXPECT_THAT(disk_complaint({{"path", "/x"}, {"source", "vol"}}), HasSubstr("with \"pool\""));
     EXPECT_THAT(disk_complaint({{"path", "/x"}, {"pool", "p"}, {"source", "/v"}}),
-                HasSubstr("Custom volumes"));
+                HasSubstr("custom volume's name"));
+    EXPECT_THAT(disk_complaint({{"path", "/x"}, {"pool", "p"}, {"source", "v"}, {"shift", "true"}}),
+                HasSubstr("cannot be used with custom"));
 }
 
 TEST(ValidateDevicesTest, DeviceNamesAreSafeInKeysAndPaths) {

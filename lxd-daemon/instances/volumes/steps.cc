@@ -1,0 +1,158 @@
+#include "lxd-daemon/instances/volumes/steps.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/stat.h>
+
+#include "lxd-daemon/api/event.h"
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/events/hub.h"
+#include "lxd-daemon/instances/settings.h"
+#include "lxd-daemon/instances/volumes/users.h"
+#include "profiles/config_keys.h"
+
+namespace lxmgr::instances {
+
+std::string volume_url(const VolumeName& name) {
+    return fmt::format("/1.0/storage-pools/{}/volumes/custom/{}", url_encode(name.pool),
+                       url_encode(name.name));
+}
+std::string volume_snapshot_url(const VolumeName& name, const std::string& snapshot) {
+    return fmt::format("{}/snapshots/{}", volume_url(name), url_encode(snapshot));
+}
+
+Result<database::VolumePtr> require_volume(const Context& context, const VolumeName& name) {
+    auto found = context.deps.database.volumes().find(name.pool, name.name);
+    if (!found) return fail(Status::not_found, "Storage volume not found");
+    return found;
+}
+
+Result<database::VolumeSnapshotPtr> require_volume_snapshot(const Context& context, const VolumeName& name,
+                                                            const std::string& snapshot) {
+    LX_TRY_AS(const auto volume, require_volume(context, name));
+    auto found = context.deps.database.volumes().find_snapshot(volume->id, snapshot);
+    if (!found) return fail(Status::not_found, "Storage volume snapshot not found");
+    return found;
+}
+
+void volume_lifecycle(const Context& context, const std::string& action, const std::string& url,
+                      const std::string& requestor, const nlohmann::json& more) {
+    auto& hub = context.deps.events;
+    if (hub.idle(events::Kind::lifecycle)) return;
+    hub.publish(events::Kind::lifecycle, "default", api::to_json_text({action, url, requestor}, more));
+}
+
+Result<> create_volume(Context& context, database::VolumeRecord record, const std::string& requestor) {
+    auto& database = context.deps.database;
+    const VolumeName name{record.pool, record.name};
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    if (database.volumes().find(record.pool, record.name))
+        return fail(Status::conflict, "Volume by that name already exists");
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool));
+    LX_TRY(driver->create_volume(fresh.place().volume, [](int root_fd) -> Result<> {
+        // As LXD's: who may enter is for the owner inside to say.
+        if (::fchmod(root_fd, 0711) != 0) return fail_errno("chmod", "the volume's root");
+        return {};
+    }));
+    failpoint("instances.volume.create.made");
+    record.volume = fresh.name();
+    record.created_at = now();
+    const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY(database.volumes().create(record));
+        return fresh.belongs_to_a_row();
+    });
+    LX_TRY(stored);
+    fresh.keep();
+    failpoint("instances.volume.create.row");
+    context.snapshot_timer.poke();
+    volume_lifecycle(context, "storage-volume-created", volume_url(name), requestor, {{"type", "custom"}});
+    return {};
+}
+
+Result<> update_volume(Context& context, const VolumeName& name, const api::StorageVolumePut& put,
+                       const std::string& requestor) {
+    LX_TRY_AS(const auto row, require_volume(context, name));
+    LX_TRY(profiles::validate_volume_config(put.config));
+    const auto users = context.volume_mounts.instances(row->id);
+    const bool remapped =
+        flag_of(put.config, "security.unmapped") != flag_of(row->config, "security.unmapped");
+    if (remapped && !users.empty())
+        return fail(
+            Status::bad_request,
+            fmt::format("security.unmapped cannot be changed while running instances use the volume: {}",
+                        fmt::join(users, ", ")));
+    database::VolumeRecord next = *row;
+    next.description = put.description;
+    next.config = put.config;
+    LX_TRY(context.deps.database.volumes().update(next));
+    context.snapshot_timer.poke();
+    volume_lifecycle(context, "storage-volume-updated", volume_url(name), requestor);
+    return {};
+}
+
+Result<> delete_volume(Context& context, const VolumeName& name, const std::string& requestor) {
+    auto& database = context.deps.database;
+    LX_TRY_AS(const auto row, require_volume(context, name));
+    LX_TRY_AS(const auto hold, context.volume_mounts.hold(row->id));
+    DoomedDirectories doomed(context);
+    const auto stored = database.transaction([&]() -> Result<> {
+        if (!VolumeUserIndex(database).of(name.pool, name.name).empty())
+            return fail(Status::bad_request, "The storage volume is still in use");
+        LX_TRY(doomed.doom(name.pool, row->volume));
+        for (const auto& snapshot : database.volumes().snapshots(row->id))
+            LX_TRY(doomed.doom(name.pool, snapshot->volume));
+        return database.volumes().remove(row->id);
+    });
+    LX_TRY(stored);
+    failpoint("instances.volume.delete.row");
+    doomed.remove();
+    volume_lifecycle(context, "storage-volume-deleted", volume_url(name), requestor);
+    return {};
+}
+
+Result<> restore_volume(Context& context, const VolumeName& name, const std::string& snapshot,
+                        const std::string& requestor) {
+    auto& database = context.deps.database;
+    LX_TRY_AS(const auto row, require_volume(context, name));
+    LX_TRY_AS(const auto from, require_volume_snapshot(context, name, snapshot));
+    LX_TRY_AS(const auto hold, context.volume_mounts.hold(row->id));
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(name.pool));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool));
+    LX_TRY(driver->create_copy(fresh.place().volume, {storage::VolumeType::custom, from->volume}, {}));
+    failpoint("instances.volume.restore.made");
+    DoomedDirectories doomed(context);
+    database::VolumeRecord next = *row;
+    next.volume = fresh.name();
+    const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY(doomed.doom(name.pool, row->volume));
+        LX_TRY(database.volumes().update(next));
+        return fresh.belongs_to_a_row();
+    });
+    LX_TRY(stored);
+    fresh.keep();
+    failpoint("instances.volume.restore.row");
+    doomed.remove();
+    volume_lifecycle(context, "storage-volume-restored", volume_url(name), requestor,
+                     {{"snapshot", snapshot}});
+    return {};
+}
+
+Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse& use,
+                                     const sys::IdMap& idmap) {
+    LX_TRY_AS(const auto found, require_volume(context, {use.pool, use.volume}));
+    const bool shared = !context.volume_mounts.instances(found->id).empty();
+    LX_TRY(context.volume_mounts.use(found->id, use.instance, use.device));
+    // Read again: until now it could get another content, name or pool.
+    const auto row = context.deps.database.volumes().find_id(found->id);
+    if (!row) return fail(Status::not_found, "Storage volume not found");
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(row->pool));
+    storage::MountRequest request;
+    if (!flag_of(row->config, "security.unmapped")) request.idmap = &idmap;
+    // Without idmapped mounts, one map's ids are on disk: another's would take them from those who run.
+    request.keep_ids = shared;
+    LX_TRY_AS(auto mounted, driver->mount({storage::VolumeType::custom, row->volume}, request));
+    return std::move(mounted.root);
+}
+
+}  // namespace lxmgr::instances

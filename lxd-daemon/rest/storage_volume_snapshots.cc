@@ -1,0 +1,108 @@
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/on_worker.h"
+#include "lxd-daemon/rest/routes.h"
+#include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/rest/volume_views.h"
+
+// Snapshots of custom volumes. Wire: create, rename and delete are operations; PUT and PATCH are done at
+// return, as LXD 5.0.2.
+namespace lxmgr::rest {
+namespace {
+
+Result<database::VolumeSnapshotPtr> require_snapshot(const Request& request, const Services& services) {
+    LX_TRY_AS(const auto volume, require_row(request, services));
+    auto found = services.database->volumes().find_snapshot(volume->id, request.path_arg("snapshot"));
+    if (!found) return fail(Status::not_found, "Storage volume snapshot not found");
+    return found;
+}
+
+Handled snapshots_get(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto volume, require_row(request, services));
+    auto out = nlohmann::json::array();
+    for (const auto& snapshot : services.database->volumes().snapshots(volume->id)) {
+        if (request.recursion() == 0) {
+            out.push_back(instances::volume_snapshot_url({volume->pool, volume->name}, snapshot->name));
+            continue;
+        }
+        auto shown = volume_snapshot(*snapshot);
+        shown.name = volume->name + "/" + snapshot->name;
+        out.push_back(api::to_json(shown));
+    }
+    co_return Response::sync(out);
+}
+
+Handled snapshots_post(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto name, require_custom(request, services));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto post, api::parse_storage_volume_snapshots_post(body));
+    LX_CO_TRY_AS(const auto operation,
+                 services.instances->volumes().create_snapshot(name, post, request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+Handled snapshot_get(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
+    const auto shown = volume_snapshot(*row);
+    co_return Response::sync(api::to_json(shown)).with_etag(etag_of(api::etag_fields(shown)));
+}
+
+Handled change(const Request& request, Services& services, bool keep_absent) {
+    LX_CO_TRY_AS(const auto name, require_custom(request, services));
+    LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
+    LX_CO_TRY(check_etag(request, etag_of(api::etag_fields(volume_snapshot(*row)))));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(auto put, api::parse_storage_volume_snapshot_put(body));
+    if (!keep_absent) {
+        put.description = put.description.value_or("");
+        put.expires_at = put.expires_at.value_or(Time{});
+    }
+    auto work = [&services, name, snapshot = row->name, put, requestor = request.requestor_json] {
+        return services.instances->volumes().update_snapshot(name, snapshot, put, requestor);
+    };
+    auto pending = on_worker(services, std::move(work));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
+}
+
+Handled snapshot_put(const Request& request, Services& services) { return change(request, services, false); }
+Handled snapshot_patch(const Request& request, Services& services) { return change(request, services, true); }
+
+Handled snapshot_post(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto name, require_custom(request, services));
+    LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto post, api::parse_storage_volume_post(body));
+    if (post.migration)
+        co_return fail(Status::bad_request,
+                       "Moving a snapshot to another server is not supported: only renaming");
+    LX_CO_TRY_AS(const auto operation, services.instances->volumes().rename_snapshot(
+                                           name, row->name, post.name, request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+Handled snapshot_delete(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto name, require_custom(request, services));
+    LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
+    LX_CO_TRY_AS(const auto operation,
+                 services.instances->volumes().remove_snapshot(name, row->name, request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+#define SNAPSHOTS "/1.0/storage-pools/{pool}/volumes/{type}/{name}/snapshots"
+constexpr Route kRoutes[] = {
+    {Verb::get, SNAPSHOTS, Access::can_view, snapshots_get},
+    {Verb::post, SNAPSHOTS, Access::can_edit, snapshots_post},
+    {Verb::get, SNAPSHOTS "/{snapshot}", Access::can_view, snapshot_get},
+    {Verb::put, SNAPSHOTS "/{snapshot}", Access::can_edit, snapshot_put},
+    {Verb::patch, SNAPSHOTS "/{snapshot}", Access::can_edit, snapshot_patch},
+    {Verb::post, SNAPSHOTS "/{snapshot}", Access::can_edit, snapshot_post},
+    {Verb::del, SNAPSHOTS "/{snapshot}", Access::can_edit, snapshot_delete},
+};
+#undef SNAPSHOTS
+
+}  // namespace
+
+std::span<const Route> storage_volume_snapshot_routes() { return kRoutes; }
+
+}  // namespace lxmgr::rest

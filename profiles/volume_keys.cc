@@ -1,0 +1,27 @@
+#include "profiles/checks.h"
+#include "profiles/key_tables.h"
+
+namespace lxmgr::profiles {
+namespace {
+
+constexpr auto V = KeyScope::volume;
+
+constexpr ConfigKey kKeys[] = {
+    {V, "security.shifted", "bool", "false", Live::yes, check::boolean,
+     "Show the files to each instance with its own ids: always so here, unless security.unmapped is set."},
+    {V, "security.unmapped", "bool", "false", Live::no, check::boolean,
+     "Show the files with the ids that they have on disk."},
+    {V, "snapshots.expiry", "string", "", Live::yes, check::snapshot_expiry,
+     "How long new snapshots live, such as 3d 12H: M (minutes), H, d, w, m (months), y."},
+    {V, "snapshots.pattern", "string", "snap%d", Live::yes, check::snapshot_pattern,
+     "Name of new snapshots: %d counts up, {{ creation_date|date:'2006-01-02_15-04-05' }} is the time."},
+    {V, "snapshots.schedule", "string", "", Live::yes, check::snapshot_schedule,
+     "When snapshots are made: a cron line, or aliases such as @daily with commas between."},
+    {V, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
+};
+
+}  // namespace
+
+std::span<const ConfigKey> volume_keys() { return kKeys; }
+
+}  // namespace lxmgr::profiles
