@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -97,6 +98,9 @@ struct VethRequest {
     std::string bridge;
     int mtu = 0;  ///< 0: the bridge's
     int netns_fd = -1;
+    int tx_queue = 0;  ///< length of the transmit queues, in packets; 0: the kernel's choice
+    /// Called when the pair is there and both ends are still down; its failure takes the pair away.
+    std::function<Result<>()> prepare{};
 };
 Result<> create_veth(const VethRequest& request);
 /// An absent link is success.

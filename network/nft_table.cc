@@ -26,8 +26,8 @@ Json chain_identity(const std::string& name) {
     return {{"family", "inet"}, {"table", kTable}, {"name", name}};
 }
 
-Json held_entries() {
-    const Json list{{"list", {{"table", {{"family", "inet"}, {"name", kTable}}}}}};
+Json held_entries(const char* family) {
+    const Json list{{"list", {{"table", {{"family", family}, {"name", kTable}}}}}};
     const auto output = run_nftables(Json{{"nftables", Json::array({list})}}.dump());
     Json answer = output ? Json::parse(*output, nullptr, false) : Json();
     if (!answer.is_object() || !answer.contains("nftables") || !answer["nftables"].is_array())
@@ -35,13 +35,13 @@ Json held_entries() {
     return std::move(answer["nftables"]);
 }
 
-Result<> remove_table_if_empty() {
-    const Json entries = held_entries();
+Result<> remove_table_if_empty(const char* family) {
+    const Json entries = held_entries(family);
     const bool has_chains =
         std::ranges::any_of(entries, [](const Json& entry) { return entry.contains("chain"); });
     if (entries.empty() || has_chains) return {};
     Transaction last;
-    last.add("delete", {{"table", {{"family", "inet"}, {"name", kTable}}}});
+    last.add("delete", {{"table", {{"family", family}, {"name", kTable}}}});
     return last.run("Removing the firewall table");
 }
 

@@ -5,8 +5,8 @@
 
 #include "lxd-daemon/base/result.h"
 
-/// Private to the room: the nft table `inet lxmgr`, in which every owner (a bridge, a proxy device) has
-/// chains of its own.
+/// Private to the room: the nft tables `inet lxmgr`, in which every owner (a bridge, a proxy device) has
+/// chains of its own, and `netdev lxmgr`, which has a chain for each NIC with rules.
 namespace lxmgr::network {
 
 inline constexpr const char* kTable = "lxmgr";
@@ -27,9 +27,9 @@ private:
 
 nlohmann::json chain_identity(const std::string& name);
 /// What the kernel holds in our table, entry by entry; empty when there is no table.
-nlohmann::json held_entries();
+nlohmann::json held_entries(const char* family = "inet");
 /// The table goes with the last of its chains. Hold table_mutex().
-Result<> remove_table_if_empty();
+Result<> remove_table_if_empty(const char* family = "inet");
 /// Chains of one owner and the removal of the empty table must not interleave.
 std::mutex& table_mutex();
 

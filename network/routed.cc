@@ -35,6 +35,19 @@ std::vector<AnyNet> addresses_of(const RoutedRequest& request) {
     return out;
 }
 
+std::vector<AnyNet> nets_of(const RoutedNets& nets) {
+    std::vector<AnyNet> out;
+    for (const auto& net : nets.ipv4) out.push_back(AnyNet::of(Ipv4Net{net.network(), net.prefix}));
+    for (const auto& net : nets.ipv6) out.push_back(AnyNet::of(Ipv6Net{net.network(), net.prefix}));
+    return out;
+}
+
+Result<> add_only_route(NetlinkSocket& socket, int link, const AnyNet& to) {
+    auto added = add_route(socket, link, to, nullptr);
+    if (added || added.error().sys_errno != EEXIST) return added;
+    return fail(Status::conflict, fmt::format("The host has a route to {} already", to.text()));
+}
+
 Result<> set_up_host(NetlinkSocket& socket, const RoutedRequest& request) {
     LX_TRY_AS(const auto link, find_link(socket, request.host_name));
     if (!link) return fail(Status::internal, fmt::format("Interface '{}' is gone", request.host_name));
@@ -42,15 +55,11 @@ Result<> set_up_host(NetlinkSocket& socket, const RoutedRequest& request) {
     if (!request.ipv4.empty()) LX_TRY(add_address(socket, link->index, AnyNet::of(request.ipv4_host)));
     if (!request.ipv6.empty()) LX_TRY(add_address(socket, link->index, AnyNet::of(request.ipv6_host)));
     std::vector<AnyNet> routes = addresses_of(request);
-    for (const auto& net : request.ipv4_routes)
-        routes.push_back(AnyNet::of(Ipv4Net{net.network(), net.prefix}));
-    for (const auto& net : request.ipv6_routes)
-        routes.push_back(AnyNet::of(Ipv6Net{net.network(), net.prefix}));
+    for (const AnyNet& net : nets_of(request.routes)) routes.push_back(net);
     for (const AnyNet& to : routes) {
-        auto added = add_route(socket, link->index, to, nullptr);
-        if (!added && added.error().sys_errno == EEXIST)
-            return fail(Status::conflict, fmt::format("The host has a route to {} already", to.text()));
-        LX_TRY(added);
+        LX_TRY(add_only_route(socket, link->index, to));
+        const std::uint32_t table = to.family == AF_INET ? request.ipv4_table : request.ipv6_table;
+        if (table != 0) LX_TRY(add_route(socket, link->index, to, nullptr, table));
     }
     return {};
 }
@@ -81,6 +90,14 @@ Result<> set_up_guest(const RoutedRequest& request) {
 
 }  // namespace
 
+Result<> route_through(const std::string& interface, const RoutedNets& nets) {
+    LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
+    LX_TRY_AS(const auto link, find_link(socket, interface));
+    if (!link) return fail(Status::internal, fmt::format("Interface '{}' is gone", interface));
+    for (const AnyNet& to : nets_of(nets)) LX_TRY(add_only_route(socket, link->index, to));
+    return {};
+}
+
 Result<> check_routed_parent(const std::string& parent, bool ipv4, bool ipv6) {
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
     LX_TRY_AS(const auto link, find_link(socket, parent));
@@ -95,8 +112,8 @@ Result<> check_routed_parent(const std::string& parent, bool ipv4, bool ipv6) {
 
 Result<> create_routed(const RoutedRequest& request) {
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
-    VethRequest pair{request.host_name, request.guest_name, request.hwaddr, "",
-                     request.mtu,       request.netns_fd};
+    VethRequest pair{request.host_name, request.guest_name, request.hwaddr,   "",
+                     request.mtu,       request.netns_fd,   request.tx_queue, request.prepare};
     if (pair.mtu == 0 && !request.parent.empty()) {
         LX_TRY_AS(const auto parent, find_link(socket, request.parent));
         if (parent) pair.mtu = static_cast<int>(parent->mtu);

@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,18 +11,29 @@
 /// of a parent (proxy ARP and NDP).
 namespace lxmgr::network {
 
+struct RoutedNets {
+    std::vector<Ipv4Net> ipv4;
+    std::vector<Ipv6Net> ipv6;
+    [[nodiscard]] bool empty() const { return ipv4.empty() && ipv6.empty(); }
+};
+
 struct RoutedRequest {
     std::string host_name, guest_name, hwaddr, parent;  ///< parent: empty for none
     int mtu = 0;                                        ///< 0: the parent's, else the kernel's choice
     int netns_fd = -1;
     std::vector<std::uint32_t> ipv4;  ///< of the guest
     std::vector<Ipv6> ipv6;
-    std::vector<Ipv4Net> ipv4_routes;  ///< more that is reached through it
-    std::vector<Ipv6Net> ipv6_routes;
+    RoutedNets routes;            ///< more that is reached through it
     std::uint32_t ipv4_host = 0;  ///< on the host's end: the guest's gateway
     Ipv6 ipv6_host{};
     bool ipv4_gateway = true, ipv6_gateway = true;  ///< whether the guest gets a default route
+    std::uint32_t ipv4_table = 0, ipv6_table = 0;   ///< a table of the host that has the routes too; 0: none
+    int tx_queue = 0;                               ///< as in VethRequest
+    std::function<Result<>()> prepare{};
 };
+
+/// Routes of the host out of an interface; they go with it. Errors: `conflict` when there is one already.
+Result<> route_through(const std::string& interface, const RoutedNets& nets);
 
 /// What a parent must have been set to by the administrator: forwarding, and proxying of NDP for IPv6.
 /// Errors: `bad_request` that names the setting.

@@ -61,11 +61,12 @@ Result<> add_address(NetlinkSocket& socket, int link, const AnyNet& address) {
     return socket.change(std::move(message), fmt::format("Adding address {}", address.text()));
 }
 
-Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyNet* gateway) {
+Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyNet* gateway,
+                   std::uint32_t table) {
     rtmsg info{};
     info.rtm_family = static_cast<std::uint8_t>(to.family);
     info.rtm_dst_len = static_cast<std::uint8_t>(to.prefix);
-    info.rtm_table = RT_TABLE_MAIN;
+    info.rtm_table = table == 0 ? RT_TABLE_MAIN : RT_TABLE_UNSPEC;
     info.rtm_protocol = RTPROT_STATIC;
     info.rtm_scope = gateway != nullptr || to.family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
     info.rtm_type = RTN_UNICAST;
@@ -73,6 +74,7 @@ Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyN
     if (to.prefix > 0) message.add(RTA_DST, to.bytes, to.size());
     if (gateway != nullptr) message.add(RTA_GATEWAY, gateway->bytes, gateway->size());
     message.add_u32(RTA_OIF, static_cast<std::uint32_t>(link));
+    if (table != 0) message.add_u32(RTA_TABLE, table);
     return socket.change(std::move(message), fmt::format("Adding a route to {}", to.text()));
 }
 

@@ -27,7 +27,9 @@ struct AnyNet {
 /// With link-local scope where it is of fe80::/10.
 Result<> add_address(NetlinkSocket& socket, int link, const AnyNet& address);
 /// To a net out of a link, through a gateway that is on it (null: straight). EEXIST when there is one.
-Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyNet* gateway);
+/// @param table  of routes; 0: the main one
+Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyNet* gateway,
+                   std::uint32_t table = 0);
 /// To exactly this net, of the main table.
 Result<bool> has_route(NetlinkSocket& socket, const AnyNet& to);
 /// The host answers for an address on a link. Repeating it is harmless.

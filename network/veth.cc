@@ -50,6 +50,16 @@ Result<> raise_guest_end(const VethRequest& request) {
                          fmt::format("Bringing up interface '{}'", link->name));
 }
 
+Result<> prepare_host_end(NetlinkSocket& socket, const VethRequest& request) {
+    LX_TRY(request.prepare());
+    LX_TRY_AS(const std::optional<Link> link, find_link(socket, request.host_name));
+    if (!link) return fail(Status::internal, fmt::format("Interface '{}' is gone", request.host_name));
+    ifinfomsg up = kUp;
+    up.ifi_index = link->index;
+    return socket.change(NetlinkMessage(RTM_SETLINK, 0, up),
+                         fmt::format("Bringing up interface '{}'", request.host_name));
+}
+
 }  // namespace
 
 Result<> create_veth(const VethRequest& request) {
@@ -61,8 +71,10 @@ Result<> create_veth(const VethRequest& request) {
     LX_TRY_AS(const Master master, find_master(socket, request));
     const std::uint32_t mtu = request.mtu != 0 ? static_cast<std::uint32_t>(request.mtu) : master.mtu;
 
-    NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, kUp);
+    NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, request.prepare ? ifinfomsg{} : kUp);
     message.add(IFLA_IFNAME, request.host_name);
+    const auto tx_queue = static_cast<std::uint32_t>(request.tx_queue);
+    if (tx_queue != 0) message.add_u32(IFLA_TXQLEN, tx_queue);
     if (mtu != 0) message.add_u32(IFLA_MTU, mtu);
     if (master.index != 0) message.add_u32(IFLA_MASTER, static_cast<std::uint32_t>(master.index));
     const auto info = message.begin(IFLA_LINKINFO);
@@ -73,12 +85,14 @@ Result<> create_veth(const VethRequest& request) {
     message.add(IFLA_IFNAME, request.guest_name.empty() ? kAnyEthernetName : request.guest_name);
     message.add(IFLA_ADDRESS, hwaddr->data(), hwaddr->size());
     if (mtu != 0) message.add_u32(IFLA_MTU, mtu);
+    if (tx_queue != 0) message.add_u32(IFLA_TXQLEN, tx_queue);
     if (request.netns_fd >= 0) message.add_u32(IFLA_NET_NS_FD, static_cast<std::uint32_t>(request.netns_fd));
     message.end(peer);
     message.end(data);
     message.end(info);
     LX_TRY(socket.change(std::move(message), fmt::format("Creating interface '{}'", request.host_name)));
-    auto raised = raise_guest_end(request);
+    auto raised = request.prepare ? prepare_host_end(socket, request) : Result<>{};
+    if (raised) raised = raise_guest_end(request);
     if (!raised) static_cast<void>(delete_link(request.host_name));
     return raised;
 }

@@ -228,6 +228,20 @@ Result<> gateway(std::string_view, std::string_view value) {
     return must("auto or none");
 }
 
+Result<> bit_rate(std::string_view, std::string_view value) { return parses(parse_bit_rate(value)); }
+Result<> natural32(std::string_view, std::string_view value) {
+    if (const auto number = parse_uint(value); number && *number <= 4294967295) return {};
+    return must("a number from 0 to 4294967295");
+}
+Result<> tx_queue(std::string_view, std::string_view value) {
+    if (const auto number = parse_uint(value); number && *number >= 1 && *number <= 1000000) return {};
+    return must("a number from 1 to 1000000");
+}
+Result<> route_table(std::string_view, std::string_view value) {
+    if (const auto number = parse_uint(value); number && *number >= 1 && *number <= 4294967295) return {};
+    return must("a number from 1 to 4294967295");
+}
+
 Result<> nic_type(std::string_view, std::string_view value) {
     if (is_one_of(value, {"bridged", "macvlan", "p2p", "physical", "routed"})) return {};
     return fail(

@@ -60,6 +60,14 @@ Result<> macvlan_mode(std::string_view key, std::string_view value);
 Result<> interface_name(std::string_view key, std::string_view value);
 /// Six pairs of hex digits, not a multicast address.
 Result<> hwaddr(std::string_view key, std::string_view value);
+/// Bits a second: "10Mbit".
+Result<> bit_rate(std::string_view key, std::string_view value);
+/// 0 to 4294967295.
+Result<> natural32(std::string_view key, std::string_view value);
+/// Packets in a transmit queue: 1 to 1000000.
+Result<> tx_queue(std::string_view key, std::string_view value);
+/// Number of a routing table: 1 to 4294967295.
+Result<> route_table(std::string_view key, std::string_view value);
 Result<> mtu(std::string_view key, std::string_view value);
 Result<> ipv4(std::string_view key, std::string_view value);
 Result<> ipv6(std::string_view key, std::string_view value);

@@ -63,6 +63,8 @@ Result<> validate_volume_name(std::string_view name);
 
 /// "512MiB", "1GB", "50%" (of `total_bytes`, where given), "1073741824". Errors: `bad_request`.
 Result<std::uint64_t> parse_size(std::string_view text, std::uint64_t total_bytes = 0);
+/// Bits a second: "10Mbit", "1Gibit", "1000000". Errors: `bad_request`.
+Result<std::uint64_t> parse_bit_rate(std::string_view text);
 bool parse_bool(std::string_view text);  ///< LXD's true words: "true", "1", "yes", "on"; false for all else
 
 /// limits.cpu: "2" (count) or "0-3,7" (set). Bounded: a range beyond 8192 CPUs is `bad_request`, at no cost.

@@ -37,14 +37,59 @@ constexpr ConfigKey kParent{KeyScope::nic_p2p,       "parent", "string", "", Liv
 constexpr ConfigKey kUser{
     KeyScope::nic_p2p, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."};
 
+constexpr ConfigKey kEgress{KeyScope::nic_p2p,
+                            "limits.egress",
+                            "string",
+                            "",
+                            Live::yes,
+                            check::bit_rate,
+                            "Largest rate out of the instance, such as 10Mbit; more is dropped."};
+constexpr ConfigKey kIngress{KeyScope::nic_p2p,
+                             "limits.ingress",
+                             "string",
+                             "",
+                             Live::yes,
+                             check::bit_rate,
+                             "Largest rate into the instance, such as 10Mbit; more waits."};
+constexpr ConfigKey kMax{KeyScope::nic_p2p,
+                         "limits.max",
+                         "string",
+                         "",
+                         Live::yes,
+                         check::bit_rate,
+                         "limits.egress and limits.ingress in one."};
+constexpr ConfigKey kPriority{KeyScope::nic_p2p,
+                              "limits.priority",
+                              "integer",
+                              "",
+                              Live::yes,
+                              check::natural32,
+                              "Priority (skb->priority) of packets that come out of the instance."};
+constexpr ConfigKey kTxQueue{KeyScope::nic_p2p,
+                             "queue.tx.length",
+                             "integer",
+                             "1000",
+                             Live::yes,
+                             check::tx_queue,
+                             "Length of the transmit queues of both ends, in packets."};
+
 constexpr auto P = KeyScope::nic_p2p;
 constexpr ConfigKey kP2p[] = {
     of(P, {P, "host_name", "string", "random", Live::yes, check::interface_name,
            "Name of the interface on the host."}),
     of(P, kHwaddr),
+    of(P, {P, "ipv4.routes", "string", "", Live::yes, check::ipv4_net_list,
+           "IPv4 nets that the host routes to the instance."}),
+    of(P, {P, "ipv6.routes", "string", "", Live::yes, check::ipv6_net_list,
+           "IPv6 nets that the host routes to the instance."}),
+    of(P, kEgress),
+    of(P, kIngress),
+    of(P, kMax),
+    of(P, kPriority),
     of(P, {P, "mtu", "integer", "1500", Live::yes, check::mtu, "MTU of the interface."}),
     of(P, kName),
     of(P, kNictype),
+    of(P, kTxQueue),
     of(P, kUser),
 };
 
@@ -82,6 +127,8 @@ constexpr ConfigKey kRouted[] = {
            "Whether the instance gets a default route for IPv4: auto or none."}),
     of(R, {R, "ipv4.host_address", "string", "169.254.0.1", Live::yes, check::ipv4,
            "IPv4 address of the host's end."}),
+    of(R, {R, "ipv4.host_table", "integer", "", Live::yes, check::route_table,
+           "Routing table that has the IPv4 routes to the instance too."}),
     of(R, {R, "ipv4.routes", "string", "", Live::yes, check::ipv4_net_list,
            "IPv4 nets that the host routes to the instance."}),
     of(R, {R, "ipv6.address", "string", "", Live::yes, check::ipv6_list,
@@ -90,13 +137,20 @@ constexpr ConfigKey kRouted[] = {
            "Whether the instance gets a default route for IPv6: auto or none."}),
     of(R, {R, "ipv6.host_address", "string", "fe80::1", Live::yes, check::ipv6,
            "IPv6 address of the host's end."}),
+    of(R, {R, "ipv6.host_table", "integer", "", Live::yes, check::route_table,
+           "Routing table that has the IPv6 routes to the instance too."}),
     of(R, {R, "ipv6.routes", "string", "", Live::yes, check::ipv6_net_list,
            "IPv6 nets that the host routes to the instance."}),
+    of(R, kEgress),
+    of(R, kIngress),
+    of(R, kMax),
+    of(R, kPriority),
     of(R, kMtu),
     of(R, kName),
     of(R, kNictype),
     of(R, {R, "parent", "string", "", Live::yes, check::interface_name,
            "Interface on whose network the host answers for the addresses."}),
+    of(R, kTxQueue),
     of(R, kUser),
 };
 

@@ -101,6 +101,36 @@ Result<std::uint64_t> parse_size(std::string_view text, std::uint64_t total_byte
     return *number * factor;
 }
 
+Result<std::uint64_t> parse_bit_rate(std::string_view text) {
+    // LXD's bit units.
+    constexpr std::array<Unit, 13> kBits{{{"Kibit", std::uint64_t{1} << 10},
+                                          {"Mibit", std::uint64_t{1} << 20},
+                                          {"Gibit", std::uint64_t{1} << 30},
+                                          {"Tibit", std::uint64_t{1} << 40},
+                                          {"Pibit", std::uint64_t{1} << 50},
+                                          {"Eibit", std::uint64_t{1} << 60},
+                                          {"kbit", 1'000},
+                                          {"Mbit", 1'000'000},
+                                          {"Gbit", 1'000'000'000},
+                                          {"Tbit", 1'000'000'000'000},
+                                          {"Pbit", 1'000'000'000'000'000},
+                                          {"Ebit", 1'000'000'000'000'000'000},
+                                          {"bit", 1}}};
+    std::uint64_t factor = 1;
+    std::string_view digits = text;
+    for (const Unit& unit : kBits) {
+        if (!text.ends_with(unit.name)) continue;
+        factor = unit.bytes;
+        digits.remove_suffix(unit.name.size());
+        break;
+    }
+    const auto number = parse_uint(digits);
+    constexpr auto kMax = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    if (number && *number > 0 && *number <= kMax / factor) return *number * factor;
+    return fail(Status::bad_request,
+                fmt::format("'{}' is not a rate such as 500kbit, 10Mbit or 1Gbit", text));
+}
+
 Result<CpuLimit> parse_cpu_limit(std::string_view text) {
     CpuLimit out;
     if (const auto count = parse_uint(text)) {

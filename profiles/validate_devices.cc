@@ -112,8 +112,10 @@ Result<> check_bridged(std::string_view name, const api::ConfigMap& device) {
     }
     if (value_of(device, "parent").empty())
         return bad_device(name, "NIC needs \"parent\" when no \"network\" is given");
-    if (device.contains("ipv4.address")) {
-        return bad_device(name, "\"ipv4.address\" needs a managed network in \"network\"");
+    if (device.contains("ipv4.address") && !parse_bool(value_of(device, "security.ipv4_filtering"))) {
+        return bad_device(name,
+                          "\"ipv4.address\" needs a managed network in \"network\", or "
+                          "\"security.ipv4_filtering\"");
     }
     return {};
 }

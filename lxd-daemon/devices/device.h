@@ -36,7 +36,11 @@ public:
     virtual std::optional<api::ConfigMap> network_config(const std::string& network) = 0;
     /// Gives the NIC its address for life and announces it (DHCP, DNS). Repeating it is harmless. `conflict`
     /// when another NIC holds the address.
-    virtual Result<> claim_address(const NicClaim& claim) = 0;
+    /// @return the IPv4 address; empty: none
+    virtual Result<std::string> claim_address(const NicClaim& claim) = 0;
+    /// The IPv4 address that a NIC has claimed; empty: none.
+    [[nodiscard]] virtual std::string held_address(const std::string& network, const std::string& instance,
+                                                   const std::string& device) const = 0;
     /// Gives the address up. One that is not held is success.
     virtual Result<> release_address(const std::string& network, const std::string& instance,
                                      const std::string& device) = 0;

@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/nic_identity.h"
+#include "lxd-daemon/devices/nic_traffic.h"
 #include "network/bridge.h"
+#include "network/routed.h"
 
 namespace lxmgr::devices {
 namespace {
@@ -21,12 +21,19 @@ NicClaim claim_of(const DeviceContext& context, const std::string& hwaddr) {
     return {context.key("network"), context.instance, context.device, hwaddr, context.key("ipv4.address")};
 }
 
+/// A managed network gives the NIC its address.
+Result<std::string> claim(const DeviceContext& context, const std::string& hwaddr) {
+    if (context.key("network").empty()) return std::string();
+    return context.surroundings.claim_address(claim_of(context, hwaddr));
+}
+
 class Nic final : public DeviceType {
 public:
     [[nodiscard]] bool hotplug() const override { return true; }
 
     Result<> validate(const DeviceContext& context) const override {
         LX_TRY(mtu_of(context));
+        LX_TRY(validate_traffic(context));
         const std::string managed = context.key("network");
         if (managed.empty()) {
             if (context.key("nictype") == "p2p") return {};
@@ -60,33 +67,47 @@ public:
         LX_TRY_AS(request.host_name, free_host_name(context));
         failpoint("devices.nic_named");
         // The address stays the NIC's when the rest fails: it is for life.
-        if (!context.key("network").empty())
-            LX_TRY(context.surroundings.claim_address(claim_of(context, request.hwaddr)));
+        LX_TRY_AS(const std::string address, claim(context, request.hwaddr));
         failpoint("devices.nic_claimed");
+        LX_TRY_AS(const auto traffic, traffic_of(context, {request.host_name, request.hwaddr, address}));
+        request.prepare = traffic_setup(traffic);
+        request.tx_queue = tx_queue_of(context);
         started.volatile_changes[context.volatile_key("host_name")] = request.host_name;
-        started.in_network = [request](int netns_fd) mutable {
+        started.in_network = [request, nets = nets_of(context)](int netns_fd) mutable -> Result<> {
             request.netns_fd = netns_fd;
-            return network::create_veth(request);
+            LX_TRY(network::create_veth(request));
+            if (nets.empty()) return {};
+            auto routed = network::route_through(request.host_name, nets);
+            if (!routed) static_cast<void>(network::delete_veth(request.host_name).has_value());
+            return routed;
         };
         return started;
     }
 
-    Result<> recover(const DeviceContext& context) const override { return require_host_end(context); }
+    Result<> recover(const DeviceContext& context) const override {
+        LX_TRY(require_host_end(context));
+        // Networks are not up yet: what the NIC has been given is known without them.
+        const auto& around = context.surroundings;
+        return recover_traffic(context,
+                               around.held_address(context.key("network"), context.instance, context.device));
+    }
 
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
-        static constexpr std::array<std::string_view, 2> kKeys{"ipv4.address", "user.*"};
+        static const auto kKeys = with_traffic_keys({"ipv4.address", "user.*"});
         return kKeys;
     }
 
     Result<> update(const DeviceContext& before, const DeviceContext& after) const override {
-        if (before.key("ipv4.address") == after.key("ipv4.address")) return {};
+        if (same_traffic(before, after)) return {};
         LX_TRY(validate(after));
-        return after.surroundings.claim_address(claim_of(after, hwaddr_of(after)));
+        LX_TRY_AS(const std::string address, claim(after, hwaddr_of(after)));
+        return change_traffic(before, after, address);
     }
 
     Result<api::ConfigMap> stop(const DeviceContext& context) const override {
         const std::string host_name = context.volatile_value("host_name");
         if (host_name.empty()) return api::ConfigMap{};
+        LX_TRY(network::remove_nic_rules(host_name));
         if (context.run_over) {
             network::delete_veth_later(host_name);
         } else {

@@ -68,6 +68,23 @@ api::ConfigMap nic_identity(const DeviceContext& context) {
     return changes;
 }
 
+std::vector<std::string> list_of(const DeviceContext& context, const char* key) {
+    std::vector<std::string> out;
+    for (const auto& part : split(context.key(key), ',')) {
+        if (!trim(part).empty()) out.emplace_back(trim(part));
+    }
+    return out;
+}
+
+network::RoutedNets nets_of(const DeviceContext& context) {
+    network::RoutedNets out;
+    for (const auto& text : list_of(context, "ipv4.routes"))
+        out.ipv4.push_back(network::parse_ipv4_net(text).value_or(network::Ipv4Net{}));
+    for (const auto& text : list_of(context, "ipv6.routes"))
+        out.ipv6.push_back(network::parse_ipv6_net(text).value_or(network::Ipv6Net{}));
+    return out;
+}
+
 std::string nic_value(const DeviceContext& context, const api::ConfigMap& changes, const char* key) {
     const auto changed = changes.find(context.volatile_key(key));
     return first_of(context.key(key),

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "lxd-daemon/devices/device.h"
+#include "network/routed.h"
 
 /// What NICs of all types have in common: MAC address, name inside, MTU.
 namespace lxmgr::devices {
@@ -19,6 +20,10 @@ api::ConfigMap nic_identity(const DeviceContext& context);
 Result<std::string> free_host_name(const DeviceContext& context);
 /// Errors: `not_found` when the host's end of a running instance's NIC is gone.
 Result<> require_host_end(const DeviceContext& context);
+/// The parts of a value with commas between.
+std::vector<std::string> list_of(const DeviceContext& context, const char* key);
+/// ipv4.routes and ipv6.routes, which the table of keys has checked.
+network::RoutedNets nets_of(const DeviceContext& context);
 /// A key's value, else what is kept of it, or is about to be (`changes`).
 std::string nic_value(const DeviceContext& context, const api::ConfigMap& changes, const char* key);
 

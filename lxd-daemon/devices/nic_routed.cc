@@ -1,10 +1,9 @@
 #include "lxd-daemon/devices/nic_routed.h"
 
-#include <array>
-
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/nic_identity.h"
+#include "lxd-daemon/devices/nic_traffic.h"
 #include "network/bridge.h"
 #include "network/routed.h"
 
@@ -14,24 +13,15 @@ namespace {
 constexpr const char* kHostIpv4 = "169.254.0.1";
 constexpr const char* kHostIpv6 = "fe80::1";
 
-std::vector<std::string> list_of(const DeviceContext& context, const char* key) {
-    std::vector<std::string> out;
-    for (const auto& part : split(context.key(key), ',')) {
-        if (!trim(part).empty()) out.emplace_back(trim(part));
-    }
-    return out;
-}
-
 /// What the table of keys has checked is not checked again.
 void read_addresses(const DeviceContext& context, network::RoutedRequest& request) {
     for (const auto& text : list_of(context, "ipv4.address"))
         request.ipv4.push_back(network::parse_ipv4(text).value_or(0));
     for (const auto& text : list_of(context, "ipv6.address"))
         request.ipv6.push_back(network::parse_ipv6(text).value_or(network::Ipv6{}));
-    for (const auto& text : list_of(context, "ipv4.routes"))
-        request.ipv4_routes.push_back(network::parse_ipv4_net(text).value_or(network::Ipv4Net{}));
-    for (const auto& text : list_of(context, "ipv6.routes"))
-        request.ipv6_routes.push_back(network::parse_ipv6_net(text).value_or(network::Ipv6Net{}));
+    request.routes = nets_of(context);
+    request.ipv4_table = static_cast<std::uint32_t>(parse_uint(context.key("ipv4.host_table")).value_or(0));
+    request.ipv6_table = static_cast<std::uint32_t>(parse_uint(context.key("ipv6.host_table")).value_or(0));
     request.ipv4_host = *network::parse_ipv4(first_of(context.key("ipv4.host_address"), kHostIpv4));
     request.ipv6_host = *network::parse_ipv6(first_of(context.key("ipv6.host_address"), kHostIpv6));
     request.ipv4_gateway = context.key("ipv4.gateway") != "none";
@@ -44,7 +34,7 @@ public:
     // The parent may come later: it is looked for when the instance starts.
     Result<> validate(const DeviceContext& context) const override {
         LX_TRY(mtu_of(context));
-        return {};
+        return validate_traffic(context);
     }
     Result<api::ConfigMap> prepare(const DeviceContext& context) const override {
         return nic_identity(context);
@@ -63,6 +53,9 @@ public:
             LX_TRY(
                 network::check_routed_parent(request.parent, !request.ipv4.empty(), !request.ipv6.empty()));
         LX_TRY_AS(request.host_name, free_host_name(context));
+        LX_TRY_AS(const auto traffic, traffic_of(context, {request.host_name, request.hwaddr, ""}));
+        request.prepare = traffic_setup(traffic);
+        request.tx_queue = tx_queue_of(context);
         started.volatile_changes[context.volatile_key("host_name")] = request.host_name;
         started.in_network = [request](int netns_fd) mutable {
             request.netns_fd = netns_fd;
@@ -72,12 +65,17 @@ public:
         return started;
     }
 
-    Result<> recover(const DeviceContext& context) const override { return require_host_end(context); }
+    Result<> recover(const DeviceContext& context) const override {
+        LX_TRY(require_host_end(context));
+        return recover_traffic(context, "");
+    }
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
-        static constexpr std::array<std::string_view, 1> kKeys{"user.*"};
+        static const auto kKeys = with_traffic_keys({"user.*"});
         return kKeys;
     }
-    Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
+    Result<> update(const DeviceContext& before, const DeviceContext& after) const override {
+        return same_traffic(before, after) ? Result<>{} : change_traffic(before, after, "");
+    }
 
     Result<api::ConfigMap> stop(const DeviceContext& context) const override {
         network::RoutedRequest request;
@@ -85,6 +83,7 @@ public:
         if (request.host_name.empty()) return api::ConfigMap{};
         request.parent = context.key("parent");
         read_addresses(context, request);
+        LX_TRY(network::remove_nic_rules(request.host_name));
         LX_TRY(network::remove_routed(request));
         return api::ConfigMap{{context.volatile_key("host_name"), ""}};
     }

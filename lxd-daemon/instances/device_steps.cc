@@ -23,9 +23,17 @@ public:
         const auto record = context_.deps.database.networks().find(network);
         return record ? std::optional(record->config) : std::nullopt;
     }
-    Result<> claim_address(const devices::NicClaim& claim) override {
-        LX_TRY(context_.deps.networks.claim(claim.network, claim.instance, claim.device, claim.hwaddr,
-                                            claim.ipv4));
+    Result<std::string> claim_address(const devices::NicClaim& claim) override {
+        LX_TRY_AS(const auto held, context_.deps.networks.claim(claim.network, claim.instance, claim.device,
+                                                                claim.hwaddr, claim.ipv4));
+        return held.ipv4;
+    }
+    [[nodiscard]] std::string held_address(const std::string& network, const std::string& instance,
+                                           const std::string& device) const override {
+        if (network.empty()) return {};
+        for (const auto& record : context_.deps.database.networks().addresses(network)) {
+            if (record.instance == instance && record.device == device) return record.ipv4;
+        }
         return {};
     }
     Result<> release_address(const std::string& network, const std::string& instance,

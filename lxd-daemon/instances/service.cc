@@ -16,6 +16,7 @@
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/steps.h"
 #include "lxd-daemon/operations/worker_pool.h"
+#include "network/nic_rules.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -56,6 +57,10 @@ Result<> Service::recover() {
         exits.swap(impl_->early_exits);
     }
     for (const auto& [name, status] : exits) handle_exit(impl_->context, name, status);
+    deps_.workers.post([] {
+        if (auto swept = network::sweep_nic_rules(); !swept)
+            log::warn("rules of NICs not swept", {{"error", swept.error().message}});
+    });
     impl_->context.snapshot_timer.begin();
     recover_lxcfs(impl_->context);
     return {};

@@ -14,10 +14,14 @@ public:
         const auto found = networks.find(network);
         return found == networks.end() ? std::nullopt : std::optional(found->second);
     }
-    Result<> claim_address(const NicClaim& claim) override {
+    Result<std::string> claim_address(const NicClaim& claim) override {
         if (refuse_claims) return fail(Status::conflict, "taken");
         claims.push_back(claim);
-        return {};
+        return claim.ipv4;
+    }
+    [[nodiscard]] std::string held_address(const std::string&, const std::string&,
+                                           const std::string&) const override {
+        return claims.empty() ? "" : claims.back().ipv4;
     }
     Result<> release_address(const std::string& network, const std::string&,
                              const std::string& device) override {
