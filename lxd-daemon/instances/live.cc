@@ -23,6 +23,7 @@ LiveState LiveStates::get(const std::string& name) const {
 
 void LiveStates::starting(const std::string& name) {
     const std::lock_guard lock(mutex_);
+    states_[name] = {};
     states_[name].status = api::StatusCode::starting;
     changed();
 }
@@ -31,9 +32,13 @@ void LiveStates::started(const std::string& name, const runtime::Running& runnin
                          const runtime::Limits& limits) {
     const std::lock_guard lock(mutex_);
     LiveState& state = states_[name];
-    // READY=1 may overtake the end of our own start.
-    const Time ready = state.status == api::StatusCode::starting ? state.systemd_ready_at : Time{};
+    // The guest's word may overtake the end of our own start, or of our recovery.
+    const LiveState said = state.status == api::StatusCode::starting ? state : LiveState{};
+    const auto early = early_ready_.extract(name);
+    const Time ready = std::max(said.systemd_ready_at, early ? early.mapped() : Time{});
     state = {};
+    state.guest_ready = said.guest_ready;
+    state.guest_ready_at = said.guest_ready_at;
     state.status = running.frozen ? api::StatusCode::frozen : api::StatusCode::running;
     state.init_pid = running.init_pid;
     state.started_at = Time(std::chrono::nanoseconds(running.started_at_ns));
@@ -52,7 +57,8 @@ void LiveStates::set_status(const std::string& name, api::StatusCode status) {
 
 void LiveStates::set_ready(const std::string& name, Time at) {
     const std::lock_guard lock(mutex_);
-    if (const auto found = states_.find(name); found != states_.end()) found->second.systemd_ready_at = at;
+    const auto found = states_.find(name);
+    (found == states_.end() ? early_ready_[name] : found->second.systemd_ready_at) = at;
 }
 
 void LiveStates::set_guest_ready(const std::string& name, bool ready, Time at) {
@@ -78,6 +84,7 @@ void LiveStates::stopped(const std::string& name) {
     {
         const std::lock_guard lock(mutex_);
         states_.erase(name);
+        early_ready_.erase(name);
         changed();
     }
     wake_.notify_all();

@@ -68,6 +68,7 @@ private:
     mutable std::condition_variable_any wake_;
     std::map<std::string, LiveState> states_;
     std::map<std::string, std::uint64_t> runs_;
+    std::map<std::string, Time> early_ready_;  ///< said by those that are found running, before started()
     std::atomic<std::uint64_t> generation_{1};
 };
 

@@ -62,12 +62,18 @@ runtime::StartRequest request_for(const Context& context, const database::Instan
 void record_start(Context& context, const std::string& name) {
     const database::ConfigChanges changes{{"volatile.last_state.power", "RUNNING"},
                                           {"volatile.last_state.exit", std::nullopt},
-                                          {kReadyKey, std::nullopt},
-                                          {kReadyAtKey, std::nullopt},
                                           {"volatile.apply_template", std::nullopt}};
     if (auto stored = context.rows().change_config(name, changes, false, now()); !stored) {
         log::error("start not recorded", {{"instance", name}, {"error", stored.error().message}});
     }
+}
+
+/// Of an earlier run, whose end nobody could note. Before the new one, which may be ready at once.
+Result<> forget_ready(Context& context, const database::InstanceRecord& record) {
+    if (!record.config.contains(kReadyKey)) return {};
+    const database::ConfigChanges changes{{kReadyKey, std::nullopt}, {kReadyAtKey, std::nullopt}};
+    LX_TRY(context.rows().change_config(record.name, changes, false));
+    return {};
 }
 
 /// The cgroups first: the kernel's waits run beside the mounts.
@@ -89,6 +95,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     const auto expanded = expand(context, stored);
     if (flag_of(expanded.config, "security.protection.start"))
         return fail(Status::bad_request, "Instance is protected: unset security.protection.start first");
+    LX_TRY(forget_ready(context, stored));
     LX_TRY_AS(auto settings, settings_of(expanded.config));
     LX_TRY_AS(const auto record, take_idmap(context, expanded.config, stored));
     const auto idmap = current_idmap(context, record.config);

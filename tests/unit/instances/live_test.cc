@@ -44,6 +44,32 @@ TEST(LiveStatesTest, ReadinessThatOvertakesTheStartIsKept) {
     EXPECT_EQ(ready_at(live.get("a")), Time{});
 }
 
+TEST(LiveStatesTest, TheGuestsOwnWordThatOvertakesTheStartIsKept) {
+    const Time at(std::chrono::seconds(5));
+    LiveStates live;
+    live.starting("a");
+    live.set_guest_ready("a", true, at);
+    live.started("a", {.init_pid = 42}, {});
+    EXPECT_EQ(shown_status(live.get("a")), api::StatusCode::ready);
+    EXPECT_EQ(ready_at(live.get("a")), at);
+    live.stopped("a");
+    live.starting("a");
+    live.started("a", {.init_pid = 43}, {});
+    EXPECT_EQ(shown_status(live.get("a")), api::StatusCode::running);
+}
+
+TEST(LiveStatesTest, ReadinessThatOvertakesTheRecoveryIsKept) {
+    const Time at(std::chrono::seconds(5));
+    LiveStates live;
+    live.set_ready("a", at);
+    EXPECT_EQ(live.get("a").status, api::StatusCode::stopped);
+    live.started("a", {.init_pid = 42}, {});
+    EXPECT_EQ(ready_at(live.get("a")), at);
+    live.stopped("a");
+    live.started("a", {.init_pid = 43}, {});
+    EXPECT_EQ(ready_at(live.get("a")), Time{});
+}
+
 TEST(LiveStatesTest, TheGuestsOwnWordMakesItReady) {
     LiveStates live;
     live.started("a", {.init_pid = 42}, {});
