@@ -13,6 +13,7 @@ const std::vector<std::string>& api_extensions() {
         "event_lifecycle",
         "operation_description",
         "entity_description",
+        "metadata_configuration",
         "resources",
         "resources_v2",
         "warnings",

@@ -19,6 +19,7 @@ std::span<const Route> instance_backup_routes();
 std::span<const Route> instance_metadata_routes();
 std::span<const Route> instance_sftp_routes();
 std::span<const Route> instance_wait_routes();
+std::span<const Route> metadata_configuration_routes();
 std::span<const Route> instance_snapshot_routes();
 std::span<const Route> exec_output_routes();
 std::span<const Route> exec_routes();

@@ -157,13 +157,17 @@ class LimitsTest(DaemonCase):
 
     def test_hugepages(self):
         self.launch()
-        try:
-            self.set("hugepages.2MB", "4MiB")
-        except ApiError as error:
-            self.assertIn("limits.hugepages.2MB", error.message)
-            self.assertNotIn("limits.hugepages.2MB", self.api.instance("box")["config"])
-        else:
-            self.assertEqual(self.cgroup_file("hugetlb", "hugetlb.2MB.limit_in_bytes", "hugetlb.2MB.max"), str(4 << 20))
+        for key, bytes_each in (("hugepages.64KB", 1 << 16), ("hugepages.1MB", 1 << 20), ("hugepages.2MB", 1 << 21),
+                                ("hugepages.1GB", 1 << 30)):
+            size = key.split(".")[1]
+            try:
+                self.set(key, str(2 * bytes_each))
+            except ApiError as error:  # the machine has no such pages, or its cgroups do not count them
+                self.assertIn(f"limits.{key}", error.message)
+                self.assertNotIn(f"limits.{key}", self.api.instance("box")["config"])
+            else:
+                held = self.cgroup_file("hugetlb", f"hugetlb.{size}.limit_in_bytes", f"hugetlb.{size}.max")
+                self.assertEqual(held, str(2 * bytes_each))
 
     def allowed_cpus(self, name):
         return self.api.sh(name, "grep Cpus_allowed_list /proc/self/status").split()[1]

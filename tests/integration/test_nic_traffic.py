@@ -183,8 +183,34 @@ class TrafficTest(DaemonCase):
         self.assertEqual(self.rate("box", "far"), 5_000_000)
         self.assertIn("meta priority set 0:3", self.rules())
         self.host("ping", "-c1", "-W5", "192.0.2.10")
+        self.api.update("box", devices={"far": {**nic, "host_name": "far-host", "ipv4.host_address": "192.0.2.254",
+                                                "ipv6.gateway": "none", "ipv6.host_address": "fe80::77"}})
+        self.assertEqual(self.end("box", "far"), "far-host")
+        addresses = self.host("ip", "address", "show", "dev", "far-host")
+        self.assertIn("192.0.2.254/32", addresses)
+        self.assertIn("fe80::77/128", addresses)
+        self.assertIn("via 192.0.2.254 dev far0", self.api.sh("box", "ip route"))
+        self.assertNotIn("default", self.api.sh("box", "ip -6 route"))
+        self.host("ping", "-c1", "-W5", "192.0.2.10")
         self.api.stop("box")
         self.assertEqual(self.rules(), "")
+
+    def test_notes_of_the_user_change_nothing(self):
+        self.host("ip", "link", "add", "up0", "type", "bridge")
+        self.host("ip", "link", "add", "phys0", "type", "veth", "peer", "name", "phys1")
+        try:
+            nics = {"a": {"nictype": "p2p"}, "b": {"nictype": "macvlan", "parent": "up0"}, "c": {"nictype": "routed"},
+                    "d": {"nictype": "physical", "parent": "phys0"}}
+            nics = {name: {"type": "nic", "name": f"n{name}", **keys} for name, keys in nics.items()}
+            self.api.launch("box", "tiny", devices=nics)
+            before = self.api.sh("box", "cat /sys/class/net/*/ifindex")
+            self.api.update("box", devices={name: {**keys, "user.note": "mine"} for name, keys in nics.items()})
+            self.assertEqual(self.api.sh("box", "cat /sys/class/net/*/ifindex"), before)
+            self.assertEqual(self.api.instance("box")["devices"]["b"]["user.note"], "mine")
+            self.remove_instance("box")
+        finally:
+            for link in ("up0", "phys0"):
+                self.host("ip", "link", "delete", link)
 
     def test_restarts_of_the_daemon(self):
         for name in ("stays", "goes"):

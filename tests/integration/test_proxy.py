@@ -151,6 +151,18 @@ class ProxyTest(DaemonCase):
         self.api.update("box", devices={"a": None, "b": None})
         self.assertFalse(os.path.exists(path))
 
+    def test_who_the_forwarder_is(self):
+        self.api.update("box", devices={"web": self.proxy("tcp:127.0.0.1:8009", "tcp:127.0.0.1:7009",
+                                                          **{"security.uid": "12", "security.gid": "13"})})
+        pid = subprocess.run(["pgrep", "-f", "lxmgr-proxy box/web"], capture_output=True, text=True, check=True).stdout.split()[0]
+        with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+        with open(f"/proc/{self.api.state('box')['pid']}/uid_map", encoding="utf-8") as file:
+            base = int(file.read().split()[1])
+        self.assertEqual((status["Uid"].split()[0], status["Gid"].split()[0]), (str(base + 12), str(base + 13)))
+        self.assertEqual(status["CapEff"], "0" * 16)
+        self.api.update("box", devices={"web": None})
+
     def test_bound_in_the_instance(self):
         self.serve(9000, "from the host", lambda *argv: self.daemon.sandbox.command(argv))
         self.api.update("box", devices={"in": self.proxy("tcp:127.0.0.1:7006", "tcp:127.0.0.1:9000", bind="instance")})

@@ -1,6 +1,10 @@
 """security.*, raw.idmap, limits.kernel.* and linux.sysctl.*: read inside the instance or from the kernel."""
 import json
 import os
+import pathlib
+import struct
+import subprocess
+import tempfile
 import threading
 
 from harness.case import DaemonCase, main
@@ -240,6 +244,23 @@ class SyscallsTest(SecurityKeysTest):
         code, _, err = self.api.exec("box", ["rmmod", "x"])
         self.assertNotIn(b"not implemented", err, code)
 
+    # For i386: exit(7) by int 0x80.
+    OLD_PROGRAM = (b"\x7fELF\x01\x01\x01" + bytes(9) + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, 0x8048054, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+                   + struct.pack("<IIIIIIII", 1, 0, 0x8048000, 0x8048000, 96, 96, 5, 0x1000)
+                   + bytes.fromhex("b801000000bb07000000cd80"))
+
+    def test_deny_compat(self):
+        with tempfile.NamedTemporaryFile(dir=self.daemon.base, delete=False) as file:
+            file.write(self.OLD_PROGRAM)
+        os.chmod(file.name, 0o755)
+        if subprocess.run([file.name], check=False).returncode != 7:
+            self.skipTest("LXMGR_SKIP: the kernel runs no 32-bit programs")
+        for value, wanted in (("false", True), ("true", False)):
+            self.launch(security__syscalls__deny_compat=value)
+            self.api.push("box", "/root/old", self.OLD_PROGRAM, mode="0755")
+            self.assertEqual(self.exit_code("/root/old") == 7, wanted, value)
+            self.remove_instance("box")
+
     def test_allow(self):
         import ctypes  # the harness's own: names of all calls that busybox could need
         seccomp = ctypes.CDLL("libseccomp.so.2")
@@ -262,6 +283,26 @@ class SyscallsTest(SecurityKeysTest):
 
 
 class KernelLimitsTest(SecurityKeysTest):
+    def test_all_of_them(self):
+        limits = {"as": ("Max address space", 8 << 30), "data": ("Max data size", 4 << 30), "fsize": ("Max file size", 1 << 30),
+                  "locks": ("Max file locks", 99), "sigpending": ("Max pending signals", 123)}
+        self.launch(limits__kernel__as=str(8 << 30), limits__kernel__data=str(4 << 30), limits__kernel__fsize=str(1 << 30),
+                    limits__kernel__locks="99", limits__kernel__sigpending="123")
+        rows = {line[:25].strip(): line[25:].split()[:2] for line in self.api.sh("box", "cat /proc/self/limits").splitlines()[1:]}
+        for name, (row, value) in limits.items():
+            self.assertEqual(rows[row], [str(value), str(value)], name)
+
+    def test_priorities(self):
+        may = "CapEff:\t000001ffffffffff" in pathlib.Path("/proc/self/status").read_text(encoding="utf-8")
+        keys = {"limits.kernel.nice": "25", "limits.kernel.rtprio": "10"}
+        self.api.create("box", "tiny", config=keys)
+        if not may:  # raising these needs CAP_SYS_RESOURCE, which a machine in a container has not: then it is said
+            self.assertRegex(self.assert_api_error(400, self.api.start, "box"), "limits.kernel.(nice|rtprio)")
+            return
+        self.api.start("box")
+        rows = {line[:25].strip(): line[25:].split()[:2] for line in self.api.sh("box", "cat /proc/self/limits").splitlines()[1:]}
+        self.assertEqual((rows["Max nice priority"], rows["Max realtime priority"]), (["25", "25"], ["10", "10"]))
+
     def test_hold_for_init_and_commands(self):
         self.launch(limits__kernel__nofile="300:400", limits__kernel__core="0", limits__kernel__nproc="500",
                     limits__kernel__cpu="unlimited", limits__kernel__memlock="65536")

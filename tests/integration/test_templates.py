@@ -30,6 +30,12 @@ class TemplatesTest(DaemonCase):
         self.assertEqual(self.api.get(f"{URL}/templates"), ["hostname.tpl"])
         self.assertEqual(self.api.raw("GET", f"{URL}/templates?path=hostname.tpl").body, b"{{ container.name }}\n")
 
+    def test_image_properties(self):
+        self.template("/etc/of-the-image", "{{ config_get('image.os', '') }} {{ config_get('image.note', '') }}\n", ["start"])
+        self.api.update("box", config={"image.note": "mine"})
+        self.api.start("box")
+        self.assertEqual(self.read("/etc/of-the-image"), "tiny mine\n")
+
     def test_triggers(self):
         self.template("/etc/first", "{{ trigger }} {{ path }} {{ instance.name }}\n", ["create", "rename"])
         self.template("/srv/deep/every", "{{ config_get('user.greeting', 'none') }} {{ properties.x|default:'y' }}\n",
