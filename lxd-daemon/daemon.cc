@@ -172,7 +172,7 @@ void Daemon::Parts::serve_guests() {
 void Daemon::Parts::stop(bool stop_instances) {
     notify_service_manager("STOPPING=1");
     boost::asio::post(io, [this] { server->drain(); });
-    instances->stop_autostart();
+    instances->stop_background();
     if (stop_instances) instances->stop_all();
     if (!operations->drain(std::chrono::steady_clock::now() + kDrainTime)) {
         log::warn("operations were still running at the stop; the next start recovers from them");

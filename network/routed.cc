@@ -12,6 +12,8 @@
 namespace lxmgr::network {
 namespace {
 
+constexpr std::uint32_t kSecondChoice = 1024;
+
 Result<> need_setting(const std::string& name) {
     const auto held = read_file("/proc/sys/" + name, 64);
     if (held && trim(*held) == "1") return {};
@@ -59,7 +61,7 @@ Result<> set_up_host(NetlinkSocket& socket, const RoutedRequest& request) {
     for (const AnyNet& to : routes) {
         LX_TRY(add_only_route(socket, link->index, to));
         const std::uint32_t table = to.family == AF_INET ? request.ipv4_table : request.ipv6_table;
-        if (table != 0) LX_TRY(add_route(socket, link->index, to, nullptr, table));
+        if (table != 0) LX_TRY(add_route(socket, link->index, to, nullptr, {.table = table}));
     }
     return {};
 }
@@ -81,7 +83,11 @@ Result<> set_up_guest(const RoutedRequest& request) {
     const auto use_gateway = [&](const AnyNet& gateway) -> Result<> {
         // A link-local one is on the link anyway.
         if (gateway.family == AF_INET) LX_TRY(add_route(socket, link->index, gateway, nullptr));
-        return add_route(socket, link->index, AnyNet::everything(gateway.family), &gateway);
+        const AnyNet all = AnyNet::everything(gateway.family);
+        auto added = add_route(socket, link->index, all, &gateway);
+        if (added || added.error().sys_errno != EEXIST) return added;
+        // A running guest has one already: that stays its first choice.
+        return add_route(socket, link->index, all, &gateway, {.metric = kSecondChoice});
     };
     if (!request.ipv4.empty() && request.ipv4_gateway) LX_TRY(use_gateway(AnyNet::of(request.ipv4_host)));
     if (!request.ipv6.empty() && request.ipv6_gateway) LX_TRY(use_gateway(AnyNet::of(request.ipv6_host)));

@@ -62,11 +62,11 @@ Result<> add_address(NetlinkSocket& socket, int link, const AnyNet& address) {
 }
 
 Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyNet* gateway,
-                   std::uint32_t table) {
+                   const RouteOptions& options) {
     rtmsg info{};
     info.rtm_family = static_cast<std::uint8_t>(to.family);
     info.rtm_dst_len = static_cast<std::uint8_t>(to.prefix);
-    info.rtm_table = table == 0 ? RT_TABLE_MAIN : RT_TABLE_UNSPEC;
+    info.rtm_table = options.table == 0 ? RT_TABLE_MAIN : RT_TABLE_UNSPEC;
     info.rtm_protocol = RTPROT_STATIC;
     info.rtm_scope = gateway != nullptr || to.family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
     info.rtm_type = RTN_UNICAST;
@@ -74,7 +74,8 @@ Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyN
     if (to.prefix > 0) message.add(RTA_DST, to.bytes, to.size());
     if (gateway != nullptr) message.add(RTA_GATEWAY, gateway->bytes, gateway->size());
     message.add_u32(RTA_OIF, static_cast<std::uint32_t>(link));
-    if (table != 0) message.add_u32(RTA_TABLE, table);
+    if (options.table != 0) message.add_u32(RTA_TABLE, options.table);
+    if (options.metric != 0) message.add_u32(RTA_PRIORITY, options.metric);
     return socket.change(std::move(message), fmt::format("Adding a route to {}", to.text()));
 }
 

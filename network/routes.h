@@ -26,10 +26,14 @@ struct AnyNet {
 
 /// With link-local scope where it is of fe80::/10.
 Result<> add_address(NetlinkSocket& socket, int link, const AnyNet& address);
+/// What most routes do not say.
+struct RouteOptions {
+    std::uint32_t table = 0;   ///< 0: the main one
+    std::uint32_t metric = 0;  ///< of several to one net the lowest counts
+};
 /// To a net out of a link, through a gateway that is on it (null: straight). EEXIST when there is one.
-/// @param table  of routes; 0: the main one
 Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyNet* gateway,
-                   std::uint32_t table = 0);
+                   const RouteOptions& options = {});
 /// To exactly this net, of the main table.
 Result<bool> has_route(NetlinkSocket& socket, const AnyNet& to);
 /// The host answers for an address on a link. Repeating it is harmless.

@@ -267,6 +267,25 @@ Result<> file_mode(std::string_view, std::string_view value) {
     return must("permissions in octal such as 0660");
 }
 
+Result<> device_id(std::string_view, std::string_view value) {
+    if (value.size() == 4 && std::ranges::all_of(value, is_hex)) return {};
+    return must("four hexadecimal digits such as 1d6b");
+}
+
+Result<> pci_address(std::string_view, std::string_view value) {
+    constexpr std::string_view kForm = "hhhh:hh:hh.h";
+    const bool fits = value.size() == kForm.size() && std::ranges::equal(value, kForm, [](char c, char form) {
+                          return form == 'h' ? is_hex(c) : c == form;
+                      });
+    if (fits) return {};
+    return must("a PCI address such as 0000:01:00.0");
+}
+
+Result<> gpu_type(std::string_view, std::string_view value) {
+    if (value == "physical") return {};
+    return must("physical: others are not supported by this server (yet)");
+}
+
 Result<> proxy_bind(std::string_view, std::string_view value) {
     for (const char* word : {"host", "guest", "instance", "container"}) {
         if (value == word) return {};

@@ -50,6 +50,12 @@ Result<> owner_id(std::string_view key, std::string_view value);
 Result<> device_number(std::string_view key, std::string_view value);
 /// Permission bits in octal, "0660" or "660".
 Result<> file_mode(std::string_view key, std::string_view value);
+/// Four hexadecimal digits.
+Result<> device_id(std::string_view key, std::string_view value);
+/// "0000:01:00.0".
+Result<> pci_address(std::string_view key, std::string_view value);
+/// physical.
+Result<> gpu_type(std::string_view key, std::string_view value);
 /// "host", "guest", and "instance" and "container" for the latter.
 Result<> proxy_bind(std::string_view key, std::string_view value);
 /// "tcp:ADDRESS:PORTS", "udp:ADDRESS:PORTS", "unix:PATH" or "unix:@NAME".

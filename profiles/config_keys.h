@@ -20,9 +20,12 @@ enum class KeyScope {
     nic_physical,
     nic_routed,
     none_device,
+    gpu,
     proxy,
     unix_block,
     unix_char,
+    unix_hotplug,
+    usb,
     volume
 };
 enum class Live { no, yes };

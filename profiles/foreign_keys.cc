@@ -284,10 +284,12 @@ constexpr std::string_view kServer[] = {
     "volatile.uuid",
 };
 
+constexpr std::string_view kHostDevice[] = {"attached", "id", "mdev", "mig.ci", "mig.gi", "mig.uuid", "pci"};
+
 // Of unix-char and unix-block.
 constexpr std::string_view kNode[] = {"limits.read", "limits.write"};
 
-constexpr std::string_view kDeviceTypes[] = {"gpu", "infiniband", "pci", "tpm", "unix-hotplug", "usb"};
+constexpr std::string_view kDeviceTypes[] = {"infiniband", "pci", "tpm"};
 
 bool matches(std::string_view pattern, std::string_view name) {
     if (!pattern.ends_with(".*")) return pattern == name;
@@ -308,6 +310,10 @@ std::span<const std::string_view> foreign_keys(KeyScope scope) {
         case KeyScope::nic_physical:
         case KeyScope::nic_routed:
             return kNic;
+        case KeyScope::gpu:
+        case KeyScope::unix_hotplug:
+        case KeyScope::usb:
+            return kHostDevice;
         case KeyScope::unix_block:
         case KeyScope::unix_char:
             return kNode;

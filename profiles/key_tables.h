@@ -17,6 +17,9 @@ std::span<const ConfigKey> nic_routed_keys();
 std::span<const ConfigKey> proxy_keys();
 std::span<const ConfigKey> unix_block_keys();
 std::span<const ConfigKey> unix_char_keys();
+std::span<const ConfigKey> gpu_keys();
+std::span<const ConfigKey> unix_hotplug_keys();
+std::span<const ConfigKey> usb_keys();
 std::span<const ConfigKey> server_keys();
 std::span<const ConfigKey> volume_keys();
 

@@ -143,6 +143,12 @@ Result<> check_node(std::string_view name, const api::ConfigMap& device, KeyScop
     return {};
 }
 
+Result<> check_unix_hotplug(std::string_view name, const api::ConfigMap& device) {
+    LX_TRY(check_keys(name, device, KeyScope::unix_hotplug));
+    if (!value_of(device, "vendorid").empty() || !value_of(device, "productid").empty()) return {};
+    return bad_device(name, "Unix hotplug devices need \"vendorid\", \"productid\" or both");
+}
+
 Result<> check_proxy_unix(std::string_view name, const api::ConfigMap& device, const ProxyAddress& listen) {
     if (listen.kind == ProxyAddress::Kind::unix_path) return {};
     for (const char* key : {"uid", "gid", "mode"}) {
@@ -208,6 +214,9 @@ Result<> check_device(const std::string& name, const api::ConfigMap& device) {
     if (type == "nic") return check_nic(name, device);
     if (type == "none") return check_none(name, device);
     if (type == "proxy") return check_proxy(name, device);
+    if (type == "gpu") return check_keys(name, device, KeyScope::gpu);
+    if (type == "usb") return check_keys(name, device, KeyScope::usb);
+    if (type == "unix-hotplug") return check_unix_hotplug(name, device);
     if (type == "unix-block") return check_node(name, device, KeyScope::unix_block);
     if (type == "unix-char") return check_node(name, device, KeyScope::unix_char);
     if (type.empty()) return bad_device(name, "Missing device type");

@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -125,6 +126,9 @@ struct Started {
     std::function<Result<>(const RunningInstance& running)> when_running;
 };
 
+/// Nodes of the host's devices by their path inside; the text says which device it is ("c189:5").
+using HotNodes = std::map<std::string, std::string>;
+
 /// A device type. A member that fails has undone its own work.
 class DeviceType {
 public:
@@ -154,6 +158,10 @@ public:
     /// What start() attached (as far as it still can be told): to be detached before stop() when the device
     /// leaves a running instance.
     [[nodiscard]] virtual std::vector<Detach> attached(const DeviceContext& context) const = 0;
+    /// Whether the device has nodes for as long as the host has what they are for, and these alone.
+    [[nodiscard]] virtual bool follows_host(const DeviceContext&) const { return false; }
+    /// For one that follows the host: what the instance should have now.
+    [[nodiscard]] virtual Result<HotNodes> wanted_nodes(const DeviceContext&) const { return HotNodes(); }
     /// The device leaves the instance for good (or the instance is deleted): releases what it held for life.
     /// Returns volatile changes.
     virtual Result<api::ConfigMap> remove(const DeviceContext& context) const = 0;

@@ -5,6 +5,7 @@
 
 #include "lxd-daemon/devices/device.h"
 #include "lxd-daemon/devices/disk.h"
+#include "lxd-daemon/devices/host_nodes.h"
 #include "lxd-daemon/devices/nic.h"
 #include "lxd-daemon/devices/nic_macvlan.h"
 #include "lxd-daemon/devices/nic_physical.h"
@@ -34,11 +35,14 @@ std::string DeviceContext::volatile_value(std::string_view name) const {
 std::span<const DeviceEntry> device_types() {
     static const DeviceEntry types[] = {
         {"disk", disk()},
+        {"gpu", gpu()},
         {"nic", nic()},
         {"none", none()},
         {"proxy", proxy()},
         {"unix-block", unix_block()},
         {"unix-char", unix_char()},
+        {"unix-hotplug", unix_hotplug()},
+        {"usb", usb()},
     };
     return types;
 }

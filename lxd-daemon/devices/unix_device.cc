@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/devices/hot_nodes.h"
 #include "lxd-daemon/devices/node.h"
 #include "lxd-daemon/sys/path.h"
 #include "profiles/config_keys.h"
@@ -45,6 +46,7 @@ public:
         LX_TRY(validate(context));
         Started started;
         LX_TRY_AS(const auto device, find_device(context));
+        if (follows_host(context)) return start_with_nodes(context, nodes_of(context, device));
         if (!device) return started;
         Node node = node_with_keys(context);
         node.type = type_;
@@ -58,13 +60,29 @@ public:
     Result<> recover(const DeviceContext&) const override { return {}; }
     [[nodiscard]] std::span<const std::string_view> live_keys() const override { return {}; }
     Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
-    Result<api::ConfigMap> stop(const DeviceContext&) const override { return api::ConfigMap{}; }
+    Result<api::ConfigMap> stop(const DeviceContext& context) const override {
+        return follows_host(context) ? note_nodes(context, {}) : api::ConfigMap{};
+    }
     [[nodiscard]] std::vector<Detach> attached(const DeviceContext& context) const override {
         return {{path_inside(context), true}};
     }
-    Result<api::ConfigMap> remove(const DeviceContext&) const override { return api::ConfigMap{}; }
+    Result<api::ConfigMap> remove(const DeviceContext& context) const override { return stop(context); }
+
+    /// One that need not be there may come later.
+    [[nodiscard]] bool follows_host(const DeviceContext& context) const override {
+        const std::string required = context.key("required");
+        return !required.empty() && !profiles::parse_bool(required) && context.key("major").empty();
+    }
+    [[nodiscard]] Result<HotNodes> wanted_nodes(const DeviceContext& context) const override {
+        LX_TRY_AS(const auto device, find_device(context));
+        return nodes_of(context, device);
+    }
 
 private:
+    HotNodes nodes_of(const DeviceContext& context, const std::optional<dev_t>& device) const {
+        if (!device) return {};
+        return {{path_inside(context), number_of(type_ == S_IFBLK, major(*device), minor(*device))}};
+    }
     /// Of the keys, else of the host's node; nullopt: it is absent and need not be there.
     Result<std::optional<dev_t>> find_device(const DeviceContext& context) const {
         const auto major_number = parse_uint(context.key("major"));

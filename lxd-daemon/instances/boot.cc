@@ -176,7 +176,10 @@ void Service::autostart() {
     });
 }
 
-void Service::stop_autostart() { impl_->shutdown.request_stop(); }
+void Service::stop_background() {
+    impl_->shutdown.request_stop();
+    impl_->context.hot_devices.end();
+}
 
 void Service::stop_all() {
     impl_->shutdown.request_stop();

@@ -7,6 +7,7 @@
 
 #include "lxd-daemon/instances/guest_files.h"
 #include "lxd-daemon/instances/guest_sockets.h"
+#include "lxd-daemon/instances/hot_devices.h"
 #include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/limits.h"
 #include "lxd-daemon/instances/live.h"
@@ -34,6 +35,7 @@ struct Context {
     HostIds host_ids = HostIds::read();
     std::mutex idmap_mutex;               ///< held from the choice of an id map until it is stored
     SnapshotTimer snapshot_timer{*this};  ///< to be told of every change of what it watches
+    HotDevices hot_devices{*this};        ///< to be told of the devices of every run
     std::atomic<bool> host_shutdown =
         false;  ///< instances that stop now are to run again after the host's boot
 

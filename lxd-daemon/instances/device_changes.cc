@@ -93,11 +93,17 @@ private:
     static bool only_live_keys(const devices::DeviceType& type, const api::ConfigMap& before,
                                const api::ConfigMap& after) {
         const auto live = type.live_keys();
+        const auto is_live = [&](const std::string& key) {
+            return std::ranges::any_of(live, [&](std::string_view name) {
+                const bool family = name.ends_with(".*");
+                return family ? key.starts_with(name.substr(0, name.size() - 1)) : key == name;
+            });
+        };
         const auto same = [&](const api::ConfigMap& a, const api::ConfigMap& b) {
             return std::ranges::all_of(a, [&](const auto& entry) {
                 const auto other = b.find(entry.first);
                 const bool equal = other != b.end() && other->second == entry.second;
-                return equal || std::ranges::find(live, entry.first) != live.end();
+                return equal || is_live(entry.first);
             });
         };
         return same(before, after) && same(after, before);

@@ -77,6 +77,7 @@ void handle_exit(Context& context, const std::string& name, const runtime::ExitS
     context.sftp_sessions.end(name);
     context.live.wait_not_starting(name);
     context.guest_sockets.close(name, context.run_dir(name));
+    context.hot_devices.watch(name, {});
     const LiveState live = context.live.get(name);
     const auto record = context.rows().find(name);
     using Kind = runtime::ExitStatus::Kind;

@@ -83,6 +83,7 @@ void recover_one(Context& context, const database::InstanceRecord& record) {
     context.live.started(record.name, **running, limits.value_or(runtime::Limits{}));
     recover_guest_ready(context, record);
     recover_devices(context, record);
+    context.hot_devices.watch(record.name, expanded.devices);
     if (auto served = recover_guest_api(context, record.name, expanded.config); !served)
         log::warn("guest API not recovered", {{"instance", record.name}, {"error", served.error().message}});
     const auto power = record.config.find("volatile.last_state.power");

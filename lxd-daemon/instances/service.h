@@ -62,8 +62,8 @@ public:
     /// Starts what should run at daemon start (boot.autostart, or last_state.power RUNNING after a host
     /// boot).
     void autostart();
-    /// What was not begun yet is left to the next start of the daemon.
-    void stop_autostart();
+    /// Nothing is begun any more by itself: it is left to the next start of the daemon.
+    void stop_background();
     /// Stops every instance for a host shutdown: in boot.stop.priority order, each with its
     /// boot.host_shutdown_timeout.
     void stop_all();

@@ -144,6 +144,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
         [[maybe_unused]] const auto stopped = stop_instance(context, name, true, {}, requestor, {});
         return std::unexpected(in(fmt::format("Starting instance '{}'", name), std::move(finished).error()));
     }
+    context.hot_devices.watch(name, expanded.devices);
     context.lifecycle("instance-started", name, requestor, nullptr);
     return {};
 }

@@ -61,6 +61,10 @@ Result<> apply_live(Context& context, const database::InstanceRecord& before, da
 Result<> apply_live_expanded(Context& context, const LiveChange& change, database::InstanceRecord& after,
                              Revert& undo) {
     LX_TRY(update_devices(context, change.old_expanded, change.new_expanded, after, undo));
+    context.hot_devices.watch(after.name, change.new_expanded.devices);
+    undo.add([&context, name = after.name, devices = change.old_expanded.devices] {
+        context.hot_devices.watch(name, devices);
+    });
     LX_TRY(update_guest_api(context, after.name, change.old_expanded, change.new_expanded, undo));
     LX_TRY_AS(const auto limits, limits_of(after.name, change.new_expanded.config, context.cpus));
     if (limits == change.old_limits) return {};

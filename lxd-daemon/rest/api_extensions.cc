@@ -89,7 +89,13 @@ const std::vector<std::string>& api_extensions() {
         "proxy_udp",
         "proxy_unix",
         "proxy_unix_dac_properties",
+        "device_usb_serial",
+        "gpu_devices",
+        "unix_device_hotplug",
         "unix_device_rename",
+        "unix_hotplug_devices",
+        "usb_devices",
+        "usb_optional_vendorid",
         "unix_priv_drop",
         // Files
         "directory_manipulation",

@@ -32,12 +32,18 @@ std::string_view entity_of(profiles::KeyScope scope) {
             return "device-nic-routed";
         case none_device:
             return "device-none";
+        case gpu:
+            return "device-gpu";
         case proxy:
             return "device-proxy";
         case unix_block:
             return "device-unix-block";
         case unix_char:
             return "device-unix-char";
+        case unix_hotplug:
+            return "device-unix-hotplug";
+        case usb:
+            return "device-usb";
         case volume:
             return "storage-volume";
     }

@@ -176,7 +176,7 @@ class TrafficTest(DaemonCase):
     def test_routed(self):
         nic = {"type": "nic", "nictype": "routed", "name": "far0", "ipv4.address": "192.0.2.10", "ipv4.host_table": "77",
                "ipv6.address": "fd99::10", "ipv6.host_table": "78", "limits.max": "5Mbit", "limits.priority": "3"}
-        self.api.launch("box", "tiny", devices={"far": nic})
+        self.api.launch("box", "tiny", devices={"far": nic, "eth0": {"type": "none"}})
         end = self.end("box", "far")
         self.assertIn(f"192.0.2.10 dev {end}", self.host("ip", "route", "show", "table", "77"))
         self.assertIn(f"fd99::10 dev {end}", self.host("ip", "-6", "route", "show", "table", "78"))

@@ -7,10 +7,11 @@ from harness.daemon import REPOSITORY
 PAGE = REPOSITORY / "docs" / "reference" / "config-keys.md"
 HEAD = """# Config keys
 
-<!-- Made by tests/integration/test_reference.py from GET /1.0/metadata/configuration. Edit the key's row in profiles/ instead. -->
+<!-- Made by tests/integration/test_reference.py of what the daemon serves. Edit the key's row in profiles/ instead. -->
 
-Every key that the server takes, by what has it. A change of a key that is not live is in force from the instance's next start,
-or, of a device, plugs it out and in. `lxmgr query /1.0/metadata/configuration` gives the same as JSON. `volatile.*` is the server's own.
+Every key that the server takes, by what has it. A change of a key that is not live is in force from the instance's
+next start, or, of a device, plugs it out and in. `lxmgr query /1.0/metadata/configuration` gives the same as JSON.
+`volatile.*` is the server's own.
 """
 
 

@@ -245,7 +245,8 @@ class SyscallsTest(SecurityKeysTest):
         self.assertNotIn(b"not implemented", err, code)
 
     # For i386: exit(7) by int 0x80.
-    OLD_PROGRAM = (b"\x7fELF\x01\x01\x01" + bytes(9) + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, 0x8048054, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+    OLD_PROGRAM = (b"\x7fELF\x01\x01\x01" + bytes(9)
+                   + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, 0x8048054, 52, 0, 0, 52, 32, 1, 0, 0, 0)
                    + struct.pack("<IIIIIIII", 1, 0, 0x8048000, 0x8048000, 96, 96, 5, 0x1000)
                    + bytes.fromhex("b801000000bb07000000cd80"))
 

@@ -108,7 +108,7 @@ TEST(ValidateDevicesTest, TellsUnsupportedFromUnknown) {
     EXPECT_THAT(nic_complaint({{"nictype", "ipvlan"}, {"parent", "eth0"}}),
                 HasSubstr("bridged, macvlan, p2p, physical or routed"));
     EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"size", "1GiB"}}), HasSubstr("not supported"));
-    EXPECT_THAT(complaint({{"g", {{"type", "gpu"}}}}), HasSubstr("not supported by this server"));
+    EXPECT_THAT(complaint({{"g", {{"type", "tpm"}}}}), HasSubstr("not supported by this server"));
     EXPECT_THAT(complaint({{"g", {{"type", "bogus"}}}}), HasSubstr("Unsupported device type"));
     EXPECT_THAT(complaint({{"g", {}}}), HasSubstr("Missing device type"));
 }

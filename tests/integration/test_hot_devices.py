@@ -1,0 +1,135 @@
+"""Nodes of the host's devices that come and go while the instance runs; a loop device stands for what is plugged in."""
+import fcntl
+import os
+import signal
+import subprocess
+import time
+
+from harness.case import DaemonCase, main
+
+ADD, REMOVE, GET_FREE = 0x4C80, 0x4C81, 0x4C82  # linux/loop.h
+
+
+class HotDevicesTest(DaemonCase):
+    def setUp(self):
+        super().setUp()
+        self.control = os.open("/dev/loop-control", os.O_RDWR)
+        self.number = next(number for number in range(200, 250) if not os.path.exists(f"/sys/block/loop{number}"))
+        self.path = f"/dev/loop{self.number}"
+        self.plugged = False
+
+    def tearDown(self):
+        super().tearDown()
+        self.unplug()
+        os.close(self.control)
+
+    def plug(self):
+        fcntl.ioctl(self.control, ADD, self.number)
+        self.plugged = True
+
+    def unplug(self):
+        if self.plugged:
+            fcntl.ioctl(self.control, REMOVE, self.number)
+            self.plugged = False
+
+    def node(self, **keys):
+        return {"type": "unix-block", "source": self.path, "path": "/dev/plugged", "required": "false", **keys}
+
+    def inside(self):
+        code, out, _ = self.api.exec("box", ["stat", "-c", "%F %t:%T %u %a", "/dev/plugged"])
+        return out.decode().strip() if code == 0 else ""
+
+    def wait_inside(self, there):
+        deadline = time.monotonic() + 10
+        while bool(self.inside()) != there:
+            self.assertLess(time.monotonic(), deadline, self.inside())
+            time.sleep(0.02)
+
+    def watchers(self):
+        """Sockets that listen to the kernel's events, of the daemon's network namespace."""
+        pid = self.daemon.pid
+        with open(f"/proc/{pid}/net/netlink", encoding="utf-8") as file:
+            rows = [line.split() for line in file.read().splitlines()[1:]]
+        inodes = {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")
+                  if os.path.islink(f"/proc/{pid}/fd/{fd}")}
+        return sum(row[1] == "15" and f"socket:[{row[-1]}]" in inodes for row in rows)
+
+    def test_comes_and_goes(self):
+        self.api.launch("box", "tiny", devices={"stick": self.node(uid="5", mode="0640")})
+        self.assertEqual((self.inside(), self.watchers()), ("", 1))
+        self.plug()
+        self.wait_inside(True)
+        self.assertEqual(self.inside(), f"block special file 7:{self.number:x} 5 640")
+        self.unplug()
+        self.wait_inside(False)
+        self.plug()
+        self.wait_inside(True)
+        self.api.stop("box")
+        self.assertEqual(self.watchers(), 0)
+        self.api.start("box")
+        self.assertNotEqual(self.inside(), "")
+        self.unplug()
+        self.wait_inside(False)
+        self.assertNotIn("volatile.stick.last_state.nodes", self.api.instance("box")["config"])
+
+    def test_added_and_removed_while_it_runs(self):
+        self.api.launch("box", "tiny")
+        self.assertEqual(self.watchers(), 0)
+        self.plug()
+        self.api.update("box", devices={"stick": self.node()})
+        self.assertNotEqual(self.inside(), "")
+        self.api.update("box", devices={"stick": None})
+        self.assertEqual((self.inside(), self.watchers()), ("", 0))
+        self.unplug()
+        self.api.update("box", devices={"stick": self.node()})
+        self.assertEqual(self.inside(), "")
+        self.plug()
+        self.wait_inside(True)
+
+    def test_what_came_or_went_without_a_daemon(self):
+        self.api.launch("box", "tiny", devices={"stick": self.node()})
+        self.daemon.kill()
+        self.plug()
+        self.daemon.start()
+        self.wait_inside(True)
+        self.daemon.kill()
+        self.unplug()
+        self.daemon.start()
+        self.wait_inside(False)
+        for point in ("instances.hot_devices.attached", "instances.hot_devices.detached"):
+            self.daemon.terminate(signal.SIGTERM)
+            self.daemon.start(environment={"LXMGR_FAILPOINT": point})
+            self.plug()
+            self.assertEqual(self.daemon.wait_dead(), -9)
+            self.daemon.start()
+            self.wait_inside(True)
+            mounts = subprocess.run(["grep", "-c", " /dev/plugged ", f"/proc/{self.api.state('box')['pid']}/mountinfo"],
+                                    capture_output=True, text=True, check=True).stdout
+            self.assertEqual(mounts.strip(), "1")
+            self.unplug()
+            self.wait_inside(False)
+
+    def test_devices_by_what_they_are(self):
+        """This machine has none of them: a device that must be there is refused, another one is waited for."""
+        self.api.create("box", "tiny")
+        usb = {"type": "usb", "vendorid": "1d6b", "productid": "0002", "serial": "x", "busnum": "1", "devnum": "2",
+               "uid": "1", "gid": "2", "mode": "0600", "required": "true"}
+        hotplug = {"type": "unix-hotplug", "vendorid": "1d6b", "productid": "0002", "uid": "1", "gid": "2", "mode": "0600",
+                   "required": "true"}
+        gpu = {"type": "gpu", "gputype": "physical", "pci": "0000:ff:00.0", "vendorid": "10de", "productid": "1eb8",
+               "uid": "1", "gid": "2", "mode": "0600"}
+        for device in (usb, hotplug, gpu):
+            self.api.update("box", devices={"dev": device})
+            self.assertIn("the host has no such", self.assert_api_error(400, self.api.start, "box"))
+            if "required" in device:
+                self.api.update("box", devices={"dev": {**device, "required": "false"}})
+                self.api.start("box")
+                self.assertEqual(self.watchers(), 1)
+                self.api.stop("box")
+        for wrong in ({**usb, "vendorid": "x"}, {"type": "unix-hotplug"}, {**gpu, "gputype": "mdev"}, {**gpu, "pci": "1:2"},
+                      {**usb, "mode": "9"}, {**usb, "colour": "red"}):
+            self.assert_api_error(400, self.api.update, "box", devices={"dev": wrong})
+
+
+if __name__ == "__main__":
+    main()
