@@ -114,6 +114,7 @@ Result<> Daemon::Parts::open_runtime(const Options& options) {
     instances.emplace(instances::Dependencies{*database, *runtime, *pools, *networks, *operations, *workers,
                                               hub, options.root});
     listener_target = &*instances;
+    networks->apply_all();  // an interrupted change of a NIC is finished on its network
     return instances->recover();
 }
 
@@ -206,7 +207,6 @@ Result<std::unique_ptr<Daemon>> Daemon::open(const Options& options) {
     auto& parts = *daemon->parts_;
     LX_TRY(parts.open_state(options));
     LX_TRY(parts.open_runtime(options));
-    parts.networks->apply_all();
     LX_TRY(parts.open_rest(options));
     return daemon;
 }

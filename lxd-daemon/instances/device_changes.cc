@@ -19,12 +19,17 @@ public:
     LiveDevices(Context& context, database::InstanceRecord& record, Revert& undo)
         : context_(context), record_(record), idmap_(current_idmap(context, record.config)), undo_(undo) {}
 
-    Result<> add(const std::string& name, const api::ConfigMap& keys) {
+    /// @param is_new  the instance had no device of this name: undone, it has nothing of it
+    Result<> add(const std::string& name, const api::ConfigMap& keys, bool is_new) {
         LX_TRY_AS(const devices::DeviceType* type, hotpluggable(name, keys));
-        LX_TRY(start(*type, name, keys));
-        undo_.add([this_copy = *this, type, name, keys]() mutable {
+        auto started = start(*type, name, keys);
+        if (!started) {
+            take_back(*type, name, keys, is_new);
+            return started;
+        }
+        undo_.add([this_copy = *this, type, name, keys, is_new]() mutable {
             [[maybe_unused]] const auto detached = this_copy.detach(*type, name, keys);
-            this_copy.stop_quietly(*type, name, keys);
+            this_copy.take_back(*type, name, keys, is_new);
         });
         return {};
     }
@@ -45,7 +50,7 @@ public:
         LX_TRY_AS(const devices::DeviceType* type, devices::find_type(name, after));
         if (!only_live_keys(*type, before, after)) {
             LX_TRY(remove(name, before, false));
-            return add(name, after);
+            return add(name, after, false);
         }
         LX_TRY(type->update(of(name, before).device, of(name, after).device));
         undo_.add([this_copy = *this, type, name, before, after]() mutable {
@@ -58,11 +63,16 @@ public:
     /// After a crash in the middle of a change, whatever had been done of it.
     Result<> set_again(const std::string& name, const api::ConfigMap& old_keys,
                        const api::ConfigMap& new_keys, const api::ConfigMap* current) {
+        const bool was = !old_keys.empty() && !new_keys.empty();
+        // What of it was in force is so again, by DeviceType::recover().
+        if (was && is_nic(new_keys) && is_live_change(name, old_keys, new_keys)) return {};
         for (const auto* keys : {&new_keys, &old_keys}) {
             const auto type = devices::find_type(name, *keys);
             if (!type) continue;
+            // Interfaces that are lent: so that they are known to this daemon.
+            if (is_nic(*keys)) static_cast<void>((*type)->recover(of(name, *keys).device).has_value());
             LX_TRY(detach(**type, name, *keys));
-            stop_quietly(**type, name, *keys);
+            take_back(**type, name, *keys, current == nullptr);
         }
         if (current == nullptr) return {};
         LX_TRY_AS(const devices::DeviceType* type, devices::find_type(name, *current));
@@ -90,6 +100,16 @@ private:
                 "Device '{}' cannot be added, changed or removed while the instance runs: stop it first",
                 name));
     }
+    static bool is_nic(const api::ConfigMap& keys) {
+        const auto type = keys.find("type");
+        return type != keys.end() && type->second == "nic";
+    }
+    static bool is_live_change(const std::string& name, const api::ConfigMap& before,
+                               const api::ConfigMap& after) {
+        const auto old_type = devices::find_type(name, before);
+        const auto type = devices::find_type(name, after);
+        return type && old_type && *type == *old_type && only_live_keys(**type, before, after);
+    }
     static bool only_live_keys(const devices::DeviceType& type, const api::ConfigMap& before,
                                const api::ConfigMap& after) {
         const auto live = type.live_keys();
@@ -116,6 +136,8 @@ private:
         if (!started)
             return std::unexpected(in(fmt::format("Adding device '{}'", name), std::move(started).error()));
         merge(started->volatile_changes);
+        // Before anything is made: stop() needs it after a crash.
+        LX_TRY(store(kept_of(name)));
         auto put_in = put_into(*started);
         if (put_in) return {};
         stop_quietly(type, name, keys);
@@ -155,7 +177,44 @@ private:
         return {};
     }
     void stop_quietly(const devices::DeviceType& type, const std::string& name, const api::ConfigMap& keys) {
-        if (auto changes = type.stop(of(name, keys).device)) merge(*changes);
+        if (auto changes = type.stop(of(name, keys).device)) keep(*changes);
+    }
+    void take_back(const devices::DeviceType& type, const std::string& name, const api::ConfigMap& keys,
+                   bool for_good) {
+        if (for_good) {
+            remove_quietly(type, name, keys);
+        } else {
+            stop_quietly(type, name, keys);
+        }
+    }
+    void remove_quietly(const devices::DeviceType& type, const std::string& name,
+                        const api::ConfigMap& keys) {
+        if (auto changes = type.remove(of(name, keys).device)) keep(*changes);
+    }
+    void keep(const api::ConfigMap& changes) {
+        merge(changes);
+        if (auto stored = store(changes); !stored)
+            log::warn("device state not stored",
+                      {{"instance", record_.name}, {"error", stored.error().message}});
+    }
+    /// All that is kept for a device, whoever chose it.
+    [[nodiscard]] api::ConfigMap kept_of(const std::string& name) const {
+        const std::string prefix = fmt::format("volatile.{}.", name);
+        api::ConfigMap out;
+        for (auto at = record_.config.lower_bound(prefix);
+             at != record_.config.end() && at->first.starts_with(prefix); ++at) {
+            out.insert(*at);
+        }
+        return out;
+    }
+    /// Not synced: it is worth as long as the run.
+    Result<> store(const api::ConfigMap& changes) {
+        if (changes.empty()) return {};
+        database::ConfigChanges rows;
+        for (const auto& [key, value] : changes)
+            rows.emplace_back(key, value.empty() ? std::nullopt : std::optional(value));
+        LX_TRY(context_.rows().change_config(record_.name, rows, false));
+        return {};
     }
     void start_quietly(const devices::DeviceType& type, const std::string& name, const api::ConfigMap& keys) {
         [[maybe_unused]] const auto restored = start(type, name, keys);
@@ -187,7 +246,7 @@ const api::ConfigMap* find_device(const api::DeviceMap& devices, const std::stri
 bool is_of_intents(const api::ConfigMap* keys) {
     if (keys == nullptr) return false;
     const auto type = keys->find("type");
-    return type != keys->end() && type->second != "nic" && type->second != "none";
+    return type != keys->end() && type->second != "none";
 }
 
 /// Devices of `devices` that are other or none in `others`.
@@ -273,7 +332,7 @@ Result<> update_devices(Context& context, const ExpandedInstance& before, const 
     for (const auto& [name, keys] : after.devices) {
         const auto old = before.devices.find(name);
         if (old == before.devices.end()) {
-            LX_TRY(live.add(name, keys));
+            LX_TRY(live.add(name, keys, true));
         } else if (old->second != keys) {
             LX_TRY(live.change(name, old->second, keys));
         }

@@ -44,7 +44,7 @@ Result<> update_devices(Context& context, const ExpandedInstance& before, const 
                         database::InstanceRecord& record, Revert& undo);
 
 /// The intent of a change of a running instance's devices: what a crash leaves half done is made to fit the
-/// stored config by recover_device_change(). NICs need none: what stop() needs is in the config.
+/// stored config by recover_device_change().
 constexpr const char* kDeviceChangeIntent = "update-devices";
 Result<> begin_device_change(Context& context, const std::string& name, const api::DeviceMap& before,
                              const api::DeviceMap& after, Revert& undo);

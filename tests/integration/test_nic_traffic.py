@@ -39,6 +39,9 @@ class TrafficTest(DaemonCase):
     def reaches(self, name, address, *options):
         return self.api.exec(name, ["ping", "-c1", "-W1", *options, address])[0] == 0
 
+    def assert_reaches(self, *arguments):
+        self.assertTrue(any(self.reaches(*arguments) for _ in range(5)), arguments)
+
     def test_rates(self):
         self.api.launch("box", "tiny", devices={"eth0": self.nic(limits__ingress="8Mbit", limits__egress="4Mbit")})
         self.assertEqual(self.rate("box"), 8_000_000)
@@ -52,7 +55,6 @@ class TrafficTest(DaemonCase):
         self.assertEqual(self.rate("box"), 0)
         self.assertEqual(self.rules(), "")
         self.assertEqual((self.end("box"), self.api.state("box")["pid"]), (end, pid))
-        self.assertTrue(self.reaches("box", "10.88.0.1") or self.address("box"))
         for wrong in ("0", "fast", "10MB", "-1bit", "99999999999Ebit"):
             self.assertIn("limits.max", self.assert_api_error(400, self.set_nic, "box", limits__max=wrong))
         self.assert_api_error(400, self.set_nic, "box", limits__priority="4294967296")
@@ -77,11 +79,11 @@ class TrafficTest(DaemonCase):
     def test_mac_filtering(self):
         self.api.launch("box", "tiny", devices={"eth0": self.nic(security__mac_filtering="true")})
         self.address("box")
-        self.assertTrue(self.reaches("box", "10.88.0.1"))
+        self.assert_reaches("box", "10.88.0.1")
         self.api.sh("box", "ip link set eth0 down; ip link set eth0 address 02:00:00:00:00:99; ip link set eth0 up")
         self.assertFalse(self.reaches("box", "10.88.0.1"))
         self.set_nic("box")
-        self.assertTrue(self.reaches("box", "10.88.0.1"))
+        self.assert_reaches("box", "10.88.0.1")
         self.set_nic("box", security__mac_filtering="true")
         self.host("ip", "neigh", "flush", "dev", "lxtestbr0")
         self.assertFalse(self.reaches("box", "10.88.0.1"))
@@ -89,16 +91,16 @@ class TrafficTest(DaemonCase):
     def test_ipv4_filtering(self):
         self.api.launch("box", "tiny", devices={"eth0": self.nic(security__ipv4_filtering="true")})
         own = self.address("box")  # DHCP comes through
-        self.assertTrue(self.reaches("box", "10.88.0.1"))
+        self.assert_reaches("box", "10.88.0.1")
         self.api.sh("box", "ip address add 10.88.0.201/24 dev eth0")
         self.assertFalse(self.reaches("box", "10.88.0.1", "-I", "10.88.0.201"))
-        self.assertTrue(self.reaches("box", "10.88.0.1", "-I", own))
+        self.assert_reaches("box", "10.88.0.1", "-I", own)
         self.assertEqual(self.host("ip", "neigh", "show", "10.88.0.201"), "")
         self.set_nic("box", security__ipv4_filtering="true", ipv4__address="10.88.0.201")
-        self.assertTrue(self.reaches("box", "10.88.0.1", "-I", "10.88.0.201"))
+        self.assert_reaches("box", "10.88.0.1", "-I", "10.88.0.201")
         self.assertFalse(self.reaches("box", "10.88.0.1", "-I", own))
         self.set_nic("box")
-        self.assertTrue(self.reaches("box", "10.88.0.1", "-I", own))
+        self.assert_reaches("box", "10.88.0.1", "-I", own)
         self.host("ip", "link", "add", "up0", "type", "bridge")
         try:
             unmanaged = {"type": "nic", "nictype": "bridged", "parent": "up0", "security.ipv4_filtering": "true"}
@@ -127,7 +129,7 @@ class TrafficTest(DaemonCase):
         inside = ["nsenter", "-t", str(self.api.state("box")["pid"]), "-n", "ip", "-6", "address", "replace"]
         for address in (own, other):
             subprocess.run([*inside, f"{address}/64", "dev", "eth1", "nodad"], check=True)
-        self.assertTrue(self.reaches("box", "fd42:1::1", "-I", own))
+        self.assert_reaches("box", "fd42:1::1", "-I", own)
         self.assertFalse(self.reaches("box", "fd42:1::1", "-I", other))
         # Nor does it answer for an address that is not its own, from one that is.
         ping = self.daemon.sandbox.command(["ping", "-c1", "-W1", other])
@@ -147,10 +149,10 @@ class TrafficTest(DaemonCase):
             return json.loads(self.host("bridge", "-json", "-details", "link", "show", "dev", self.end(name)))[0]["isolated"]
         self.assertEqual((flag("one"), flag("two")), (True, True))
         self.assertFalse(self.reaches("one", address))
-        self.assertTrue(self.reaches("one", "10.88.0.1"))
+        self.assert_reaches("one", "10.88.0.1")
         self.set_nic("two")
         self.assertFalse(flag("two"))
-        self.assertTrue(self.reaches("one", address))
+        self.assert_reaches("one", address)
 
     def test_queue_length(self):
         self.api.launch("box", "tiny", devices={"eth0": self.nic(queue__tx__length="321")})

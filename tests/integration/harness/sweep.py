@@ -18,6 +18,8 @@ MOMENTS = 24     # of an operation at which it is killed from outside
 class SweepCases:
     """`prepare` makes what the operation needs, `operate` is the operation, `audit` looks at what a crash left of it."""
 
+    moments = MOMENTS
+
     def prepare(self):
         pass
 
@@ -83,10 +85,10 @@ class SweepCases:
         seconds = time.monotonic() - began
         self.cleanup()
         baseline = LeakCheck(self.daemon)
-        for number in range(MOMENTS):
-            with self.subTest(moment=f"{number + 1}/{MOMENTS} of {seconds * 1e3:.1f} ms"):
+        for number in range(self.moments):
+            with self.subTest(moment=f"{number + 1}/{self.moments} of {seconds * 1e3:.1f} ms"):
                 self.cleanup()  # of a moment before this one that failed
-                self.crash_after(seconds * (number + 0.5) / MOMENTS)
+                self.crash_after(seconds * (number + 0.5) / self.moments)
                 self.check_world()
                 self.audit("")
                 self.cleanup()

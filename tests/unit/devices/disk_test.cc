@@ -119,13 +119,16 @@ TEST_F(DiskTest, OfTheRootNeedsAPoolAndAttachesNothing) {
 }
 
 TEST(DeviceRegistryTest, FindsTypesAndNamesThoseItKnows) {
-    for (const char* type : {"disk", "nic", "none", "proxy", "unix-block", "unix-char"})
+    for (const char* type :
+         {"disk", "gpu", "nic", "none", "proxy", "unix-block", "unix-char", "unix-hotplug", "usb"})
         EXPECT_TRUE(find_type("x", {{"type", type}}));
-    const auto unknown = find_type("x", {{"type", "gpu"}});
+    const auto unknown = find_type("x", {{"type", "tpm"}});
     ASSERT_FALSE(unknown);
     EXPECT_EQ(unknown.error().status, Status::bad_request);
-    EXPECT_EQ(unknown.error().message,
-              "Device 'x': unknown type 'gpu'; allowed are disk, nic, none, proxy, unix-block, unix-char");
+    EXPECT_EQ(
+        unknown.error().message,
+        "Device 'x': unknown type 'tpm'; allowed are disk, gpu, nic, none, proxy, unix-block, unix-char, "
+        "unix-hotplug, usb");
     EXPECT_FALSE(find_type("x", {}));
 }
 
