@@ -58,7 +58,15 @@ struct Ownership {
 /// memory. Symlinks are followed inside the instance, as a program there would.
 Result<> write_file(const InstanceRoot& root, const std::string& path, int source, bool append,
                     const Ownership& ownership);
-/// The same from memory, with the defaults of Ownership.
+/// A file without a name in the directory where `path` would be: what is written to it needs no copy to
+/// become `path`. Read-write. Invalid when `path` exists, or the file system or a stopped instance has no
+/// such place.
+UniqueFd unnamed_file(const InstanceRoot& root, const std::string& path, const Ownership& ownership);
+/// Gives it its name. False: not possible (`path` exists by now, or the instance was started anew), the
+/// content is to be written by write_file().
+Result<bool> name_file(const InstanceRoot& root, const std::string& path, int file,
+                       const Ownership& ownership);
+/// As write_file() from memory, with the defaults of Ownership.
 Result<> write_text(const InstanceRoot& root, const std::string& path, const std::string& text);
 /// An existing directory gets the ownership that is given.
 Result<> make_directory(const InstanceRoot& root, const std::string& path, const Ownership& ownership);

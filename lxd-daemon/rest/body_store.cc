@@ -9,8 +9,13 @@
 namespace lxmgr::rest {
 
 Result<std::unique_ptr<BodyStore>> BodyStore::open(std::string directory, std::string_view content_type,
-                                                   bool split_parts) {
+                                                   bool split_parts, UniqueFd place) {
     auto store = std::unique_ptr<BodyStore>(new BodyStore(std::move(directory)));
+    if (place) {
+        store->files_.push_back(std::make_shared<BodyFile>());
+        store->files_.back()->fd = std::move(place);
+        return store;
+    }
     if (!split_parts || !to_lower(content_type).starts_with("multipart/form-data")) {
         LX_TRY(store->begin_file("", ""));
         return store;

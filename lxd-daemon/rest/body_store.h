@@ -16,9 +16,12 @@ class BodyStore {
 public:
     /// @param directory exists, is the daemon's own
     /// @param split_parts false: multipart bodies are kept whole too
+    /// @param place when valid: takes the place of the one file in `directory`
     static Result<std::unique_ptr<BodyStore>> open(std::string directory, std::string_view content_type,
-                                                   bool split_parts);
+                                                   bool split_parts, UniqueFd place);
     Result<> write(std::string_view bytes);
+    /// The one file that all bytes go to, positioned at their end; null: the parts have to be told apart.
+    [[nodiscard]] BodyFile* whole() const { return parser_ ? nullptr : files_.front().get(); }
     /// To be called once at the end of the body; every file is positioned at 0.
     Result<std::vector<std::shared_ptr<BodyFile>>> finish();
 

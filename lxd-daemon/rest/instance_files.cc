@@ -137,6 +137,11 @@ Result<std::string> symlink_target(const BodyFile& body) {
 
 Result<> perform(const instances::InstanceRoot& root, const Write& write) {
     if (write.type == "directory") return instances::make_directory(root, write.path, write.ownership);
+    if (write.type == "file" && write.body->path.empty()) {
+        LX_TRY_AS(const bool named,
+                  instances::name_file(root, write.path, write.body->fd.get(), write.ownership));
+        if (named) return {};
+    }
     if (write.type == "file")
         return instances::write_file(root, write.path, write.body->fd.get(), write.append, write.ownership);
     LX_TRY_AS(const std::string target, symlink_target(*write.body));
@@ -155,6 +160,17 @@ Handled file_post(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
+/// Most files are new ones in a running instance: their bytes go where they belong at once.
+UniqueFd place_of(const Request& request, Services& services) {
+    const auto path = path_of(request);
+    const auto ownership = ownership_of(request);
+    const bool plain = request.header("x-lxd-type").value_or("file") == "file" &&
+                       request.header("x-lxd-write").value_or("overwrite") == "overwrite";
+    if (!plain || !path || !ownership || !check_project(request)) return UniqueFd();
+    const auto root = services.instances->open_root(request.path_arg("name"));
+    return root ? instances::unnamed_file(*root, *path, *ownership) : UniqueFd();
+}
+
 Handled file_delete(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY_AS(const std::string path, path_of(request));
@@ -171,7 +187,7 @@ Handled file_delete(const Request& request, Services& services) {
 constexpr Route kRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/files", Access::can_edit, file_get},
     {Verb::head, "/1.0/instances/{name}/files", Access::can_edit, file_head},
-    {Verb::post, "/1.0/instances/{name}/files", Access::can_edit, file_post, Body::raw_file},
+    {Verb::post, "/1.0/instances/{name}/files", Access::can_edit, file_post, Body::raw_file, place_of},
     {Verb::del, "/1.0/instances/{name}/files", Access::can_edit, file_delete},
 };
 

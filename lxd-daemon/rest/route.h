@@ -36,7 +36,7 @@ struct BodyFile {
     BodyFile(BodyFile&&) = delete;
     ~BodyFile();
     UniqueFd fd;       ///< read-write, positioned at 0
-    std::string path;  ///< in STATE/tmp, mode 0600
+    std::string path;  ///< in STATE/tmp, mode 0600; empty: a file without a name, from the route's Place
     std::uint64_t size_bytes = 0;
     std::string part_name;  ///< of a multipart part ("metadata", "rootfs"); empty for a plain body
     std::string filename;   ///< of a multipart part, last path component only
@@ -100,12 +100,17 @@ using Handler = Handled (*)(const Request& request, Services& services);
 /// `raw_file`: into one file whatever its type (files API).
 enum class Body { json, file, raw_file };
 
+/// Where the body of a `raw_file` route is to be written in place of STATE/tmp, so that it need not be copied
+/// from there; invalid: nowhere. Blocking, runs on a worker before the body is read.
+using Place = UniqueFd (*)(const Request& request, Services& services);
+
 struct Route {
     Verb verb;
     std::string_view pattern;  ///< "/1.0/instances/{name}/state"
     Access access;
     Handler handler;
     Body body = Body::json;
+    Place place = nullptr;
 };
 
 /// The ETag of an object: lower-case hex SHA-256 of the text of its writable fields.

@@ -61,6 +61,7 @@ void Session::on_hangup(std::function<void()> callback) {
 
 asio::awaitable<Session::Head> Session::read_head() {
     parser_.emplace();
+    body_received_ = false;
     parser_->header_limit(static_cast<std::uint32_t>(hosting_->limits.max_head_bytes));
     parser_->body_limit(boost::none);
     // Bytes of a pipelined request are a begun request.
@@ -162,7 +163,7 @@ asio::awaitable<bool> Session::serve_one() {
         if (std::exchange(hangup_, nullptr)) socket_.cancel(ignored);
         skip_buffered_body();
     }
-    const bool unread = head == Head::malformed || !parser_->is_done();
+    const bool unread = head == Head::malformed || !body_done();
     if (unread) keep_alive_ = false;
     if (hosting_->draining) keep_alive_ = false;
     auto writing = write_response(std::move(response), head_only);

@@ -16,6 +16,8 @@
 /// Inside of the HTTP server: one client's connection. Heavy (Beast): for session*.cc only.
 namespace lxmgr::rest {
 
+class BodyStore;
+
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using boost::system::error_code;
@@ -55,11 +57,13 @@ private:
     asio::awaitable<Result<std::size_t>> read_body_chunk(char* data, std::size_t size);
     asio::awaitable<Result<>> read_body(Request& request, const Route& route);
     asio::awaitable<Result<>> read_json_body(Request& request);
-    asio::awaitable<Result<>> store_body(Request& request, bool split_parts);
+    asio::awaitable<Result<>> store_body(Request& request, const Route& route);
+    asio::awaitable<Result<>> receive_body(std::shared_ptr<BodyStore> store, std::uint64_t bytes);
     asio::awaitable<bool> write_all(std::string_view head, std::string_view body);
     asio::awaitable<bool> write_response(Response response, bool head_only);
     asio::awaitable<bool> write_file(UniqueFd file, std::uint64_t bytes);
     asio::awaitable<void> know_requestor();
+    [[nodiscard]] bool body_done() const { return body_received_ || parser_->is_done(); }
     void skip_buffered_body();
     asio::awaitable<void> linger();
     void fill_request(Request& request);
@@ -72,6 +76,7 @@ private:
     std::vector<char> in_;  ///< bytes [in_at_, in_.size()) are not parsed yet
     std::size_t in_at_ = 0;
     bool keep_alive_ = true;
+    bool body_received_ = false;  ///< beside the parser, which still waits for it
     std::string requestor_json_;
     const Request* current_ = nullptr;
     std::string protocol_;

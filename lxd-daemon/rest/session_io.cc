@@ -7,6 +7,7 @@
 
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/rest/body_store.h"
+#include "lxd-daemon/rest/bulk.h"
 #include "lxd-daemon/rest/session.h"
 
 // What a session reads after a request's head, and what it writes.
@@ -15,6 +16,7 @@ namespace {
 
 constexpr std::size_t kReadBytes = 8192;
 constexpr std::size_t kFileChunk = std::size_t{256} << 10;
+constexpr std::uint64_t kBulk = std::uint64_t{64} << 20;  // at a time, then others get the worker
 constexpr std::chrono::seconds kLingerTime{2};
 constexpr std::size_t kLingerBytes = std::size_t{4} << 20;
 constexpr std::size_t kGuestLingerBytes = std::size_t{64} << 10;
@@ -82,15 +84,22 @@ asio::awaitable<Result<>> Session::read_json_body(Request& request) {
 }
 
 /// At constant memory, with back-pressure: the next chunk is read after the worker has written the last one.
-asio::awaitable<Result<>> Session::store_body(Request& request, bool split_parts) {
-    auto open = [directory = hosting_->services.root + "/tmp", type = request.content_type, split_parts] {
-        return BodyStore::open(directory, type, split_parts);
+asio::awaitable<Result<>> Session::store_body(Request& request, const Route& route) {
+    auto open = [&request, &route, &services = hosting_->services] {
+        UniqueFd place = route.place != nullptr ? route.place(request, services) : UniqueFd();
+        return BodyStore::open(services.root + "/tmp", request.content_type, route.body == Body::file,
+                               std::move(place));
     };
     auto opening = on_worker(hosting_->services, std::move(open));
     LX_CO_TRY_AS(auto opened, co_await std::move(opening));
     const std::shared_ptr<BodyStore> store = std::move(opened);
-    const auto chunk = std::make_shared<std::vector<char>>(kFileChunk);
-    while (!parser_->is_done()) {
+    const std::uint64_t length = parser_->content_length().value_or(0);
+    if (length > kFileChunk && store->whole() != nullptr) {
+        auto receiving = receive_body(store, length);
+        LX_CO_TRY(co_await std::move(receiving));
+    }
+    const auto chunk = std::make_shared<std::vector<char>>(body_done() ? 0 : kFileChunk);
+    while (!body_done()) {
         auto pending = read_body_chunk(chunk->data(), chunk->size());
         LX_CO_TRY_AS(const std::size_t size, co_await std::move(pending));
         auto write = [store, chunk, size] { return store->write({chunk->data(), size}); };
@@ -98,6 +107,39 @@ asio::awaitable<Result<>> Session::store_body(Request& request, bool split_parts
         LX_CO_TRY(co_await std::move(writing));
     }
     LX_CO_TRY_AS(request.files, store->finish());
+    co_return Result<>{};
+}
+
+/// The whole of a body that is one run of bytes, the parser passed by.
+asio::awaitable<Result<>> Session::receive_body(std::shared_ptr<BodyStore> store, std::uint64_t bytes) {
+    const std::size_t here = std::min<std::uint64_t>(bytes, in_.size() - in_at_);
+    const auto first = std::make_shared<std::string>(in_.data() + in_at_, here);
+    in_at_ += here;
+    auto opened = BodyReceiver::open(socket_.native_handle());
+    if (!opened) co_return std::unexpected(std::move(opened).error());
+    const auto receiver = std::make_shared<BodyReceiver>(*std::move(opened));
+    auto begin = [store, first] { return store->write(*first); };
+    auto beginning = on_worker(hosting_->services, std::move(begin));
+    LX_CO_TRY(co_await std::move(beginning));
+    for (std::uint64_t left = bytes - here; left > 0;) {
+        allow(hosting_->limits.stall_time);
+        error_code error;
+        auto waiting =
+            socket_.async_wait(Socket::wait_read, asio::redirect_error(asio::use_awaitable, error));
+        co_await std::move(waiting);
+        deadline = SteadyTime::max();
+        if (error || !socket_.is_open())
+            co_return fail(Status::bad_request, "The request's body ends too early");
+        auto receive = [store, receiver, most = std::min(left, kBulk)] {
+            return receiver->receive(store->whole()->fd.get(), most);
+        };
+        auto receiving = on_worker(hosting_->services, std::move(receive));
+        LX_CO_TRY_AS(const Moved moved, co_await std::move(receiving));
+        if (moved.ended) co_return fail(Status::bad_request, "The request's body ends too early");
+        store->whole()->size_bytes += moved.bytes;
+        left -= moved.bytes;
+    }
+    body_received_ = true;
     co_return Result<>{};
 }
 
@@ -112,14 +154,14 @@ asio::awaitable<Result<>> Session::read_body(Request& request, const Route& rout
         auto pending = read_json_body(request);
         co_return co_await std::move(pending);
     }
-    auto pending = store_body(request, route.body == Body::file);
+    auto pending = store_body(request, route);
     co_return co_await std::move(pending);
 }
 
 /// A body that no handler wanted, as far as it has come: small ones then do not cost the connection.
 void Session::skip_buffered_body() {
     std::array<char, 4096> sink;
-    while (!parser_->is_done() && in_at_ < in_.size()) {
+    while (!body_done() && in_at_ < in_.size()) {
         auto& body = parser_->get().body();
         body.data = sink.data();
         body.size = sink.size();
@@ -185,22 +227,24 @@ asio::awaitable<bool> Session::write_response(Response response, bool head_only)
 }
 
 asio::awaitable<bool> Session::write_file(UniqueFd file, std::uint64_t bytes) {
+    auto opened = BodySender::open(socket_.native_handle());
+    if (!opened) co_return false;
+    const auto sender = std::make_shared<BodySender>(*std::move(opened));
     const auto fd = std::make_shared<UniqueFd>(std::move(file));
-    const auto chunk = std::make_shared<std::vector<char>>(std::min<std::uint64_t>(bytes, kFileChunk));
     while (bytes > 0) {
-        const std::size_t wanted = std::min<std::uint64_t>(bytes, chunk->size());
-        auto read = [fd, chunk, wanted] {
-            ssize_t n = 0;
-            do n = ::read(fd->get(), chunk->data(), wanted);
-            while (n < 0 && errno == EINTR);
-            return n;
-        };
-        auto reading = on_worker(hosting_->services, std::move(read));
-        const ssize_t size = co_await std::move(reading);
-        if (size <= 0) co_return false;  // shorter than promised: only closing tells the client
-        auto writing = write_all({chunk->data(), static_cast<std::size_t>(size)}, {});
-        if (!co_await std::move(writing)) co_return false;
-        bytes -= static_cast<std::uint64_t>(size);
+        auto send = [sender, fd, most = std::min(bytes, kBulk)] { return sender->send(fd->get(), most); };
+        auto sending = on_worker(hosting_->services, std::move(send));
+        const Result<Moved> moved = co_await std::move(sending);
+        if (!moved || moved->ended) co_return false;  // shorter than promised: only closing tells the client
+        bytes -= moved->bytes;
+        if (bytes == 0) break;
+        allow(hosting_->limits.stall_time);
+        error_code error;
+        auto waiting =
+            socket_.async_wait(Socket::wait_write, asio::redirect_error(asio::use_awaitable, error));
+        co_await std::move(waiting);
+        deadline = SteadyTime::max();
+        if (error || !socket_.is_open()) co_return false;
     }
     co_return true;
 }

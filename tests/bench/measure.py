@@ -101,6 +101,11 @@ class Peer:
         for number in range(count):
             self.api.delete(f"empty{number}")
 
+    def delete_with_snapshots(self, name):
+        for snapshot in self.api.get(f"/1.0/instances/{name}/snapshots"):
+            self.api.do("DELETE", snapshot)
+        self.api.delete(name)
+
     # ---- the daemon itself
     def restart(self, metric):
         self.daemon.terminate(timeout=60)

@@ -26,7 +26,23 @@ TARGETS = [
     ("many_own_kib", "100 running: own processes each, PSS", "KiB", 600, []),
     ("many_launch_s", "100 launched, API", "s", None, []),
     ("many_boot_s", "100 launched, all booted", "s", None, []),
+    ("snapshot", "snapshot, Debian", "ms", None, [("LXD dir", 20)]),
+    ("snapshot_tiny", "snapshot, an image of 2 MB", "ms", None, []),
+    ("restore", "restore, Debian", "ms", None, [("LXD dir", 20)]),
+    ("restore_tiny", "restore, an image of 2 MB", "ms", None, []),
+    ("copy", "copy, Debian", "ms", None, [("LXD dir", 20)]),
+    ("copy_tiny", "copy, an image of 2 MB", "ms", None, []),
+    ("execs_rps", "100 execs at once", "exec/s", None, [("LXD btrfs", 5)]),
+    ("cp_rps", "1 GB file, `cp` alone", "MB/s", None, []),
+    ("push_rps", "1 GB file, push", "MB/s", None, [("cp", 0.8)]),
+    ("pull_rps", "1 GB file, pull", "MB/s", None, [("cp", 0.8)]),
+    ("proxy_rps", "proxy device, one connection", "MB/s", None, [("LXD btrfs", 1)]),
+    ("proxy_cpu", "proxy device, CPU of own processes", "s/GB", None, [("LXD btrfs", 1)]),
+    ("config_2", "config change, 2 instances", "ms", None, []),
+    ("config_200", "config change, 200 instances", "ms", None, [("itself with 2", 0.8)]),
 ]
+# The yardsticks that are no daemon: label -> metric of the first peer.
+YARDSTICKS = {"nspawn": "boot_nspawn", "cp": "cp_rps", "itself with 2": "config_2"}
 
 
 def median(peer, metric):
@@ -41,8 +57,8 @@ def number(value):
 
 
 def theirs(peers, label, metric):
-    if label == "nspawn":
-        return median(peers[0], "boot_nspawn")
+    if label in YARDSTICKS:
+        return median(peers[0], YARDSTICKS[label])
     peer = next((peer for peer in peers if peer.label == label), None)
     return median(peer, metric) if peer else None
 

@@ -1,8 +1,10 @@
 """files: every type and header, append, big ones, stopped and running, and hostile links."""
 import hashlib
 import os
+import socket
 
 from harness.case import DaemonCase, main
+from harness.rest import UnixConnection
 
 SECRET = "host secret"
 
@@ -96,6 +98,40 @@ class FilesCases:
         with open(host, encoding="utf-8") as file:
             self.assertEqual(file.read(), SECRET)
 
+    def send(self, path, size, body):
+        """A push of `size` bytes of which `body` is sent, with a request behind it in the same breath."""
+        connection = UnixConnection(self.daemon.socket_path, 30)
+        self.addCleanup(connection.close)
+        connection.connect()
+        head = f"POST {self.api.file_target(self.name, path)} HTTP/1.1\r\nHost: lxd\r\nX-LXD-type: file\r\n" \
+               f"Content-Length: {size}\r\n\r\n"
+        connection.sock.sendall(head.encode() + body)
+        return connection.sock
+
+    def test_a_request_behind_a_big_body(self):
+        body = os.urandom(3 << 20)
+        sock = self.send("/root/big", len(body), body + b"GET /1.0/instances HTTP/1.1\r\nHost: lxd\r\n\r\n")
+        seen = b""
+        while seen.count(b"HTTP/1.1 200 OK") < 2 or not seen.rstrip().endswith(b"}"):
+            got = sock.recv(1 << 16)
+            self.assertTrue(got, seen)
+            seen += got
+        self.assertIn(b'/1.0/instances/', seen)
+        self.assertEqual(self.api.pull(self.name, "/root/big").body, body)
+
+    def test_a_body_that_is_cut_off_leaves_all_as_it_was(self):
+        self.api.push(self.name, "/root/old", b"old")
+        for path in ("/root/new", "/root/old"):
+            sock = self.send(path, 3 << 20, os.urandom(2 << 20))
+            sock.shutdown(socket.SHUT_WR)
+            answer = b""
+            while got := sock.recv(1 << 16):
+                answer += got
+            self.assertIn(b"HTTP/1.1 400", answer)
+            self.assertIn(b"ends too early", answer)
+        self.assertEqual(self.api.raw("GET", self.api.file_target(self.name, "/root/new")).status, 404)
+        self.assertEqual(self.api.pull(self.name, "/root/old").body, b"old")
+
 
 class StoppedFilesTest(FilesCases, DaemonCase):
     name = "box"
@@ -132,12 +168,12 @@ class RunningFilesTest(FilesCases, DaemonCase):
                 yield block
 
         before = self.daemon_memory()
-        self.api.raw("POST", self.api.file_target("box", "/root/big"), blocks(),
+        self.api.raw("POST", self.api.file_target(self.name, "/root/big"), blocks(),
                      {"X-LXD-type": "file", "Content-Length": str(size)})
-        self.assertEqual(self.api.sh("box", "stat -c %s /root/big"), str(size))
-        self.assertEqual(self.api.sh("box", "sha256sum < /root/big").split()[0], digest.hexdigest())
+        self.assertEqual(self.api.sh(self.name, "stat -c %s /root/big"), str(size))
+        self.assertEqual(self.api.sh(self.name, "sha256sum < /root/big").split()[0], digest.hexdigest())
         connection = self.api.connection()
-        connection.request("GET", self.api.file_target("box", "/root/big"))
+        connection.request("GET", self.api.file_target(self.name, "/root/big"))
         response, seen = connection.getresponse(), hashlib.sha256()
         while chunk := response.read(1 << 20):
             seen.update(chunk)
