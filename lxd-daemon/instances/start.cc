@@ -9,6 +9,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/engine_config.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/identity.h"
 #include "lxd-daemon/instances/idmaps.h"
@@ -114,6 +115,10 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     }
     LX_TRY_AS(const bool templated, has_templates_to_apply(context, record));
     if (templated) LX_TRY(apply_templates(context, record, expanded.config, expanded.devices, root->get()));
+    if (settings.nesting) {
+        const bool pids = context.deps.runtime.guests_have("pids");
+        LX_TRY(write_engine_config(root->get(), idmap, pids));
+    }
     failpoint("instances.start.mounted");
 
     LX_TRY_AS(const UniqueFd guest, begin_guest_api(context, name, expanded.config));

@@ -166,6 +166,8 @@ public:
     /// and the error names the step. If this process dies in the middle, the monitor undoes the start by
     /// itself.
     virtual Result<Running> start(const StartRequest& request) = 0;
+    /// Whether guests may limit by this cgroup controller themselves: not when it is in a v1 hierarchy.
+    [[nodiscard]] virtual bool guests_have(std::string_view controller) const = 0;
     /// A hint that start() will be called within some milliseconds: hides a wait of the kernel's on hosts
     /// with v1 cgroups (4-12 ms, RUNTIME.md 1.2). Costs nothing; may be called at any time.
     virtual void expect_start() {}

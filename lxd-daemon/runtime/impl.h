@@ -43,6 +43,9 @@ public:
     Result<> run();
 
     Result<Running> start(const StartRequest& request) override;
+    bool guests_have(std::string_view controller) const override {
+        return cgroups_.home(controller) == sys::Cgroups::Home::v2;
+    }
     void expect_start() override;
     Result<> prepare_start(const StartRequest& request) override;
     void cancel_start(const std::string& name) override;

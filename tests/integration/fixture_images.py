@@ -11,8 +11,8 @@ import tempfile
 from harness import images
 from harness.daemon import REPOSITORY, binaries
 
-SUITES = {"bookworm": "debian/12", "trixie": "debian/13", "sid": "debian/sid", "cloud": "debian/12"}
-PACKAGES = {"cloud": ["cloud-init"]}
+SUITES = {"bookworm": "debian/12", "trixie": "debian/13", "sid": "debian/sid", "cloud": "debian/12", "nesting": "debian/12"}
+PACKAGES = {"cloud": ["cloud-init"], "nesting": ["podman", "systemd-container"]}
 
 
 def builder_key():

@@ -157,11 +157,13 @@ TEST_F(ExecTest, HundredAtOnce) {
     std::vector<Started> all;
     std::vector<Four> sockets;
     for (int i = 0; i < 100; ++i) {
-        all.push_back(exec({"sh", "-c", fmt::format("echo {}; exit {}", i, i)}));
+        all.push_back(exec({"sh", "-c", fmt::format("cat; echo {}; exit {}", i, i)}));
         sockets.push_back({attach(all.back(), "control"), attach(all.back(), "0"), attach(all.back(), "1"),
                            attach(all.back(), "2")});
     }
+    // An operation that has ended is kept for 5 s only: each ends when its turn to be looked at has come.
     for (int i = 0; i < 100; ++i) {
+        sockets[static_cast<std::size_t>(i)].in.send_frame(1, "");
         EXPECT_EQ(read_all(sockets[static_cast<std::size_t>(i)].out), fmt::format("{}\n", i));
         EXPECT_EQ(wait(all[static_cast<std::size_t>(i)])["metadata"]["return"], i);
     }
