@@ -1,6 +1,7 @@
 """What both stock clients must be able to do. For file commands lxc uses the files API, incus SFTP."""
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -171,3 +172,26 @@ class FileCases:
         self.assertEqual(self.client("file", "pull", "box/deep/er/file", "-"), "first")
         self.client("file", "delete", "box/deep/er/file")
         self.assertNotEqual(self.client.run("file", "pull", "box/deep/er/file", "-", check=False).returncode, 0)
+
+    def test_file_mount(self):
+        """By sshfs, whose other end is the instance's SFTP."""
+        self.client("launch", "tiny", "box")
+        self.client("exec", "box", "--", "sh", "-c", "mkdir -p /srv/sub && echo inside > /srv/sub/file")
+        target = os.path.join(self.daemon.base, "mount")
+        os.mkdir(target)
+        with self.client.background("file", "mount", "box/srv", target) as mount:
+            try:
+                deadline = time.monotonic() + 20
+                while not os.path.ismount(target) and mount.poll() is None and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                self.assertTrue(os.path.ismount(target), mount.poll())
+                with open(os.path.join(target, "sub/file"), encoding="utf-8") as file:
+                    self.assertEqual(file.read(), "inside\n")
+                with open(os.path.join(target, "new"), "w", encoding="utf-8") as file:
+                    file.write("outside")
+                os.rename(os.path.join(target, "new"), os.path.join(target, "sub/moved"))
+                self.assertEqual(self.client("exec", "box", "--", "cat", "/srv/sub/moved"), "outside")
+            finally:
+                subprocess.run(["umount", target], check=False)
+                mount.send_signal(signal.SIGINT)
+                mount.wait(20)

@@ -33,6 +33,11 @@ class Client:
         """Output of a command that must work."""
         return self.run(*arguments, **options).stdout.decode()
 
+    def background(self, *arguments):
+        """The command, while it runs."""
+        return subprocess.Popen([self.program, *arguments], env=self.environment, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
     def terminal(self, *arguments, send=b"", until=b"", resize=None, timeout=60):
         """Runs it on a terminal of its own; types `send` when `until` was seen, again each second: the client throws
         away what was typed before it was ready. A tuple is typed key by key. `resize` is (rows, columns) that the
