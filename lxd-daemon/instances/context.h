@@ -124,5 +124,11 @@ void recover_intents(Context& context);
 void recover_running(Context& context);
 
 Result<api::InstanceState> instance_state(const Context& context, const database::InstanceRecord& record);
+/// The interfaces of a running instance by their names inside.
+Result<std::map<std::string, api::InstanceNetwork>> networks_of(const Context& context,
+                                                                const database::InstanceRecord& record);
+/// What is counted for it; nullopt while it does not run.
+std::optional<api::InstanceMetrics> instance_metrics(const Context& context,
+                                                     const database::InstanceRecord& record);
 
 }  // namespace lxmgr::instances

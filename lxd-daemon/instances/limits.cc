@@ -11,12 +11,13 @@
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
-namespace {
 
 std::uint64_t total_memory_bytes() {
     struct sysinfo info{};
     return ::sysinfo(&info) == 0 ? std::uint64_t{info.totalram} * info.mem_unit : 0;
 }
+
+namespace {
 
 const std::string* value_of(const api::ConfigMap& config, const char* key) {
     const auto found = config.find(key);

@@ -11,6 +11,9 @@
 
 namespace lxmgr::instances {
 
+/// The host's memory.
+std::uint64_t total_memory_bytes();
+
 /// Which running instance holds which CPUs, so that limits.cpu=N spreads instances over the machine.
 /// Thread-safe.
 class CpuPlacement {

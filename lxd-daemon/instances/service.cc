@@ -97,6 +97,14 @@ Result<api::InstanceState> Service::state(const std::string& name) const {
     return instance_state(impl_->context, *record);
 }
 
+std::vector<api::InstanceMetrics> Service::metrics() const {
+    std::vector<api::InstanceMetrics> all;
+    for (const auto& record : deps_.database.instances().list()) {
+        if (auto metrics = instance_metrics(impl_->context, *record)) all.push_back(*std::move(metrics));
+    }
+    return all;
+}
+
 Result<operations::OperationPtr> Service::create(api::InstancesPost post, const std::string& requestor) {
     if (post.source.type == "copy") return copy(std::move(post), requestor);
     LX_TRY_AS(auto plan, plan_create(impl_->context, std::move(post)));

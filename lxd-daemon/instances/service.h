@@ -8,6 +8,7 @@
 #include "images/image.h"
 #include "lxd-daemon/api/instance.h"
 #include "lxd-daemon/api/instance_snapshot.h"
+#include "lxd-daemon/api/metrics.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/files.h"
@@ -83,6 +84,8 @@ public:
     [[nodiscard]] std::shared_ptr<const std::string> list_json() const;
     /// Blocking: reads cgroups and network namespaces.
     Result<api::InstanceState> state(const std::string& name) const;
+    /// Of all that run. Blocking: reads cgroups and network namespaces.
+    [[nodiscard]] std::vector<api::InstanceMetrics> metrics() const;
 
     // ---- changes; `requestor` is the JSON of the peer for lifecycle events
     Result<operations::OperationPtr> create(api::InstancesPost post, const std::string& requestor);

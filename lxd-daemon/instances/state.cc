@@ -60,6 +60,11 @@ Result<std::map<std::string, api::InstanceNetwork>> networks_of(const Context& c
 
 }  // namespace
 
+Result<std::map<std::string, api::InstanceNetwork>> networks_of(const Context& context,
+                                                                const database::InstanceRecord& record) {
+    return networks_of(context, record, expand(context, record).devices);
+}
+
 Result<api::InstanceState> instance_state(const Context& context, const database::InstanceRecord& record) {
     const LiveState live = context.live.get(record.name);
     const auto expanded = expand(context, record);

@@ -17,6 +17,10 @@ const std::vector<std::string>& api_extensions() {
         "resources",
         "resources_v2",
         "warnings",
+        "metrics",
+        "metrics_cpu_seconds",
+        "metrics_memory_oom_total",
+        "metrics_cpu_effective_total",
         // Instances
         "instances",
         "container_edit_metadata",

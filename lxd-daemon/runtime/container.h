@@ -152,6 +152,22 @@ struct Usage {
     std::int64_t processes = 0;
 };
 
+/// What the kernel counts for a container, in the kernel's own terms. A host whose cgroups do not count
+/// something leaves it out.
+struct Counts {
+    struct Disk {
+        std::string device;  ///< as in /sys/block
+        std::uint64_t read_bytes = 0, reads = 0, written_bytes = 0, writes = 0;
+    };
+    std::int64_t user_ns = 0, system_ns = 0;
+    /// memory.stat: names of cgroup2 ("anon", "file_dirty") in bytes, whichever version the host has.
+    std::map<std::string, std::uint64_t> memory;
+    std::uint64_t memory_used_bytes = 0;
+    std::uint64_t oom_kills = 0;
+    std::vector<Disk> disks;
+    std::int64_t processes = 0;
+};
+
 class Runtime {
 public:
     struct Config {
@@ -166,6 +182,7 @@ public:
     /// and the error names the step. If this process dies in the middle, the monitor undoes the start by
     /// itself.
     virtual Result<Running> start(const StartRequest& request) = 0;
+    virtual Result<Counts> counts(const std::string& name) = 0;
     /// Whether guests may limit by this cgroup controller themselves: not when it is in a v1 hierarchy.
     [[nodiscard]] virtual bool guests_have(std::string_view controller) const = 0;
     /// A hint that start() will be called within some milliseconds: hides a wait of the kernel's on hosts

@@ -121,6 +121,11 @@ Result<Usage> Impl::usage(const std::string& name) {
     return read_usage(cgroups_, name);
 }
 
+Result<Counts> Impl::counts(const std::string& name) {
+    LX_TRY(find(name));
+    return read_counts(cgroups_, name);
+}
+
 Result<UniqueFd> Impl::open_of_init(const std::string& name, const char* entry, int flags) {
     LX_TRY_AS(const LivePtr live, find(name));
     UniqueFd fd(::open(fmt::format("/proc/{}/{}", live->init_pid, entry).c_str(), flags | O_CLOEXEC));

@@ -8,6 +8,7 @@
 
 #include "lxd-daemon/base/spawn.h"
 #include "lxd-daemon/runtime/container.h"
+#include "lxd-daemon/runtime/metrics.h"
 #include "lxd-daemon/runtime/monitor_client.h"
 #include "lxd-daemon/runtime/monitor_program.h"
 #include "lxd-daemon/runtime/warmer.h"
@@ -59,6 +60,7 @@ public:
     Result<> unfreeze(const std::string& name) override;
     Result<> set_limits(const std::string& name, const Limits& old_limits, const Limits& new_limits) override;
     Result<Usage> usage(const std::string& name) override;
+    Result<Counts> counts(const std::string& name) override;
     Result<ExecHandle> exec(const std::string& name, const ExecRequest& request) override;
     Result<UniqueFd> attach_console(const std::string& name) override;
     Result<> resize_console(const std::string& name, unsigned width, unsigned height) override;

@@ -42,6 +42,7 @@ public:
     Result<std::optional<runtime::Running>> recover(const std::string&, const std::string&) override {
         return none();
     }
+    Result<runtime::Counts> counts(const std::string&) override { return runtime::Counts{}; }
     bool guests_have(std::string_view) const override { return true; }
     std::vector<std::string> leftovers() override { return {}; }
     Result<> signal_halt(const std::string&) override { return none(); }

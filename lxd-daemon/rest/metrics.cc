@@ -1,0 +1,46 @@
+#include "lxd-daemon/api/metrics.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/operations/operation.h"
+#include "lxd-daemon/rest/route.h"
+#include "lxd-daemon/rest/routes.h"
+#include "lxd-daemon/rest/services.h"
+
+namespace lxmgr::rest {
+namespace {
+
+constexpr int kResolved = 3;
+const auto kBegan = std::chrono::steady_clock::now();
+
+Result<std::string> collect(const Services& services, std::uint64_t operations) {
+    api::ServerMetrics server;
+    server.operations = operations;
+    server.uptime_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - kBegan).count();
+    LX_TRY_AS(const auto warnings, services.database->warnings().list());
+    server.warnings = static_cast<std::uint64_t>(std::ranges::count_if(
+        warnings, [](const database::WarningRecord& warning) { return warning.status != kResolved; }));
+    return api::to_open_metrics(services.instances->metrics(), server);
+}
+
+Handled metrics_get(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    const auto operations = services.operations.list();
+    const auto running = static_cast<std::uint64_t>(
+        std::ranges::count_if(operations, [](const auto& operation) { return !operation->is_final(); }));
+    auto read = [&services, running] { return collect(services, running); };
+    auto pending = on_worker(services, std::move(read));
+    LX_CO_TRY_AS(auto text, co_await std::move(pending));
+    co_return Response::raw(std::move(text), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+}
+
+constexpr Route kRoutes[] = {{Verb::get, "/1.0/metrics", Access::can_view, metrics_get}};
+
+}  // namespace
+
+std::span<const Route> metrics_routes() { return kRoutes; }
+
+}  // namespace lxmgr::rest
