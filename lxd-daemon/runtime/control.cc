@@ -38,7 +38,12 @@ Result<LivePtr> Impl::find(const std::string& name) {
 }
 
 Result<> Impl::reserve(const std::string& name) {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    // Whoever heard of the exit may start it again; what finish() has left to do is a matter of microseconds.
+    changed_.wait_for(lock, kFinishTimeout, [&] {
+        const auto found = live_.find(name);
+        return found == live_.end() || !found->second->ended;
+    });
     if (live_.contains(name))
         return fail(Status::conflict, fmt::format("The container '{}' is running", name));
     if (!reserved_.insert(name).second)

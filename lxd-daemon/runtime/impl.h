@@ -16,8 +16,8 @@
 
 namespace lxmgr::runtime {
 
-/// A container that runs. The descriptors do not change while it lives; `ready`, `booting` and
-/// `halt_when_ready` are guarded by Impl::mutex_.
+/// A container that runs. The descriptors do not change while it lives; `ready`, `booting`,
+/// `halt_when_ready` and `ended` are guarded by Impl::mutex_.
 struct Live {
     std::string name;
     std::string run_dir;
@@ -30,6 +30,7 @@ struct Live {
     std::int64_t started_at_ns = 0;
     std::int64_t ready_at_ns = 0;
     bool ready = false;
+    bool ended = false;            ///< its exit is being told
     bool booting = false;          ///< counted by the Warmer
     bool halt_when_ready = false;  ///< asked to halt before init could take the signal
 };
@@ -123,5 +124,6 @@ void remove_run_files(int run_dir);
 std::optional<ExitStatus> read_exit(const std::string& run_dir);
 
 constexpr std::chrono::milliseconds kMonitorTimeout{30'000};
+constexpr std::chrono::milliseconds kFinishTimeout{10'000};
 
 }  // namespace lxmgr::runtime

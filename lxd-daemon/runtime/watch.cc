@@ -163,6 +163,10 @@ void Impl::finish(const LivePtr& live) {
     if (auto removed = cgroups_.remove(live->name); !removed) {
         log::warn("cgroups not removed", {{"container", live->name}, {"error", removed.error().message}});
     }
+    {
+        const std::lock_guard lock(mutex_);
+        live->ended = true;
+    }
     if (listener_.on_exit) listener_.on_exit(live->name, status);
     // Last, so that a daemon killed before this reports the exit when it is back.
     remove_run_files(live->run_dir_fd.get());

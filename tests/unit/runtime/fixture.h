@@ -53,12 +53,16 @@ T must(Result<T> result) {
 /// What the listener was told.
 class Events {
 public:
+    std::chrono::milliseconds slow_listener{0};  ///< how long on_exit takes after it has told
     Listener listener() {
         Listener out;
         out.on_exit = [this](const std::string& name, const ExitStatus& status) {
-            const std::lock_guard lock(mutex_);
-            exits_[name] = status;
-            changed_.notify_all();
+            {
+                const std::lock_guard lock(mutex_);
+                exits_[name] = status;
+                changed_.notify_all();
+            }
+            std::this_thread::sleep_for(slow_listener);
         };
         out.on_ready = [this](const std::string& name, std::int64_t) {
             const std::lock_guard lock(mutex_);

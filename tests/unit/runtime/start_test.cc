@@ -50,6 +50,13 @@ TEST_F(StartTest, SameNameTwiceIsAConflict) {
     EXPECT_EQ(second.error().status, Status::conflict);
 }
 
+TEST_F(StartTest, WhoHearsOfTheExitMayStartAgain) {
+    events_.slow_listener = std::chrono::milliseconds(300);
+    start("c1", {"/bin/sh", "-c", "exit 7"});
+    ASSERT_TRUE(events_.exit_of("c1"));
+    EXPECT_TRUE(try_start(request("c1", {"/usr/bin/sleep", "9"})));
+}
+
 TEST_F(StartTest, MissingInitNamesTheStepAndLeavesNothing) {
     const auto running = try_start(request("c1", {"/sbin/no-such-init"}));
     ASSERT_FALSE(running);
