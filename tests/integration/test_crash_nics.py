@@ -1,5 +1,6 @@
-"""kill -9 of the daemon while NICs and translated proxies come to a running instance, change and leave."""
+"""kill -9 of the daemon while NICs and other devices come to a running instance, change and leave."""
 import json
+import os
 
 from harness.case import DaemonCase, main
 from harness.sweep import SweepCases
@@ -79,6 +80,47 @@ class NicSweep(SweepCases, DaemonCase):
                       "limits.egress" in config["devices"][device]}
         self.assertEqual(rules.count("chain nic."), len(with_rules), rules)
         self.assertEqual("192.0.2.10" in self.host("ip", "neigh", "show", "proxy"), "routed" in told)
+
+
+class DeviceSweep(SweepCases, DaemonCase):
+    moments = 8
+
+    def prepare(self):
+        self.create()
+        self.api.start("subject")
+        folder = os.path.join(self.daemon.base, "shared")
+        os.makedirs(folder, exist_ok=True)
+        self.devices = {
+            "adoor": {"type": "proxy", "listen": f"unix:{self.daemon.base}/door", "connect": "unix:/run/door"},
+            "anat": {"type": "proxy", "nat": "true", "listen": "tcp:192.0.2.1:8080", "connect": "tcp:0.0.0.0:80"},
+            "folder": {"type": "disk", "source": folder, "path": "/mnt/folder"},
+            "scratch": {"type": "disk", "source": "tmpfs:", "path": "/mnt/scratch"},
+            "null": {"type": "unix-char", "source": "/dev/null", "path": "/dev/null2"},
+            "loose": {"type": "unix-char", "source": "/dev/zero", "path": "/dev/zero2", "required": "false"},
+        }
+        self.changed = {"folder": {**self.devices["folder"], "readonly": "true"},
+                        "loose": {**self.devices["loose"], "mode": "0600"},
+                        "anat": {**self.devices["anat"], "listen": "tcp:192.0.2.1:8081"}}
+
+    def operate(self):
+        self.api.update("subject", devices=self.devices)
+        self.api.update("subject", devices=self.changed)
+        self.api.update("subject", devices=dict.fromkeys(self.devices))
+
+    def audit(self, point):
+        self.assertEqual(self.api.instance("subject")["status"], "Running")
+        self.assert_as_told()
+        self.operate()
+        self.assert_as_told()
+
+    def assert_as_told(self):
+        told = self.api.instance("subject")["devices"]
+        paths = {keys["path"] for keys in self.devices.values() if "path" in keys}
+        mounts = [line.split()[1] for line in self.api.sh("subject", "cat /proc/mounts").splitlines()]
+        self.assertEqual(sorted(path for path in mounts if path in paths),
+                         sorted(keys["path"] for keys in told.values() if keys.get("path") in paths))
+        self.assertEqual("dnat" in self.daemon.sandbox.run("nft", "list", "ruleset"), "anat" in told)
+        self.assertEqual(os.path.exists(f"{self.daemon.base}/door"), "adoor" in told)
 
 
 if __name__ == "__main__":
