@@ -52,7 +52,7 @@ int main(int argc, char** argv) {
 
     // glibc gives up to eight arenas for each core to threads, and each keeps what it once held: the worker
     // threads mostly wait for the kernel, so that few serve them as well (mallopt(3)).
-    ::mallopt(M_ARENA_MAX, 4);
+    ::mallopt(M_ARENA_MAX, 2);
     ::umask(0);
     std::signal(SIGPIPE, SIG_IGN);
     try {
