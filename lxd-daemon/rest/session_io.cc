@@ -85,10 +85,12 @@ asio::awaitable<Result<>> Session::read_json_body(Request& request) {
 
 /// At constant memory, with back-pressure: the next chunk is read after the worker has written the last one.
 asio::awaitable<Result<>> Session::store_body(Request& request, const Route& route) {
-    auto open = [&request, &route, &services = hosting_->services] {
-        UniqueFd place = route.place != nullptr ? route.place(request, services) : UniqueFd();
-        return BodyStore::open(services.root + "/tmp", request.content_type, route.body == Body::file,
-                               std::move(place));
+    // A copy: the work may outlive this coroutine when the daemon ends.
+    const auto asked = std::make_shared<const Request>(route.place != nullptr ? request : Request());
+    auto open = [asked, place_of = route.place, split = route.body == Body::file, type = request.content_type,
+                 &services = hosting_->services] {
+        UniqueFd place = place_of != nullptr ? place_of(*asked, services) : UniqueFd();
+        return BodyStore::open(services.root + "/tmp", type, split, std::move(place));
     };
     auto opening = on_worker(hosting_->services, std::move(open));
     LX_CO_TRY_AS(auto opened, co_await std::move(opening));
