@@ -4,35 +4,19 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <locale.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <string_view>
 
 #include "images/acl.h"
+#include "images/utf8_locale.h"
 
 namespace lxmgr::images {
 namespace {
 
 constexpr std::size_t kReadBytes = std::size_t{256} << 10;
 constexpr std::size_t kMaxXattrBytes = std::size_t{64} << 10;  // XATTR_SIZE_MAX
-
-/// libarchive translates pax names from UTF-8 to the thread's character set and mangles them in the C locale.
-class Utf8Locale {
-public:
-    Utf8Locale() : before_(::uselocale(shared())) {}
-    Utf8Locale(const Utf8Locale&) = delete;
-    Utf8Locale& operator=(const Utf8Locale&) = delete;
-    ~Utf8Locale() { ::uselocale(before_); }
-
-private:
-    static locale_t shared() {
-        static const locale_t utf8 = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
-        return utf8;
-    }
-    locale_t before_;
-};
 
 bool enable(archive* a) {
     // Not ..._filter_all(): that starts programs (lrzip, lzop, grzip) for formats it cannot read itself.

@@ -39,12 +39,12 @@ std::string to_json_text(const Instance& instance) {
 }
 
 std::string to_full_json_text(const Instance& instance, const InstanceState& state,
-                              const std::string& snapshots) {
+                              const std::string& snapshots, const std::string& backups) {
     std::string out;
     out.reserve(4096);
     ObjectWriter object(out);
     write_members(object, instance);
-    object.raw("backups") += "null";
+    object.raw("backups") += backups;
     object.raw("state") += to_json_text(state);
     object.raw("snapshots") += snapshots;
     object.end();

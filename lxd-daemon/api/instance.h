@@ -34,9 +34,9 @@ struct Instance {
 /// cached).
 std::string to_json_text(const Instance& instance);
 /// The same with "backups", "state" and "snapshots": recursion=2 in lists, recursion=1 on one instance.
-/// Backups are null, as LXD shows an instance that has none; `snapshots` is JSON text.
+/// `snapshots` and `backups` are JSON text; null is none, as LXD shows it.
 std::string to_full_json_text(const Instance& instance, const InstanceState& state,
-                              const std::string& snapshots = "null");
+                              const std::string& snapshots = "null", const std::string& backups = "null");
 /// For filters; parses to_json_text(), so slower than it.
 nlohmann::json to_json(const Instance& instance);
 /// The writable fields: what the ETag covers.

@@ -19,6 +19,7 @@ struct Database::Impl {
             LX_TRY(metadata_sets.collect());
             LX_TRY(pools.load());
             LX_TRY(volumes.load());
+            LX_TRY(backups.load());
             return networks.load();
         });
     }
@@ -31,6 +32,7 @@ struct Database::Impl {
     MetadataSets metadata_sets{*connection};
     Pools pools{*connection};
     Volumes volumes{*connection};
+    Backups backups{*connection};
     Networks networks{*connection};
     ServerConfig server_config{*connection};
     Warnings warnings{*connection};
@@ -59,6 +61,7 @@ Images& Database::images() { return impl_->images; }
 MetadataSets& Database::metadata_sets() { return impl_->metadata_sets; }
 Pools& Database::pools() { return impl_->pools; }
 Volumes& Database::volumes() { return impl_->volumes; }
+Backups& Database::backups() { return impl_->backups; }
 Networks& Database::networks() { return impl_->networks; }
 ServerConfig& Database::server_config() { return impl_->server_config; }
 Warnings& Database::warnings() { return impl_->warnings; }

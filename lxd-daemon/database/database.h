@@ -9,6 +9,7 @@
 #include "lxd-daemon/api/types.h"
 #include "lxd-daemon/base/clock.h"
 #include "lxd-daemon/base/result.h"
+#include "lxd-daemon/database/backups.h"
 #include "lxd-daemon/database/volumes.h"
 
 /// The daemon's state: sqlite in WAL mode with foreign keys. One repository per entity; each keeps its rows
@@ -328,6 +329,7 @@ public:
     MetadataSets& metadata_sets();
     Pools& pools();
     Volumes& volumes();
+    Backups& backups();
     Networks& networks();
     ServerConfig& server_config();
     Warnings& warnings();

@@ -170,6 +170,9 @@ Result<> Instances::remove(const std::string& name) {
         auto& snapshots = impl_->connection.memory.snapshots;  // in SQL they cascade
         for (const auto& snapshot : snapshots.with_prefix(snapshot_prefix(current->id)))
             snapshots.erase(snapshot_key(*snapshot));
+        auto& backups = impl_->connection.memory.backups;
+        const std::string prefix = backup_prefix(current->id, 0);
+        for (const auto& backup : backups.with_prefix(prefix)) backups.erase(prefix + backup->name);
         impl_->table.erase(name);
         return {};
     });

@@ -121,6 +121,9 @@ private:
 std::string snapshot_prefix(std::int64_t instance_id);
 std::string snapshot_key(const SnapshotRecord& record);
 
+/// Backups of one instance or volume stand together; the other id is 0.
+std::string backup_prefix(std::int64_t instance_id, std::int64_t volume_id);
+
 struct Memory {
     Visibility visibility;
     Table<InstanceRecord> instances{visibility};
@@ -131,6 +134,7 @@ struct Memory {
     Table<PoolRecord> pools{visibility};
     Table<VolumeRecord> volumes{visibility};                   ///< by "POOL/NAME"
     Table<VolumeSnapshotRecord> volume_snapshots{visibility};  ///< by "VOLUME-ID/NAME"
+    Table<BackupRecord> backups{visibility};                   ///< by backup_prefix() and name
     Table<NetworkRecord> networks{visibility};
     Table<AddressRecord> addresses{visibility};
     Table<api::ConfigMap> server_config{visibility};  ///< one row, key ""
@@ -154,6 +158,7 @@ private:
         action(pools);
         action(volumes);
         action(volume_snapshots);
+        action(backups);
         action(networks);
         action(addresses);
         action(server_config);

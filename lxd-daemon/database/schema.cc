@@ -195,11 +195,25 @@ CREATE TABLE volume_snapshots (
 );
 )sql";
 
+constexpr const char* kBackups = R"sql(
+CREATE TABLE backups (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    instance_id INTEGER REFERENCES instances (id) ON DELETE CASCADE,
+    volume_id INTEGER REFERENCES volumes (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    file TEXT NOT NULL UNIQUE,
+    without_snapshots INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    UNIQUE (instance_id, name),
+    UNIQUE (volume_id, name)
+);
+)sql";
+
 constexpr Migration kMigrations[] = {
-    {1, "initial schema", kInitial},
-    {2, "image metadata and templates", kMetadataSets},
-    {3, "snapshots", kSnapshots},
-    {4, "custom volumes", kVolumes},
+    {1, "initial schema", kInitial}, {2, "image metadata and templates", kMetadataSets},
+    {3, "snapshots", kSnapshots},    {4, "custom volumes", kVolumes},
+    {5, "backups", kBackups},
 };
 
 constexpr int kApplicationId =

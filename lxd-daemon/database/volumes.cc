@@ -130,6 +130,9 @@ Result<> Volumes::remove(std::int64_t id) {
         LX_TRY(db.execute("DELETE FROM volumes WHERE id=?", id));
         for (const auto& snapshot : impl_->snapshots.with_prefix(prefix_of(id)))  // in SQL they cascade
             impl_->snapshots.erase(snapshot_key_of(id, snapshot->name));
+        auto& backups = db.memory.backups;
+        const std::string prefix = backup_prefix(0, id);
+        for (const auto& backup : backups.with_prefix(prefix)) backups.erase(prefix + backup->name);
         impl_->volumes.erase(key_of(current->pool, current->name));
         return {};
     });

@@ -5,6 +5,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/remains.h"
 #include "lxd-daemon/instances/snapshots.h"
@@ -34,6 +35,7 @@ Result<> delete_instance(Context& context, const std::string& name, const std::s
     }
     auto& database = context.deps.database;
     const auto snapshots = database.snapshots().list(record->id);
+    const auto backups = database.backups().list(record->id, 0);
     std::int64_t intent = 0;
     // From here on the instance is gone for everyone: what is left of it is removed now, or after a crash.
     const auto removed = database.transaction([&]() -> Result<> {
@@ -46,6 +48,7 @@ Result<> delete_instance(Context& context, const std::string& name, const std::s
     failpoint("instances.delete.row");
     LX_TRY(remove_remains(context, record->pool, name));
     for (const auto& snapshot : snapshots) delete_snapshot_volume(context, record->pool, snapshot->volume);
+    for (const auto& backup : backups) remove_backup_file(context, backup->file);
     LX_TRY(database.intents().remove(intent));
     context.cpus.release(name);
     context.lifecycle("instance-deleted", name, requestor, nullptr);

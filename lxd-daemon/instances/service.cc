@@ -10,6 +10,7 @@
 
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/service_impl.h"
@@ -49,6 +50,7 @@ Result<> Service::recover() {
     recover_running(impl_->context);
     recover_intents(impl_->context);
     remove_unknown_snapshot_volumes(impl_->context);
+    remove_unknown_backup_files(impl_->context);
     // Those that ended while no daemon was there: recorded before anything asks who was running.
     std::vector<std::pair<std::string, runtime::ExitStatus>> exits;
     {

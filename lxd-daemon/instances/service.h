@@ -24,6 +24,7 @@ class Hub;
 
 namespace lxmgr::instances {
 
+class BackupService;  ///< see backups/service.h
 class VolumeService;  ///< custom volumes, see volumes/service.h
 
 /// What the instances room stands on; all of it outlives the Service.
@@ -123,6 +124,7 @@ public:
                                                      const std::string& requestor);
 
     VolumeService& volumes();
+    BackupService& backups();
 
     /// Replaces a profile (by record.id) and applies it to all running instances that use it, or to none: a
     /// failure names the instance, and the old profile is in force again. Blocking.

@@ -10,6 +10,7 @@
 namespace lxmgr::instances {
 
 VolumeService& Service::volumes() { return impl_->volumes; }
+BackupService& Service::backups() { return impl_->backups; }
 
 Result<operations::OperationPtr> Service::copy(api::InstancesPost post, const std::string& requestor) {
     LX_TRY_AS(auto plan, plan_copy(impl_->context, std::move(post)));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/instances/volumes/service.h"
 
@@ -18,6 +19,7 @@ struct Service::Impl {
     explicit Impl(Dependencies dependencies) : context(std::move(dependencies)) {}
     Context context;
     VolumeService volumes{context};
+    BackupService backups{context};
 
     std::mutex list_mutex;
     std::array<std::uint64_t, 3> list_key{};

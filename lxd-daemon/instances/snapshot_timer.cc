@@ -4,6 +4,7 @@
 #include <set>
 
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/steps.h"
 #include "lxd-daemon/instances/volumes/steps.h"
@@ -105,6 +106,7 @@ void SnapshotTimer::run(const std::stop_token& stop) {
 Time SnapshotTimer::work(Time time) {
     Time next = make_scheduled_volume_snapshots(context_, checked_, time);
     next = earlier(next, make_scheduled(time));
+    next = earlier(next, expire_backups(context_, time));
     next = earlier(next, expire_volume_snapshots(context_, time, volume_attempts_));
     return earlier(next, remove_expired(time));
 }

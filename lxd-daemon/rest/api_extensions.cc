@@ -54,7 +54,10 @@ const std::vector<std::string>& api_extensions() {
         "snapshot_expiry",
         "snapshot_expiry_creation",
         "snapshot_disk_usage",
-        "container_backup",  // lists only: `lxc info` asks for them
+        "container_backup",
+        "container_backup_override_pool",
+        "backup_compression_algorithm",
+        "backup_override_name",
         "container_exec_recording",
         "container_exec_signal_handling",
         "container_exec_user_group_cwd",

@@ -1,22 +1,103 @@
+#include <fmt/format.h>
+#include <sys/stat.h>
+
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/backup.h"
+#include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/lifecycle.h"
+#include "lxd-daemon/rest/on_worker.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/rest/urls.h"
 
+// Wire: client-wire-notes, "export / import".
 namespace lxmgr::rest {
 namespace {
 
-/// Clients list backups whenever they show an instance; it has none yet.
-Handled nothing_get(const Request& request, Services& services) {
+api::InstanceBackup view(const database::BackupRecord& row) {
+    return {row.name, row.created_at, row.expires_at, row.without_snapshots};
+}
+
+std::string url_of_backup(const Request& request, const std::string& name) {
+    return url_of(
+        {request.old_names ? "containers" : "instances", request.path_arg("name"), "backups", name});
+}
+
+Result<database::BackupPtr> find(const Request& request, const Services& services) {
+    LX_TRY(check_project(request));
+    return services.instances->backups().require(request.path_arg("name"), request.path_arg("backup"));
+}
+
+Handled backups_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
-    LX_CO_TRY(services.instances->require(request.path_arg("name")));
-    co_return Response::sync(nlohmann::json::array());
+    LX_CO_TRY_AS(const auto rows, services.instances->backups().list(request.path_arg("name")));
+    auto out = nlohmann::json::array();
+    for (const auto& row : rows) {
+        if (request.recursion() > 0) {
+            out.push_back(api::to_json(view(*row)));
+        } else {
+            out.push_back(url_of_backup(request, row->name));
+        }
+    }
+    co_return Response::sync(out);
+}
+
+Handled backups_post(const Request& request, Services& services) {
+    LX_CO_TRY(check_project(request));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(auto post, api::parse_backups_post(body));
+    LX_CO_TRY_AS(const auto operation,
+                 services.instances->backups().create(request.path_arg("name"), std::move(post),
+                                                      request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+Handled backup_get(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto row, find(request, services));
+    co_return Response::sync(api::to_json(view(*row)));
+}
+
+Handled backup_post(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto row, find(request, services));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(const auto post, api::parse_backups_post(body));
+    LX_CO_TRY_AS(const auto operation,
+                 services.instances->backups().rename(request.path_arg("name"), row->name, post.name,
+                                                      request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+Handled backup_delete(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto row, find(request, services));
+    LX_CO_TRY_AS(const auto operation, services.instances->backups().remove(
+                                           request.path_arg("name"), row->name, request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+Handled backup_export(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto row, find(request, services));
+    auto open = [&services, row] { return services.instances->backups().open(*row); };
+    auto pending = on_worker(services, std::move(open));
+    LX_CO_TRY_AS(auto file, co_await std::move(pending));
+    struct stat st{};
+    if (::fstat(file.get(), &st) != 0) co_return fail_errno("fstat", "the backup");
+    publish_lifecycle(services, request.requestor_json, "instance-backup-retrieved",
+                      url_of_backup(request, row->name));
+    auto response =
+        Response::stream(std::move(file), static_cast<std::uint64_t>(st.st_size), "application/octet-stream");
+    co_return std::move(response).with_header("Content-Disposition", "inline;filename=");
 }
 
 constexpr Route kRoutes[] = {
-    {Verb::get, "/1.0/instances/{name}/backups", Access::can_view, nothing_get},
+    {Verb::get, "/1.0/instances/{name}/backups", Access::can_view, backups_get},
+    {Verb::post, "/1.0/instances/{name}/backups", Access::can_edit, backups_post},
+    {Verb::get, "/1.0/instances/{name}/backups/{backup}", Access::can_view, backup_get},
+    {Verb::post, "/1.0/instances/{name}/backups/{backup}", Access::can_edit, backup_post},
+    {Verb::del, "/1.0/instances/{name}/backups/{backup}", Access::can_edit, backup_delete},
+    {Verb::get, "/1.0/instances/{name}/backups/{backup}/export", Access::can_edit, backup_export},
 };
 
 }  // namespace

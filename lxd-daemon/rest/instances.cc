@@ -1,6 +1,8 @@
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/backup.h"
 #include "lxd-daemon/api/instance.h"
+#include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
@@ -14,6 +16,17 @@ std::string url_of(const Request& request, const std::string& name) {
     return (request.old_names ? "/1.0/containers/" : "/1.0/instances/") + name;
 }
 
+/// JSON text: null for none, as LXD shows them inside an instance.
+std::string backups_json(instances::Service& instances, const std::string& name) {
+    const auto rows = instances.backups().list(name);
+    if (!rows || rows->empty()) return "null";
+    auto out = nlohmann::json::array();
+    for (const auto& row : *rows)
+        out.push_back(api::to_json(
+            api::InstanceBackup{row->name, row->created_at, row->expires_at, row->without_snapshots}));
+    return out.dump();
+}
+
 /// recursion=2: state is read from the kernel, so on a worker. An instance that goes away meanwhile is left
 /// out.
 Result<std::string> list_with_state(instances::Service& instances) {
@@ -25,7 +38,8 @@ Result<std::string> list_with_state(instances::Service& instances) {
         if (text.size() > 1) text += ',';
         const auto snapshots =
             instances.snapshots(record->name).value_or(std::vector<api::InstanceSnapshot>{});
-        text += api::to_full_json_text(instances.view(*record), *state, api::to_json_text(snapshots));
+        text += api::to_full_json_text(instances.view(*record), *state, api::to_json_text(snapshots),
+                                       backups_json(instances, record->name));
     }
     return text + "]";
 }
@@ -65,8 +79,33 @@ Handled instances_get(const Request& request, Services& services) {
     co_return filtered(request, filter, text);
 }
 
+/// Wire: client-wire-notes, "export / import".
+Handled import_backup(const Request& request, Services& services) {
+    for (const char* header : {"x-lxd-config", "x-lxd-devices", "x-lxd-profiles"}) {
+        if (request.header(header))
+            co_return fail(
+                Status::bad_request,
+                "Changing config, devices or profiles while a backup is imported is not supported");
+    }
+    instances::BackupUpload upload;
+    upload.path = request.files.front()->path;
+    upload.file = request.files.front();
+    upload.name = request.header("x-lxd-name").value_or("");
+    upload.pool = request.header("x-lxd-pool").value_or("");
+    auto import = [&services, upload, requestor = request.requestor_json] {
+        return services.instances->backups().import(upload, requestor);
+    };
+    auto pending = on_worker(services, std::move(import));
+    LX_CO_TRY_AS(const auto operation, co_await std::move(pending));
+    co_return Response::operation(*operation);
+}
+
 Handled instances_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
+    if (!request.files.empty()) {
+        auto pending = import_backup(request, services);
+        co_return co_await std::move(pending);
+    }
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto post, api::parse_instances_post(body));
     auto create = [&services, post = std::move(post), requestor = request.requestor_json] {
@@ -98,7 +137,8 @@ Handled instance_get(const Request& request, Services& services) {
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(const auto state, co_await std::move(pending));
     LX_CO_TRY_AS(const auto snapshots, instances.snapshots(record->name));
-    const std::string text = api::to_full_json_text(instance, state, api::to_json_text(snapshots));
+    const std::string text = api::to_full_json_text(instance, state, api::to_json_text(snapshots),
+                                                    backups_json(instances, record->name));
     co_return Response::sync_text(text).with_etag(etag);
 }
 
@@ -160,7 +200,7 @@ Handled instance_delete(const Request& request, Services& services) {
 
 constexpr Route kRoutes[] = {
     {Verb::get, "/1.0/instances", Access::can_view, instances_get},
-    {Verb::post, "/1.0/instances", Access::can_edit, instances_post},
+    {Verb::post, "/1.0/instances", Access::can_edit, instances_post, Body::backup},
     {Verb::put, "/1.0/instances", Access::can_edit, instances_put},
     {Verb::get, "/1.0/instances/{name}", Access::can_view, instance_get},
     {Verb::put, "/1.0/instances/{name}", Access::can_edit, instance_put},

@@ -98,7 +98,12 @@ using Handler = Handled (*)(const Request& request, Services& services);
 /// How a route takes its body. `json`: into Request::body, at most 1 MiB. `file`: into Request::files, one
 /// per part of a multipart/form-data body; a body of type application/json still goes to Request::body.
 /// `raw_file`: into one file whatever its type (files API).
-enum class Body { json, file, raw_file };
+enum class Body {
+    json,
+    file,
+    raw_file,
+    backup
+};  ///< backup: one file when it is application/octet-stream, else json
 
 /// Where the body of a `raw_file` route is to be written in place of STATE/tmp, so that it need not be copied
 /// from there; invalid: nowhere. Blocking, runs on a worker before the body is read.

@@ -146,13 +146,16 @@ asio::awaitable<Result<>> Session::receive_body(std::shared_ptr<BodyStore> store
 }
 
 asio::awaitable<Result<>> Session::read_body(Request& request, const Route& route) {
-    if (parser_->is_done() && route.body == Body::json) co_return Result<>{};
+    const bool may_be_empty = route.body == Body::json || route.body == Body::backup;
+    if (parser_->is_done() && may_be_empty) co_return Result<>{};
     if (to_lower(request.header("expect").value_or("")) == "100-continue" && !parser_->is_done()) {
         auto pending = write_all("HTTP/1.1 100 Continue\r\n\r\n", "");
         if (!co_await std::move(pending)) co_return fail(Status::bad_request, "The client has gone");
     }
     const bool is_json = to_lower(request.content_type).starts_with("application/json");
-    if (route.body == Body::json || (route.body == Body::file && is_json)) {
+    const bool is_octets = to_lower(request.content_type).starts_with("application/octet-stream");
+    if (route.body == Body::json || (route.body == Body::file && is_json) ||
+        (route.body == Body::backup && !is_octets)) {
         auto pending = read_json_body(request);
         co_return co_await std::move(pending);
     }

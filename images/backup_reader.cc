@@ -1,0 +1,129 @@
+#include "images/backup_reader.h"
+
+#include <fmt/format.h>
+
+#include <deque>
+#include <optional>
+
+#include "images/entry_writer.h"
+#include "images/image_layout.h"
+#include "images/tar_reader.h"
+#include "images/yaml_json.h"
+
+namespace lxmgr::images {
+namespace {
+
+constexpr std::string_view kIndex = "backup/index.yaml";
+constexpr std::size_t kMaxIndexBytes = std::size_t{16} << 20;
+
+struct Part {
+    std::string prefix;
+    EntryWriter writer;
+    bool found = false;
+};
+
+class Unpacker {
+public:
+    Unpacker(TarReader& tar, Budget& budget, std::string metadata_prefix)
+        : tar_(tar), budget_(budget), metadata_prefix_(std::move(metadata_prefix)) {}
+
+    void add(const BackupPart& part) { parts_.push_back({part.prefix, EntryWriter(part.root_fd, budget_)}); }
+    Result<> take(Entry entry) {
+        for (auto& part : parts_) {
+            std::string inside = entry.path;
+            if (!strip_prefix(inside, part.prefix)) continue;
+            part.found = true;
+            entry.path = std::move(inside);
+            return unpack(part, std::move(entry));
+        }
+        if (metadata_prefix_.empty() || !strip_prefix(entry.path, metadata_prefix_)) return {};
+        return take_metadata(std::move(entry));
+    }
+    Result<Metadata> finish() {
+        for (auto& part : parts_) {
+            if (!part.found)
+                return fail(Status::bad_request, fmt::format("The backup has no '{}'", part.prefix));
+            LX_TRY(part.writer.finish());
+        }
+        Metadata out;
+        if (!yaml_.empty()) {
+            LX_TRY_AS(out, parse_metadata(yaml_));
+        }
+        for (auto& [target, rule] : out.templates) {
+            if (!files_.contains(rule.source))
+                return fail(Status::bad_request,
+                            fmt::format("The backup lacks the template {}", shown(rule.source)));
+        }
+        out.files = std::move(files_);
+        return out;
+    }
+
+private:
+    Result<> unpack(Part& part, Entry entry) {
+        if (entry.type == EntryType::hard_link && !strip_prefix(entry.link_target, part.prefix))
+            return refuse(entry.path, "is a hard link out of its tree");
+        LX_TRY_AS(std::optional<FileWriter> file, part.writer.add(std::move(entry)));
+        if (!file) return {};
+        LX_TRY(tar_.read([&](std::uint64_t offset, const char* data, std::size_t size) {
+            return file->write(offset, data, size);
+        }));
+        return file->finish();
+    }
+    Result<> take_metadata(Entry entry) {
+        if (entry.path == kMetadataName) {
+            LX_TRY_AS(yaml_, tar_.read_text(std::size_t{1} << 20));
+            return {};
+        }
+        if (!strip_prefix(entry.path, kTemplatesName)) return {};
+        LX_TRY_AS(const bool file, check_template(entry));
+        if (!file) return {};
+        LX_TRY_AS(std::string text, tar_.read_text(kMaxTemplateBytes));
+        template_bytes_ += entry.path.size() + text.size();
+        if (template_bytes_ > kMaxTemplatesBytes)
+            return refuse(entry.path, "is one template too many: all together are too large");
+        files_[entry.path] = std::move(text);
+        return {};
+    }
+
+    TarReader& tar_;
+    Budget& budget_;
+    std::string metadata_prefix_;
+    std::deque<Part> parts_;
+    std::string yaml_;
+    std::size_t template_bytes_ = 0;
+    std::map<std::string, std::string> files_;
+};
+
+}  // namespace
+
+Result<nlohmann::json> read_backup_index(const std::string& path, std::stop_token stop) {
+    Budget budget({}, std::move(stop));
+    LX_TRY_AS(TarReader tar, TarReader::open(path, budget));
+    LX_TRY_AS(const auto entry, tar.next());
+    if (!entry || entry->path != kIndex || entry->type != EntryType::file)
+        return fail(Status::bad_request,
+                    fmt::format("The file is no backup: it does not begin with {}", kIndex));
+    LX_TRY_AS(const std::string text, tar.read_text(kMaxIndexBytes));
+    LX_TRY_AS(auto index, yaml_to_json(text, "The backup's index"));
+    if (!index.is_object()) return fail(Status::bad_request, "The backup's index is no map of keys");
+    return index;
+}
+
+Result<Metadata> unpack_backup(const std::string& path, const std::vector<BackupPart>& parts,
+                               const std::string& metadata_prefix, const UnpackLimits& limits,
+                               std::stop_token stop, const std::function<void(int)>& progress) {
+    Budget budget(limits, std::move(stop));
+    LX_TRY_AS(TarReader tar, TarReader::open(path, budget));
+    Unpacker unpacker(tar, budget, metadata_prefix);
+    for (const auto& part : parts) unpacker.add(part);
+    int last = -1;
+    for (;;) {
+        LX_TRY_AS(std::optional<Entry> entry, tar.next());
+        if (!entry) break;
+        if (const int percent = tar.percent(); percent > last) progress(last = percent);
+        LX_TRY(unpacker.take(*std::move(entry)));
+    }
+    return unpacker.finish();
+}
+
+}  // namespace lxmgr::images

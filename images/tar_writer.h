@@ -1,0 +1,59 @@
+#pragma once
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "lxd-daemon/base/own.h"
+#include "lxd-daemon/base/result.h"
+
+struct archive;
+struct archive_entry;
+
+namespace lxmgr::images {
+
+enum class Compression { none, gzip, xz, zstd };
+/// "none", "gzip", "xz", "zstd"; empty is gzip, as LXD's. Errors: `bad_request`.
+Result<Compression> parse_compression(std::string_view name);
+
+/// Writes a pax tarball. One thread only.
+class TarWriter {
+public:
+    /// @param fd  an empty file; closed with the writer
+    static Result<TarWriter> open(UniqueFd fd, Compression compression, std::stop_token stop);
+    Result<> add_directory(const std::string& path, mode_t mode);
+    Result<> add_text(const std::string& path, const std::string& content, mode_t mode);
+    /// The directory and all below it, as `path`: owners, modes, times, hard links, holes, devices and the
+    /// extended attributes that an image may have. Sockets are left out, other file systems are not entered,
+    /// symlinks are never followed. Nothing may write there meanwhile. Errors: `bad_request` for a tree
+    /// deeper than 512.
+    Result<> add_tree(const std::string& path, int directory_fd);
+    /// Ends the archive and syncs the file; returns its size.
+    Result<std::uint64_t> finish();
+
+private:
+    struct FreeArchive {
+        void operator()(archive* a) const;
+    };
+    TarWriter(UniqueFd fd, std::unique_ptr<archive, FreeArchive> archive, std::stop_token stop)
+        : fd_(std::move(fd)), archive_(std::move(archive)), stop_(std::move(stop)) {}
+    struct Tree;
+    Result<> add_below(Tree& tree, int directory_fd, const std::string& path, int depth);
+    Result<> add_entry(Tree& tree, int directory_fd, const std::string& name, const std::string& path,
+                       int depth);
+    Result<> add_file(archive_entry* entry, int fd, const struct stat& st, const std::string& path);
+    Result<> header(archive_entry* entry, const std::string& path);
+    Result<> data(const char* bytes, std::size_t size, const std::string& path);
+    std::unexpected<Error> failed(const std::string& path) const;
+
+    UniqueFd fd_;
+    std::unique_ptr<archive, FreeArchive> archive_;
+    std::stop_token stop_;
+};
+
+}  // namespace lxmgr::images

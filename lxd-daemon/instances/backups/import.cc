@@ -1,0 +1,295 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "images/backup_reader.h"
+#include "images/metadata_json.h"
+#include "lxd-daemon/api/json_reader.h"
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/backups/steps.h"
+#include "lxd-daemon/instances/copies.h"
+#include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/snapshots.h"
+#include "profiles/config_keys.h"
+
+namespace lxmgr::instances {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMaxSnapshots = 1000;
+
+std::string value_of(const api::ConfigMap& config, const char* key) {
+    const auto found = config.find(key);
+    return found == config.end() ? std::string() : found->second;
+}
+
+bool is_taken(const Context& context, const std::string& key, const std::string& value) {
+    return std::ranges::any_of(context.rows().list(), [&](const database::InstancePtr& other) {
+        return std::ranges::any_of(other->config, [&](const auto& entry) {
+            const bool same_kind =
+                key.ends_with(".hwaddr") ? entry.first.ends_with(".hwaddr") : entry.first == key;
+            return same_kind && entry.second == value;
+        });
+    });
+}
+
+/// The identity comes along unless an instance here has it; what belongs to the other server's run does not.
+api::ConfigMap keys_to_keep(const Context& context, const api::ConfigMap& config) {
+    api::ConfigMap out;
+    for (const auto& [key, value] : config) {
+        const bool identity =
+            key.ends_with(".hwaddr") || key == "volatile.uuid" || key == "volatile.cloud-init.instance-id";
+        const bool kept = key == "volatile.base_image" || key == "volatile.apply_template";
+        const bool wanted = identity ? !is_taken(context, key, value) : kept;
+        if (!key.starts_with("volatile.") || wanted) out[key] = value;
+    }
+    return out;
+}
+
+struct Index {
+    std::string name, pool, type;
+    bool optimized = false;
+    std::vector<std::string> snapshots;
+    json config;
+};
+
+Result<Index> parse_index(const json& object) {
+    Index out;
+    api::Reader reader(object);
+    reader.text("name", out.name)
+        .text("pool", out.pool)
+        .text("type", out.type)
+        .flag("optimized", out.optimized)
+        .list("snapshots", out.snapshots);
+    const json* config = reader.object("config");
+    if (auto done = reader.done(); !done)
+        return std::unexpected(in("The backup's index", std::move(done).error()));
+    if (!out.type.empty() && out.type != "container")
+        return fail(Status::bad_request,
+                    fmt::format("The backup is of a '{}': only containers can be imported here", out.type));
+    if (out.optimized)
+        return fail(Status::bad_request, "The backup is in a storage driver's own (optimized) format");
+    if (config == nullptr) return fail(Status::bad_request, "The backup's index has no config");
+    out.config = *config;
+    if (out.snapshots.size() > kMaxSnapshots)
+        return fail(Status::bad_request, fmt::format("The backup has more than {} snapshots", kMaxSnapshots));
+    return out;
+}
+
+/// What instances and snapshots have in common.
+template <typename Record>
+Result<> read_common(const Context& context, const json& object, const std::string& what, Record& out) {
+    api::ConfigMap config;
+    api::Reader reader(object, what + ".");
+    reader.text("architecture", out.architecture)
+        .text("description", out.description)
+        .flag("ephemeral", out.ephemeral)
+        .map("config", config)
+        .map("devices", out.devices)
+        .list("profiles", out.profiles)
+        .time("created_at", out.created_at);
+    LX_TRY(reader.done());
+    out.config = keys_to_keep(context, config);
+    return {};
+}
+
+const json* object_named(const json& list, const std::string& name) {
+    if (!list.is_array()) return nullptr;
+    for (const auto& one : list) {
+        const bool named = one.is_object() && one.contains("name") && one["name"].is_string();
+        if (!named) continue;
+        const auto& full = one["name"].get_ref<const std::string&>();
+        if (full.substr(full.rfind('/') + 1) == name) return &one;
+    }
+    return nullptr;
+}
+
+Result<std::vector<database::SnapshotRecord>> read_snapshots(const Context& context, const Index& index) {
+    std::vector<database::SnapshotRecord> out;
+    for (const auto& name : index.snapshots) {
+        LX_TRY(validate_snapshot_name(name));
+        const json* object =
+            index.config.contains("snapshots") ? object_named(index.config["snapshots"], name) : nullptr;
+        if (object == nullptr)
+            return fail(Status::bad_request,
+                        fmt::format("The backup's index says nothing of snapshot '{}'", name));
+        database::SnapshotRecord row;
+        LX_TRY(read_common(context, *object, "snapshot", row));
+        api::Reader reader(*object);
+        LX_TRY(reader.time("expires_at", row.expires_at).done());
+        LX_TRY(profiles::validate_instance_config(row.config, true));
+        LX_TRY(profiles::validate_devices(row.devices, false));
+        row.name = name;
+        out.push_back(std::move(row));
+    }
+    return out;
+}
+
+/// The root device, own or of a profile, made to name the pool.
+void put_root_into(const Context& context, const std::string& pool, database::InstanceRecord& record) {
+    for (const auto& [name, keys] : expand(context, record).devices) {
+        if (value_of(keys, "type") != "disk" || value_of(keys, "path") != "/") continue;
+        if (value_of(keys, "pool") == pool) return;
+        record.devices[name] = keys;
+        record.devices[name]["pool"] = pool;
+        return;
+    }
+    record.devices["root"] = {{"type", "disk"}, {"path", "/"}, {"pool", pool}};
+}
+
+/// As asked for, else the one that it was in, else the default profile's.
+std::string choose_pool(const Context& context, const BackupUpload& upload, const Index& index) {
+    if (!upload.pool.empty()) return upload.pool;
+    if (context.deps.database.pools().find(index.pool)) return index.pool;
+    database::InstanceRecord plain;
+    plain.profiles = {"default"};
+    const auto root = root_disk(expand(context, plain).devices);
+    return root ? root->second : index.pool;
+}
+
+/// Volumes to be filled in one pass through the backup, each inside the making of the one before it.
+class Volumes {
+public:
+    Volumes(storage::Driver& driver, const ImportPlan& plan, operations::Operation& operation,
+            std::stop_token stop)
+        : driver_(driver), plan_(plan), operation_(operation), stop_(std::move(stop)) {}
+
+    void add(storage::Volume volume, std::string prefix) {
+        volumes_.push_back(std::move(volume));
+        parts_.push_back({std::move(prefix), -1});
+    }
+    Result<images::Metadata> make() {
+        LX_TRY(make_from(0));
+        return std::move(metadata_);
+    }
+
+private:
+    Result<> make_from(std::size_t at) {
+        if (at == volumes_.size()) return unpack();
+        return driver_.create_volume(volumes_[at], [this, at](int root_fd) -> Result<> {
+            parts_[at].root_fd = root_fd;
+            LX_TRY(make_from(at + 1));
+            if (at == 0 && ::syncfs(root_fd) != 0) return fail_errno("syncfs", "the new instance's root");
+            return {};
+        });
+    }
+    Result<> unpack() {
+        images::UnpackLimits limits;
+        LX_TRY_AS(const auto space, driver_.space());
+        limits.max_bytes = space.total_bytes;  // a full pool ends what is hostile or too large
+        const auto progress = [this](int percent) {
+            operation_.update_metadata(
+                {{"create_instance_from_backup_unpack_progress", fmt::format("Unpacking: {}%", percent)}});
+        };
+        LX_TRY_AS(metadata_, images::unpack_backup(plan_.upload.path, parts_, "backup/container", limits,
+                                                   stop_, progress));
+        return {};
+    }
+
+    storage::Driver& driver_;
+    const ImportPlan& plan_;
+    operations::Operation& operation_;
+    std::stop_token stop_;
+    std::vector<storage::Volume> volumes_;
+    std::vector<images::BackupPart> parts_;
+    images::Metadata metadata_;
+};
+
+}  // namespace
+
+Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
+    LX_TRY_AS(const json object, images::read_backup_index(upload.path, {}));
+    LX_TRY_AS(const Index index, parse_index(object));
+    ImportPlan plan;
+    plan.upload = upload;
+    auto& record = plan.record;
+    const json* instance = nullptr;
+    for (const char* member : {"container", "instance"}) {
+        if (index.config.contains(member) && index.config[member].is_object())
+            instance = &index.config[member];
+    }
+    if (instance == nullptr)
+        return fail(Status::bad_request, "The backup's index says nothing of its instance");
+    LX_TRY(read_common(context, *instance, "instance", record));
+    record.name = upload.name.empty() ? index.name : upload.name;
+    LX_TRY(profiles::validate_instance_name(record.name));
+    LX_TRY_AS(record.profiles, check_profiles(context, record.profiles));
+    LX_TRY(profiles::validate_instance_config(record.config, true));
+    LX_TRY(profiles::validate_devices(record.devices, false));
+    if (record.architecture.empty()) record.architecture = "x86_64";
+    if (record.created_at == Time{}) record.created_at = now();
+    put_root_into(context, choose_pool(context, upload, index), record);
+    LX_TRY(check_new_record(context, record));
+    const api::ConfigMap kept = record.config;
+    add_volatile(record, value_of(kept, "volatile.base_image"), "");
+    record.config.erase("volatile.apply_template");
+    for (const auto& [key, value] : kept) record.config[key] = value;
+    record.config["volatile.uuid.generation"] = record.config["volatile.uuid"];
+    const auto expanded = expand(context, record);
+    LX_TRY(assign_idmap(context, expanded.config, record));  // a look whether it can be, as for creating
+    LX_TRY(prepare_devices(context, expanded.devices, record));
+    LX_TRY_AS(plan.snapshots, read_snapshots(context, index));
+    return plan;
+}
+
+Result<> import_instance(Context& context, const ImportPlan& plan, operations::Operation& operation,
+                         std::stop_token stop) {
+    auto& database = context.deps.database;
+    database::InstanceRecord record = plan.record;
+    const std::string& name = record.name;
+    if (context.rows().find(name))
+        return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", name));
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const auto intent,
+              database.intents().add("create-instance", {{"pool", record.pool}, {"name", name}}));
+    Revert undo;
+    undo.add([&] {
+        if (auto removed = database.intents().remove(intent); !removed)
+            log::error("intent left", {{"error", removed.error().message}});
+    });
+    const storage::Volume root{storage::VolumeType::container, name};
+    Volumes volumes(*driver, plan, operation, std::move(stop));
+    volumes.add(root, "backup/container/rootfs");
+    auto snapshots = plan.snapshots;
+    for (auto& snapshot : snapshots) {
+        const auto volume = new_snapshot_volume();
+        snapshot.volume = volume.name;
+        follow_to_pool(context, snapshot, record.pool);
+        undo.add(
+            [&context, &record, name = volume.name] { delete_snapshot_volume(context, record.pool, name); });
+        volumes.add(volume, "backup/snapshots/" + snapshot.name + "/rootfs");
+    }
+    LX_TRY_AS(const auto metadata, volumes.make());
+    undo.add([&] {
+        if (auto removed = driver->delete_volume(root); !removed)
+            log::error("volume left", {{"instance", name}, {"error", removed.error().message}});
+    });
+    failpoint("instances.import.volumes");
+    const auto expanded = expand(context, record);
+    auto idmap_lock = lock_idmaps(context, expanded.config);
+    LX_TRY(assign_idmap(context, expanded.config, record));
+    record.config["volatile.idmap.current"] = record.config["volatile.idmap.next"];
+    const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY_AS(record.metadata_id, database.metadata_sets().add(images::encode_metadata(metadata)));
+        LX_TRY_AS(const auto row, context.rows().create(record));
+        for (auto& snapshot : snapshots) {
+            snapshot.instance_id = row->id;
+            LX_TRY(database.snapshots().create(snapshot));
+        }
+        return database.intents().remove(intent);
+    });
+    LX_TRY(stored);
+    if (idmap_lock.owns_lock()) idmap_lock.unlock();
+    undo.commit();
+    failpoint("instances.import.row");
+    context.snapshot_timer.poke();
+    context.lifecycle("instance-created", name, plan.requestor,
+                      {{"type", "container"}, {"storage-pool", record.pool}});
+    return {};
+}
+
+}  // namespace lxmgr::instances
