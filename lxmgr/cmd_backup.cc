@@ -36,14 +36,15 @@ Result<> download(Client& client, const std::string& target, const std::string& 
     return copied;
 }
 
-Result<int> run_export(Client& client, const Args& args) {
-    const Object object = instance_object(args.text("INSTANCE"));
+/// Lets the daemon make a backup, downloads it, and lets it go again.
+Result<int> export_object(Client& client, const Args& args, const Object& object) {
     const std::string& compression = args.text("compression");
     const std::string file = args.given("FILE") ? args.text("FILE") : default_file(object.name, compression);
     // It goes by itself should this program not come to delete it.
     const Json body = {{"name", ""},
                        {"expires_at", to_rfc3339(now() + std::chrono::hours(24))},
                        {"instance_only", args.flag("instance-only")},
+                       {"volume_only", args.flag("volume-only")},
                        {"compression_algorithm", compression}};
     auto made = client.call("POST", object.path + "/backups", body, {"Backing up " + object.name});
     if (!made) return std::unexpected(explain(object, "Backing up", std::move(made).error()));
@@ -58,7 +59,14 @@ Result<int> run_export(Client& client, const Args& args) {
     return 0;
 }
 
-Result<Json> send_backup(Client& client, const Args& args) {
+Result<int> run_export(Client& client, const Args& args) {
+    return export_object(client, args, instance_object(args.text("INSTANCE")));
+}
+Result<int> run_volume_export(Client& client, const Args& args) {
+    return export_object(client, args, volume_object(args.text("POOL"), args.text("VOLUME")));
+}
+
+Result<Json> send_backup(Client& client, const Args& args, const std::string& target) {
     const std::string& path = args.text("FILE");
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     struct stat st{};
@@ -67,7 +75,7 @@ Result<Json> send_backup(Client& client, const Args& args) {
     if (S_ISREG(st.st_mode)) size = static_cast<std::uint64_t>(st.st_size);
     Progress progress("Importing");
     Upload upload = upload_of(fd.get(), size, progress);
-    HttpRequest head{.method = "POST", .target = "/1.0/instances", .headers = {}, .body = {}};
+    HttpRequest head{.method = "POST", .target = target, .headers = {}, .body = {}};
     head.headers.emplace_back("Content-Type", "application/octet-stream");
     if (args.given("NAME")) head.headers.emplace_back("X-LXD-name", args.text("NAME"));
     if (args.given("storage")) head.headers.emplace_back("X-LXD-pool", args.text("storage"));
@@ -78,7 +86,7 @@ Result<Json> send_backup(Client& client, const Args& args) {
 }
 
 Result<int> run_import(Client& client, const Args& args) {
-    auto sent = send_backup(client, args);
+    auto sent = send_backup(client, args, "/1.0/instances");
     if (!sent) return std::unexpected(in("Importing " + args.text("FILE"), std::move(sent).error()));
     const Json& urls = member(member(*sent, "resources"), "instances");
     if (urls.is_array() && !urls.empty())
@@ -86,19 +94,41 @@ Result<int> run_import(Client& client, const Args& args) {
     return 0;
 }
 
+Result<int> run_volume_import(Client& client, const Args& args) {
+    auto sent =
+        send_backup(client, args, api_path({"storage-pools", args.text("POOL"), "volumes", "custom"}));
+    if (!sent) return std::unexpected(in("Importing " + args.text("FILE"), std::move(sent).error()));
+    return 0;
+}
+
 constexpr Operand kExport[] = {{"INSTANCE", Count::one, Kind::instance},
                                {"FILE", Count::optional, Kind::file}};
 constexpr Operand kImport[] = {{"FILE", Count::one, Kind::file}, {"NAME", Count::optional}};
-constexpr Option kExportOptions[] = {
-    {"--instance-only", "", "leave the snapshots out"},
-    {"--compression", "ALGORITHM", "none, gzip, xz or zstd", false, "none|gzip|xz|zstd", "gzip"},
-};
+constexpr Operand kVolumeExport[] = {
+    {"POOL", Count::one, Kind::pool}, {"VOLUME"}, {"FILE", Count::optional, Kind::file}};
+constexpr Operand kVolumeImport[] = {
+    {"POOL", Count::one, Kind::pool}, {"FILE", Count::one, Kind::file}, {"NAME", Count::optional}};
+constexpr Option kCompression = {"--compression", "ALGORITHM",         "none, gzip, xz or zstd",
+                                 false,           "none|gzip|xz|zstd", "gzip"};
+constexpr Option kVolumeExportOptions[] = {{"--volume-only", "", "leave the snapshots out"}, kCompression};
+constexpr Option kExportOptions[] = {{"--instance-only", "", "leave the snapshots out"}, kCompression};
 constexpr Option kImportOptions[] = {{"-s,--storage", "POOL", "pool of the root disk"}};
 const Command kCommands[] = {
     {"export", "Write an instance and its snapshots to a file", kExport, kExportOptions,
      "The file is a tarball as LXD's. A running instance is frozen while its files are copied. FILE - is the "
      "standard output.",
      "export dev\nexport dev /backup/dev.tar.zst --compression zstd", run_export},
+    {"storage volume export", "Write a volume and its snapshots to a file", kVolumeExport,
+     kVolumeExportOptions, "",
+     "storage volume export default data\nstorage volume export default data /backup/data.tar.gz",
+     run_volume_export},
+    {"storage volume import",
+     "Make a volume from such a file",
+     kVolumeImport,
+     {},
+     "",
+     "storage volume import default data.tar.gz data2",
+     run_volume_import},
     {"import", "Make an instance from such a file", kImport, kImportOptions,
      "Config, devices, profiles and snapshots come along. FILE may be LXD's or Incus's of a container.",
      "import dev.tar.gz\nimport dev.tar.gz dev2 --storage fast", run_import},

@@ -127,6 +127,7 @@ const std::vector<std::string>& api_extensions() {
         "storage_volume_state_total",
         "storage_volume_api_filtering",
         "storage_volumes_created_at",
+        "custom_volume_backup",
         "custom_volume_refresh",
         "custom_volume_snapshot_expiry",
         "volume_snapshot_scheduling",

@@ -30,7 +30,8 @@ std::vector<std::span<const Route>> all_routes() {
             instance_wait_routes(),
             metadata_configuration_routes(),
             storage_volume_snapshot_routes(),
-            metrics_routes()};
+            metrics_routes(),
+            storage_volume_backup_routes()};
 }
 
 }  // namespace lxmgr::rest

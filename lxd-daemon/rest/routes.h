@@ -30,6 +30,7 @@ std::span<const Route> image_alias_routes();
 std::span<const Route> network_routes();
 std::span<const Route> storage_pool_routes();
 std::span<const Route> storage_volume_routes();
+std::span<const Route> storage_volume_backup_routes();
 std::span<const Route> storage_volume_snapshot_routes();
 std::span<const Route> project_routes();
 std::span<const Route> certificate_routes();

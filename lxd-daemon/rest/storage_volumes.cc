@@ -4,6 +4,7 @@
 
 #include "lxd-daemon/api/storage_volume.h"
 #include "lxd-daemon/database/database.h"
+#include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/pools.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/listing.h"
@@ -146,10 +147,30 @@ Handled volume_state(const Request& request, Services& services) {
     co_return Response::sync(state);
 }
 
+Handled import_backup(const Request& request, Services& services, std::string pool) {
+    if (request.header("x-lxd-type").value_or("backup") != "backup")
+        co_return fail(Status::bad_request, "Only backups can be imported as storage volumes");
+    instances::BackupUpload upload;
+    upload.path = request.files.front()->path;
+    upload.file = request.files.front();
+    upload.name = request.header("x-lxd-name").value_or("");
+    upload.pool = std::move(pool);
+    auto import = [&services, upload, requestor = request.requestor_json] {
+        return services.instances->backups().import_volume(upload, requestor);
+    };
+    auto pending = on_worker(services, std::move(import));
+    LX_CO_TRY_AS(const auto operation, co_await std::move(pending));
+    co_return Response::operation(*operation);
+}
+
 // Wire: client-wire-notes, "storage": what LXD 5.0.2 does at once is done at return, 200 also for a new
 // volume.
 Handled volumes_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const std::string pool, require_pool(request, services));
+    if (!request.files.empty()) {
+        auto pending = import_backup(request, services, pool);
+        co_return co_await std::move(pending);
+    }
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto post, api::parse_storage_volumes_post(body));
     const auto type = request.args.find("type");
@@ -249,9 +270,9 @@ Handled volume_delete(const Request& request, Services& services) {
 
 constexpr Route kRoutes[] = {
     {Verb::get, "/1.0/storage-pools/{pool}/volumes", Access::can_view, volumes_get},
-    {Verb::post, "/1.0/storage-pools/{pool}/volumes", Access::can_edit, volumes_post},
+    {Verb::post, "/1.0/storage-pools/{pool}/volumes", Access::can_edit, volumes_post, Body::backup},
     {Verb::get, "/1.0/storage-pools/{pool}/volumes/{type}", Access::can_view, volumes_get},
-    {Verb::post, "/1.0/storage-pools/{pool}/volumes/{type}", Access::can_edit, volumes_post},
+    {Verb::post, "/1.0/storage-pools/{pool}/volumes/{type}", Access::can_edit, volumes_post, Body::backup},
     {Verb::get, "/1.0/storage-pools/{pool}/volumes/{type}/{name}", Access::can_view, volume_get},
     {Verb::put, "/1.0/storage-pools/{pool}/volumes/{type}/{name}", Access::can_edit, volume_put},
     {Verb::patch, "/1.0/storage-pools/{pool}/volumes/{type}/{name}", Access::can_edit, volume_patch},

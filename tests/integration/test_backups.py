@@ -172,6 +172,40 @@ class RoundTripTest(BackupBase):
             self.api.delete("two")
 
 
+class VolumeBackupTest(BackupBase):
+    POOL = "/1.0/storage-pools/default/volumes/custom"
+
+    def test_round_trip(self):
+        self.api.do("POST", self.POOL, {"name": "v", "config": {"user.a": "b"}, "description": "what"})
+        disk = {"type": "disk", "pool": "default", "source": "v", "path": "/srv"}
+        self.api.launch("one", "tiny", devices={"data": disk})
+        self.api.sh("one", "echo then > /srv/mark && chown 7:8 /srv/mark")
+        self.api.do("POST", f"{self.POOL}/v/snapshots", {"name": "s"})
+        self.api.sh("one", "echo now > /srv/mark")
+        operation = self.api.do("POST", f"{self.POOL}/v/backups", {"name": "", "compression_algorithm": "zstd"})
+        self.assertEqual(operation["resources"]["backups"], [f"{self.POOL}/v/backups/backup0"])
+        self.assertEqual(self.api.get(f"{self.POOL}/v/backups"), [f"{self.POOL}/v/backups/backup0"])
+        self.api.do("POST", f"{self.POOL}/v/backups/backup0", {"name": "kept"})
+        self.assertFalse(self.api.get(f"{self.POOL}/v/backups?recursion=1")[0]["volume_only"])
+        data = self.api.raw("GET", f"{self.POOL}/v/backups/kept/export").body
+        self.assert_api_error(409, self.api.do, "POST", self.POOL, data, OCTETS)
+        self.assert_api_error(400, self.api.do, "POST", "/1.0/instances", data, {**OCTETS, "X-LXD-name": "x"})
+        self.api.do("POST", self.POOL, data, {**OCTETS, "X-LXD-name": "w"})
+        shown = self.api.get(f"{self.POOL}/w")
+        self.assertEqual((shown["config"], shown["description"]), ({"user.a": "b"}, "what"))
+        self.api.update("one", devices={"more": {**disk, "source": "w", "path": "/w"}})
+        self.assertEqual(self.api.sh("one", "cat /w/mark; stat -c %u:%g /w/mark; stat -c %a /w"), "now\n7:8\n711")
+        self.api.update("one", devices={"more": None})
+        self.api.do("PUT", f"{self.POOL}/w", {"restore": "s"})
+        self.api.update("one", devices={"more": {**disk, "source": "w", "path": "/w"}})
+        self.assertEqual(self.api.sh("one", "cat /w/mark"), "then")
+        self.api.stop("one")
+        self.api.delete("one")
+        self.api.do("DELETE", f"{self.POOL}/v")
+        self.api.do("DELETE", f"{self.POOL}/w")
+        self.assertEqual(self.files(), [])
+
+
 class ClientTest(BackupBase):
     def round_trip(self, client, *words):
         path = os.path.join(self.daemon.base, "c.tar.gz")
@@ -188,6 +222,12 @@ class ClientTest(BackupBase):
         for name in ("c", "d"):
             self.assertEqual(client("exec", name, "--", "cat", "/root/mark", "/etc/hostname"), f"mark\n{name}\n")
         client("export", "d", path, "--instance-only")
+        client("storage", "volume", "create", "default", "v")
+        client("storage", "volume", "export", "default", "v", path + ".v")
+        client("storage", "volume", "import", "default", path + ".v", "w")
+        for name in ("v", "w"):
+            client("storage", "volume", "delete", "default", name)
+        os.unlink(path + ".v")
         client("delete", "--force", "c", "d")
         os.unlink(path)
 

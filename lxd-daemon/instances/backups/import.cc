@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -8,6 +7,7 @@
 #include "lxd-daemon/api/json_reader.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/backups/fill.h"
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
@@ -19,8 +19,6 @@ namespace lxmgr::instances {
 namespace {
 
 using nlohmann::json;
-
-constexpr std::size_t kMaxSnapshots = 1000;
 
 std::string value_of(const api::ConfigMap& config, const char* key) {
     const auto found = config.find(key);
@@ -50,36 +48,6 @@ api::ConfigMap keys_to_keep(const Context& context, const api::ConfigMap& config
     return out;
 }
 
-struct Index {
-    std::string name, pool, type;
-    bool optimized = false;
-    std::vector<std::string> snapshots;
-    json config;
-};
-
-Result<Index> parse_index(const json& object) {
-    Index out;
-    api::Reader reader(object);
-    reader.text("name", out.name)
-        .text("pool", out.pool)
-        .text("type", out.type)
-        .flag("optimized", out.optimized)
-        .list("snapshots", out.snapshots);
-    const json* config = reader.object("config");
-    if (auto done = reader.done(); !done)
-        return std::unexpected(in("The backup's index", std::move(done).error()));
-    if (!out.type.empty() && out.type != "container")
-        return fail(Status::bad_request,
-                    fmt::format("The backup is of a '{}': only containers can be imported here", out.type));
-    if (out.optimized)
-        return fail(Status::bad_request, "The backup is in a storage driver's own (optimized) format");
-    if (config == nullptr) return fail(Status::bad_request, "The backup's index has no config");
-    out.config = *config;
-    if (out.snapshots.size() > kMaxSnapshots)
-        return fail(Status::bad_request, fmt::format("The backup has more than {} snapshots", kMaxSnapshots));
-    return out;
-}
-
 /// What instances and snapshots have in common.
 template <typename Record>
 Result<> read_common(const Context& context, const json& object, const std::string& what, Record& out) {
@@ -97,23 +65,11 @@ Result<> read_common(const Context& context, const json& object, const std::stri
     return {};
 }
 
-const json* object_named(const json& list, const std::string& name) {
-    if (!list.is_array()) return nullptr;
-    for (const auto& one : list) {
-        const bool named = one.is_object() && one.contains("name") && one["name"].is_string();
-        if (!named) continue;
-        const auto& full = one["name"].get_ref<const std::string&>();
-        if (full.substr(full.rfind('/') + 1) == name) return &one;
-    }
-    return nullptr;
-}
-
-Result<std::vector<database::SnapshotRecord>> read_snapshots(const Context& context, const Index& index) {
+Result<std::vector<database::SnapshotRecord>> read_snapshots(const Context& context,
+                                                             const BackupIndex& index) {
     std::vector<database::SnapshotRecord> out;
     for (const auto& name : index.snapshots) {
-        LX_TRY(validate_snapshot_name(name));
-        const json* object =
-            index.config.contains("snapshots") ? object_named(index.config["snapshots"], name) : nullptr;
+        const json* object = object_named(index.config, "snapshots", name);
         if (object == nullptr)
             return fail(Status::bad_request,
                         fmt::format("The backup's index says nothing of snapshot '{}'", name));
@@ -142,7 +98,7 @@ void put_root_into(const Context& context, const std::string& pool, database::In
 }
 
 /// As asked for, else the one that it was in, else the default profile's.
-std::string choose_pool(const Context& context, const BackupUpload& upload, const Index& index) {
+std::string choose_pool(const Context& context, const BackupUpload& upload, const BackupIndex& index) {
     if (!upload.pool.empty()) return upload.pool;
     if (context.deps.database.pools().find(index.pool)) return index.pool;
     database::InstanceRecord plain;
@@ -151,59 +107,10 @@ std::string choose_pool(const Context& context, const BackupUpload& upload, cons
     return root ? root->second : index.pool;
 }
 
-/// Volumes to be filled in one pass through the backup, each inside the making of the one before it.
-class Volumes {
-public:
-    Volumes(storage::Driver& driver, const ImportPlan& plan, operations::Operation& operation,
-            std::stop_token stop)
-        : driver_(driver), plan_(plan), operation_(operation), stop_(std::move(stop)) {}
-
-    void add(storage::Volume volume, std::string prefix) {
-        volumes_.push_back(std::move(volume));
-        parts_.push_back({std::move(prefix), -1});
-    }
-    Result<images::Metadata> make() {
-        LX_TRY(make_from(0));
-        return std::move(metadata_);
-    }
-
-private:
-    Result<> make_from(std::size_t at) {
-        if (at == volumes_.size()) return unpack();
-        return driver_.create_volume(volumes_[at], [this, at](int root_fd) -> Result<> {
-            parts_[at].root_fd = root_fd;
-            LX_TRY(make_from(at + 1));
-            if (at == 0 && ::syncfs(root_fd) != 0) return fail_errno("syncfs", "the new instance's root");
-            return {};
-        });
-    }
-    Result<> unpack() {
-        images::UnpackLimits limits;
-        LX_TRY_AS(const auto space, driver_.space());
-        limits.max_bytes = space.total_bytes;  // a full pool ends what is hostile or too large
-        const auto progress = [this](int percent) {
-            operation_.update_metadata(
-                {{"create_instance_from_backup_unpack_progress", fmt::format("Unpacking: {}%", percent)}});
-        };
-        LX_TRY_AS(metadata_, images::unpack_backup(plan_.upload.path, parts_, "backup/container", limits,
-                                                   stop_, progress));
-        return {};
-    }
-
-    storage::Driver& driver_;
-    const ImportPlan& plan_;
-    operations::Operation& operation_;
-    std::stop_token stop_;
-    std::vector<storage::Volume> volumes_;
-    std::vector<images::BackupPart> parts_;
-    images::Metadata metadata_;
-};
-
 }  // namespace
 
 Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
-    LX_TRY_AS(const json object, images::read_backup_index(upload.path, {}));
-    LX_TRY_AS(const Index index, parse_index(object));
+    LX_TRY_AS(const BackupIndex index, read_index(upload.path, "container"));
     ImportPlan plan;
     plan.upload = upload;
     auto& record = plan.record;
@@ -252,7 +159,7 @@ Result<> import_instance(Context& context, const ImportPlan& plan, operations::O
             log::error("intent left", {{"error", removed.error().message}});
     });
     const storage::Volume root{storage::VolumeType::container, name};
-    Volumes volumes(*driver, plan, operation, std::move(stop));
+    FilledVolumes volumes(*driver, {plan.upload.path, "backup/container"}, operation, std::move(stop));
     volumes.add(root, "backup/container/rootfs");
     auto snapshots = plan.snapshots;
     for (auto& snapshot : snapshots) {

@@ -1,38 +1,12 @@
 #include "lxd-daemon/instances/backups/service.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 
-#include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/steps.h"
+#include "lxd-daemon/instances/volumes/steps.h"
 
 namespace lxmgr::instances {
-namespace {
-
-Result<> check_name(const std::string& name) {
-    if (name.contains('/')) return fail(Status::bad_request, "Backup names may not contain slashes");
-    if (name.size() > 255 || name == "." || name == ".." || has_control_chars(name) || !is_utf8(name) ||
-        name.contains(' '))
-        return fail(Status::bad_request,
-                    "Invalid backup name: 1 to 255 bytes without spaces and control characters");
-    return {};
-}
-
-/// backup0, backup1, ...: the first after all that are there.
-std::string next_name(const std::vector<database::BackupPtr>& taken) {
-    constexpr std::string_view kStem = "backup";
-    std::uint64_t next = 0;
-    for (const auto& backup : taken) {
-        if (!backup->name.starts_with(kStem)) continue;
-        const auto number = parse_uint(backup->name.substr(kStem.size()));
-        if (number && *number >= next) next = *number + 1;
-    }
-    return fmt::format("{}{}", kStem, next);
-}
-
-}  // namespace
-
 Result<std::vector<database::BackupPtr>> BackupService::list(const std::string& instance) const {
     LX_TRY_AS(const auto record, instances::require(context_, instance));
     return context_.deps.database.backups().list(record->id, 0);
@@ -55,21 +29,18 @@ Result<UniqueFd> BackupService::open(const database::BackupRecord& backup) const
 
 Result<operations::OperationPtr> BackupService::create(const std::string& instance, api::BackupsPost post,
                                                        const std::string& requestor) {
-    LX_TRY_AS(const auto present, list(instance));
-    LX_TRY(check_name(post.name));
-    LX_TRY(images::parse_compression(post.compression_algorithm));
-    if (post.optimized_storage)
-        return fail(Status::bad_request,
-                    "optimized_storage is not supported: no driver here has a format of its own");
-    if (post.has_target) return fail(Status::bad_request, "Uploading a backup to a target is not supported");
-    if (post.expires_at && *post.expires_at != Time{} && *post.expires_at < now())
-        return fail(Status::bad_request, "The expiry date of the backup has passed already");
-    if (post.name.empty()) post.name = next_name(present);
+    LX_TRY_AS(const auto record, instances::require(context_, instance));
+    const BackupSubject subject = subject_of(*record);
+    LX_TRY(complete_post(context_, subject, post));
     auto request = request_for("Backing up instance", instance, requestor);
-    request.resources["backups"] = {backup_url(instance, post.name)};
+    request.resources["backups"] = {backup_url(subject, post.name)};
     request.may_cancel = true;
-    request.body = step([this, instance, post, requestor](std::stop_token stop) {
-        return create_backup(context_, instance, post, requestor, std::move(stop));
+    request.body = step([this, instance, post, requestor](std::stop_token stop) -> Result<> {
+        LX_TRY_AS(const auto row, instances::require(context_, instance));
+        return create_backup(context_, subject_of(*row), post, requestor, std::move(stop),
+                             [&](images::TarWriter& tar) {
+                                 return write_instance_backup(context_, *row, !post.instance_only, tar);
+                             });
     });
     return context_.deps.operations.start(std::move(request));
 }
@@ -78,13 +49,11 @@ Result<operations::OperationPtr> BackupService::rename(const std::string& instan
                                                        const std::string& new_name,
                                                        const std::string& requestor) {
     LX_TRY(require(instance, backup));
-    LX_TRY(check_name(new_name));
-    if (new_name.empty()) return fail(Status::bad_request, "No name provided");
+    LX_TRY(check_backup_name(new_name));
     auto request = request_for("Renaming instance backup", instance, requestor);
-    request.body = step([this, instance, backup, new_name](const std::stop_token&) -> Result<> {
-        LX_TRY_AS(const auto row, require(instance, backup));
-        LX_TRY(context_.deps.database.backups().rename(*row, new_name));
-        return {};
+    request.body = step([this, instance, backup, new_name, requestor](const std::stop_token&) -> Result<> {
+        LX_TRY_AS(const auto row, instances::require(context_, instance));
+        return rename_backup(context_, subject_of(*row), backup, new_name, requestor);
     });
     return context_.deps.operations.start(std::move(request));
 }
@@ -94,8 +63,8 @@ Result<operations::OperationPtr> BackupService::remove(const std::string& instan
     LX_TRY(require(instance, backup));
     auto request = request_for("Deleting instance backup", instance, requestor);
     request.body = step([this, instance, backup, requestor](const std::stop_token&) -> Result<> {
-        LX_TRY_AS(const auto row, require(instance, backup));
-        return delete_backup(context_, instance, *row, requestor);
+        LX_TRY_AS(const auto row, instances::require(context_, instance));
+        return delete_backup(context_, subject_of(*row), backup, requestor);
     });
     return context_.deps.operations.start(std::move(request));
 }
@@ -108,6 +77,62 @@ Result<operations::OperationPtr> BackupService::import(const BackupUpload& uploa
     request.body = [this, plan = std::move(plan)](operations::Operation& operation,
                                                   std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY(import_instance(context_, plan, operation, std::move(stop)));
+        return nlohmann::json(nullptr);
+    };
+    return context_.deps.operations.start(std::move(request));
+}
+
+// ---- of volumes
+
+Result<operations::OperationPtr> BackupService::create(const VolumeName& volume, api::BackupsPost post,
+                                                       const std::string& requestor) {
+    LX_TRY_AS(const auto record, require_volume(context_, volume));
+    const BackupSubject subject = subject_of(*record);
+    LX_TRY(complete_post(context_, subject, post));
+    auto request = volume_request(context_, "Creating custom volume backup", volume, requestor, true);
+    request.resources["backups"] = {backup_url(subject, post.name)};
+    request.may_cancel = true;
+    request.body = step([this, volume, post, requestor](std::stop_token stop) -> Result<> {
+        LX_TRY_AS(const auto row, require_volume(context_, volume));
+        return create_backup(context_, subject_of(*row), post, requestor, std::move(stop),
+                             [&](images::TarWriter& tar) {
+                                 return write_volume_backup(context_, *row, !post.instance_only, tar);
+                             });
+    });
+    return context_.deps.operations.start(std::move(request));
+}
+
+Result<operations::OperationPtr> BackupService::rename(const VolumeName& volume, const std::string& backup,
+                                                       const std::string& new_name,
+                                                       const std::string& requestor) {
+    LX_TRY(check_backup_name(new_name));
+    auto request = volume_request(context_, "Renaming custom volume backup", volume, requestor, false);
+    request.body = step([this, volume, backup, new_name, requestor](const std::stop_token&) -> Result<> {
+        LX_TRY_AS(const auto row, require_volume(context_, volume));
+        return rename_backup(context_, subject_of(*row), backup, new_name, requestor);
+    });
+    return context_.deps.operations.start(std::move(request));
+}
+
+Result<operations::OperationPtr> BackupService::remove(const VolumeName& volume, const std::string& backup,
+                                                       const std::string& requestor) {
+    auto request = volume_request(context_, "Deleting custom volume backup", volume, requestor, false);
+    request.body = step([this, volume, backup, requestor](const std::stop_token&) -> Result<> {
+        LX_TRY_AS(const auto row, require_volume(context_, volume));
+        return delete_backup(context_, subject_of(*row), backup, requestor);
+    });
+    return context_.deps.operations.start(std::move(request));
+}
+
+Result<operations::OperationPtr> BackupService::import_volume(const BackupUpload& upload,
+                                                              const std::string& requestor) {
+    LX_TRY_AS(auto plan, plan_volume_import(context_, upload));
+    plan.requestor = requestor;
+    const VolumeName name{plan.record.pool, plan.record.name};
+    auto request = volume_request(context_, "Restoring custom volume backup", name, requestor, false);
+    request.body = [this, plan = std::move(plan)](operations::Operation& operation,
+                                                  std::stop_token stop) -> Result<nlohmann::json> {
+        LX_TRY(instances::import_volume(context_, plan, operation, std::move(stop)));
         return nlohmann::json(nullptr);
     };
     return context_.deps.operations.start(std::move(request));

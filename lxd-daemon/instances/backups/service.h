@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/own.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
+#include "lxd-daemon/instances/volumes/service.h"
 #include "lxd-daemon/operations/operation.h"
 
 namespace lxmgr::instances {
@@ -17,7 +18,7 @@ struct Context;
 struct BackupUpload {
     std::string path;            ///< its file
     std::shared_ptr<void> file;  ///< keeps the file
-    std::string name;            ///< of the new instance; empty: as the backup says
+    std::string name;            ///< of the new instance or volume; empty: as the backup says
     std::string pool;            ///< the same
 };
 
@@ -40,6 +41,15 @@ public:
                                             const std::string& new_name, const std::string& requestor);
     Result<operations::OperationPtr> remove(const std::string& instance, const std::string& backup,
                                             const std::string& requestor);
+    /// The same of custom volumes.
+    Result<operations::OperationPtr> create(const VolumeName& volume, api::BackupsPost post,
+                                            const std::string& requestor);
+    Result<operations::OperationPtr> rename(const VolumeName& volume, const std::string& backup,
+                                            const std::string& new_name, const std::string& requestor);
+    Result<operations::OperationPtr> remove(const VolumeName& volume, const std::string& backup,
+                                            const std::string& requestor);
+    /// A volume from a backup, in `upload.pool`. Blocking, as import().
+    Result<operations::OperationPtr> import_volume(const BackupUpload& upload, const std::string& requestor);
     /// An instance from a backup. Blocking: reads the backup's index, but not all of it.
     Result<operations::OperationPtr> import(const BackupUpload& upload, const std::string& requestor);
 

@@ -9,22 +9,14 @@
 #include <filesystem>
 #include <set>
 
-#include "lxd-daemon/api/event.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
-#include "lxd-daemon/events/hub.h"
+#include "lxd-daemon/instances/volumes/steps.h"
 
 namespace lxmgr::instances {
 namespace {
-
-void backup_lifecycle(const Context& context, const std::string& action, const std::string& url,
-                      const std::string& requestor) {
-    auto& hub = context.deps.events;
-    if (hub.idle(events::Kind::lifecycle)) return;
-    hub.publish(events::Kind::lifecycle, "default", api::to_json_text({action, url, requestor}, nullptr));
-}
 
 Result<> sync_directory(const std::string& path) {
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -32,23 +24,70 @@ Result<> sync_directory(const std::string& path) {
     return {};
 }
 
-Result<> write_file(Context& context, const std::string& path, const database::InstanceRecord& record,
-                    const api::BackupsPost& post, std::stop_token stop) {
+/// backup0, backup1, ...: the first after all that are there.
+std::string next_name(const std::vector<database::BackupPtr>& taken) {
+    constexpr std::string_view kStem = "backup";
+    std::uint64_t next = 0;
+    for (const auto& backup : taken) {
+        if (!backup->name.starts_with(kStem)) continue;
+        const auto number = parse_uint(backup->name.substr(kStem.size()));
+        if (number && *number >= next) next = *number + 1;
+    }
+    return fmt::format("{}{}", kStem, next);
+}
+
+Result<> write_file(Context& context, const std::string& path, const api::BackupsPost& post,
+                    std::stop_token stop, const BackupWriter& write) {
     LX_TRY_AS(const auto compression, images::parse_compression(post.compression_algorithm));
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) return fail_errno("Creating", path);
     LX_TRY_AS(auto tar, images::TarWriter::open(std::move(fd), compression, std::move(stop)));
-    LX_TRY(write_instance_backup(context, record, !post.instance_only, tar));
+    LX_TRY(write(tar));
     LX_TRY(tar.finish());
     return sync_directory(backups_dir(context));
+}
+
+Result<database::BackupPtr> require_backup(const Context& context, const BackupSubject& subject,
+                                           const std::string& backup) {
+    auto found = context.deps.database.backups().find(subject.instance_id, subject.volume_id, backup);
+    if (!found) return fail(Status::not_found, "Backup not found");
+    return found;
 }
 
 }  // namespace
 
 std::string backups_dir(const Context& context) { return context.deps.state_dir + "/backups"; }
 
-std::string backup_url(const std::string& instance, const std::string& backup) {
-    return fmt::format("/1.0/instances/{}/backups/{}", instance, url_encode(backup));
+BackupSubject subject_of(const database::InstanceRecord& record) {
+    return {record.id, 0, "/1.0/instances/" + record.name, "instance-backup"};
+}
+BackupSubject subject_of(const database::VolumeRecord& record) {
+    return {0, record.id, volume_url({record.pool, record.name}), "storage-volume-backup"};
+}
+std::string backup_url(const BackupSubject& subject, const std::string& backup) {
+    return fmt::format("{}/backups/{}", subject.url, url_encode(backup));
+}
+
+Result<> check_backup_name(const std::string& name) {
+    if (name.contains('/')) return fail(Status::bad_request, "Backup names may not contain slashes");
+    if (name.empty() || name.size() > 255 || name == "." || name == ".." || has_control_chars(name) ||
+        !is_utf8(name) || name.contains(' '))
+        return fail(Status::bad_request,
+                    "Invalid backup name: 1 to 255 bytes without spaces and control characters");
+    return {};
+}
+
+Result<> complete_post(Context& context, const BackupSubject& subject, api::BackupsPost& post) {
+    LX_TRY(images::parse_compression(post.compression_algorithm));
+    if (post.optimized_storage)
+        return fail(Status::bad_request,
+                    "optimized_storage is not supported: no driver here has a format of its own");
+    if (post.has_target) return fail(Status::bad_request, "Uploading a backup to a target is not supported");
+    if (post.expires_at && *post.expires_at != Time{} && *post.expires_at < now())
+        return fail(Status::bad_request, "The expiry date of the backup has passed already");
+    if (post.name.empty())
+        post.name = next_name(context.deps.database.backups().list(subject.instance_id, subject.volume_id));
+    return check_backup_name(post.name);
 }
 
 void remove_backup_file(const Context& context, const std::string& file) {
@@ -68,15 +107,15 @@ void remove_unknown_backup_files(Context& context) {
     }
 }
 
-Result<> create_backup(Context& context, const std::string& instance, const api::BackupsPost& post,
-                       const std::string& requestor, std::stop_token stop) {
+Result<> create_backup(Context& context, const BackupSubject& subject, const api::BackupsPost& post,
+                       const std::string& requestor, std::stop_token stop, const BackupWriter& write) {
     auto& backups = context.deps.database.backups();
-    LX_TRY_AS(const auto record, require(context, instance));
-    if (backups.find(record->id, 0, post.name))
-        return fail(Status::conflict, fmt::format("Backup \"{}/{}\" already exists", instance, post.name));
-    LX_TRY(make_directory(backups_dir(context), 0700));
+    if (backups.find(subject.instance_id, subject.volume_id, post.name))
+        return fail(Status::conflict, fmt::format("Backup \"{}\" already exists", post.name));
+    LX_TRY(lxmgr::make_directory(backups_dir(context), 0700));
     database::BackupRecord row;
-    row.instance_id = record->id;
+    row.instance_id = subject.instance_id;
+    row.volume_id = subject.volume_id;
     row.name = post.name;
     row.file = random_hex(16);
     row.without_snapshots = post.instance_only;
@@ -84,24 +123,48 @@ Result<> create_backup(Context& context, const std::string& instance, const api:
     row.expires_at = post.expires_at.value_or(Time{});
     Revert undo;
     undo.add([&] { remove_backup_file(context, row.file); });
-    LX_TRY(write_file(context, backups_dir(context) + "/" + row.file, *record, post, std::move(stop)));
+    LX_TRY(write_file(context, backups_dir(context) + "/" + row.file, post, std::move(stop), write));
     failpoint("instances.backup.written");
     LX_TRY(backups.create(row));
     undo.commit();
     failpoint("instances.backup.row");
     context.snapshot_timer.poke();
-    backup_lifecycle(context, "instance-backup-created", backup_url(instance, row.name), requestor);
+    volume_lifecycle(context, subject.event + "-created", backup_url(subject, row.name), requestor);
     return {};
 }
 
-Result<> delete_backup(Context& context, const std::string& instance, const database::BackupRecord& backup,
-                       const std::string& requestor) {
-    LX_TRY(context.deps.database.backups().remove(backup));
-    failpoint("instances.backup.delete.row");
-    remove_backup_file(context, backup.file);
-    backup_lifecycle(context, "instance-backup-deleted", backup_url(instance, backup.name), requestor);
+Result<> rename_backup(Context& context, const BackupSubject& subject, const std::string& backup,
+                       const std::string& new_name, const std::string& requestor) {
+    LX_TRY_AS(const auto row, require_backup(context, subject, backup));
+    LX_TRY(context.deps.database.backups().rename(*row, new_name));
+    volume_lifecycle(context, subject.event + "-renamed", backup_url(subject, new_name), requestor,
+                     {{"old_name", backup}});
     return {};
 }
+
+Result<> delete_backup(Context& context, const BackupSubject& subject, const std::string& backup,
+                       const std::string& requestor) {
+    LX_TRY_AS(const auto row, require_backup(context, subject, backup));
+    LX_TRY(context.deps.database.backups().remove(*row));
+    failpoint("instances.backup.delete.row");
+    remove_backup_file(context, row->file);
+    volume_lifecycle(context, subject.event + "-deleted", backup_url(subject, backup), requestor);
+    return {};
+}
+
+namespace {
+
+Result<> expire(Context& context, const database::BackupRecord& backup) {
+    if (const auto volume = context.deps.database.volumes().find_id(backup.volume_id))
+        return delete_backup(context, subject_of(*volume), backup.name, "");
+    for (const auto& record : context.rows().list()) {
+        if (record->id == backup.instance_id)
+            return delete_backup(context, subject_of(*record), backup.name, "");
+    }
+    return {};
+}
+
+}  // namespace
 
 Time expire_backups(Context& context, Time time) {
     Time next{};
@@ -111,11 +174,8 @@ Time expire_backups(Context& context, Time time) {
             next = next == Time{} ? backup->expires_at : std::min(next, backup->expires_at);
             continue;
         }
-        for (const auto& record : context.rows().list()) {
-            if (record->id != backup->instance_id) continue;
-            if (auto removed = delete_backup(context, record->name, *backup, ""); !removed)
-                log::error("expired backup not removed", {{"error", removed.error().message}});
-        }
+        if (auto removed = expire(context, *backup); !removed)
+            log::error("expired backup not removed", {{"error", removed.error().message}});
     }
     return next;
 }

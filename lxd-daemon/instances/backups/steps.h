@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
@@ -18,12 +19,28 @@ std::string backups_dir(const Context& context);
 void remove_backup_file(const Context& context, const std::string& file);
 void remove_unknown_backup_files(Context& context);
 
-/// "/1.0/instances/X/backups/B"
-std::string backup_url(const std::string& instance, const std::string& backup);
-/// Blocking; the caller's operation holds the lock "instance:NAME".
-Result<> create_backup(Context& context, const std::string& instance, const api::BackupsPost& post,
-                       const std::string& requestor, std::stop_token stop);
-Result<> delete_backup(Context& context, const std::string& instance, const database::BackupRecord& backup,
+/// What a backup is of.
+struct BackupSubject {
+    std::int64_t instance_id = 0, volume_id = 0;  ///< one of them is 0
+    std::string url;                              ///< "/1.0/instances/X"
+    std::string event;                            ///< "instance-backup", "storage-volume-backup"
+};
+BackupSubject subject_of(const database::InstanceRecord& record);
+BackupSubject subject_of(const database::VolumeRecord& record);
+std::string backup_url(const BackupSubject& subject, const std::string& backup);
+
+/// The checks of a request that need no disk; gives it a name when it has none.
+Result<> complete_post(Context& context, const BackupSubject& subject, api::BackupsPost& post);
+/// Errors: `bad_request`.
+Result<> check_backup_name(const std::string& name);
+
+// Blocking; the caller's operation holds the subject's lock.
+using BackupWriter = std::function<Result<>(images::TarWriter& tar)>;
+Result<> create_backup(Context& context, const BackupSubject& subject, const api::BackupsPost& post,
+                       const std::string& requestor, std::stop_token stop, const BackupWriter& write);
+Result<> rename_backup(Context& context, const BackupSubject& subject, const std::string& backup,
+                       const std::string& new_name, const std::string& requestor);
+Result<> delete_backup(Context& context, const BackupSubject& subject, const std::string& backup,
                        const std::string& requestor);
 /// Removes those whose time has come; gives when the next is; the epoch: never.
 Time expire_backups(Context& context, Time time);
@@ -40,6 +57,18 @@ struct ImportPlan {
     std::string requestor;
 };
 Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload);
+/// The same of a custom volume; running instances that have it are frozen while it is copied.
+Result<> write_volume_backup(Context& context, const database::VolumeRecord& record, bool with_snapshots,
+                             images::TarWriter& tar);
+struct VolumeImportPlan {
+    BackupUpload upload;
+    database::VolumeRecord record;
+    std::vector<database::VolumeSnapshotRecord> snapshots;
+    std::string requestor;
+};
+Result<VolumeImportPlan> plan_volume_import(Context& context, const BackupUpload& upload);
+Result<> import_volume(Context& context, const VolumeImportPlan& plan, operations::Operation& operation,
+                       std::stop_token stop);
 Result<> import_instance(Context& context, const ImportPlan& plan, operations::Operation& operation,
                          std::stop_token stop);
 

@@ -8,6 +8,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/events/hub.h"
+#include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/volumes/users.h"
 #include "profiles/config_keys.h"
@@ -95,6 +96,7 @@ Result<> delete_volume(Context& context, const VolumeName& name, const std::stri
     auto& database = context.deps.database;
     LX_TRY_AS(const auto row, require_volume(context, name));
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(row->id));
+    const auto backups = database.backups().list(0, row->id);
     DoomedDirectories doomed(context);
     const auto stored = database.transaction([&]() -> Result<> {
         if (!VolumeUserIndex(database).of(name.pool, name.name).empty())
@@ -107,6 +109,7 @@ Result<> delete_volume(Context& context, const VolumeName& name, const std::stri
     LX_TRY(stored);
     failpoint("instances.volume.delete.row");
     doomed.remove();
+    for (const auto& backup : backups) remove_backup_file(context, backup->file);
     volume_lifecycle(context, "storage-volume-deleted", volume_url(name), requestor);
     return {};
 }

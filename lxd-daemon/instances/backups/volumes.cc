@@ -1,0 +1,148 @@
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include "images/yaml_json.h"
+#include "lxd-daemon/api/json_reader.h"
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/instances/backups/fill.h"
+#include "lxd-daemon/instances/backups/steps.h"
+#include "lxd-daemon/instances/volumes/steps.h"
+#include "profiles/config_keys.h"
+
+/// Backups of custom volumes: backup/volume and backup/volume-snapshots/NAME are their trees.
+namespace lxmgr::instances {
+namespace {
+
+using nlohmann::json;
+
+json index_of(const database::VolumeRecord& record,
+              const std::vector<database::VolumeSnapshotPtr>& snapshots) {
+    json names = json::array(), rows = json::array();
+    for (const auto& snapshot : snapshots) {
+        names.push_back(snapshot->name);
+        rows.push_back({{"name", snapshot->name},
+                        {"description", snapshot->description},
+                        {"config", snapshot->config},
+                        {"content_type", "filesystem"},
+                        {"created_at", to_rfc3339(snapshot->created_at)},
+                        {"expires_at", to_rfc3339(snapshot->expires_at)}});
+    }
+    const json volume{{"name", record.name},
+                      {"description", record.description},
+                      {"type", "custom"},
+                      {"content_type", "filesystem"},
+                      {"config", record.config},
+                      {"used_by", json::array()},
+                      {"location", "none"},
+                      {"project", "default"},
+                      {"created_at", to_rfc3339(record.created_at)}};
+    return {{"name", record.name}, {"backend", "dir"},
+            {"pool", record.pool}, {"snapshots", names},
+            {"optimized", false},  {"optimized_header", false},
+            {"type", "custom"},    {"config", {{"volume", volume}, {"volume_snapshots", rows}}}};
+}
+
+Result<> add_tree(storage::Driver& driver, const storage::Volume& volume, const std::string& path,
+                  images::TarWriter& tar) {
+    const sys::IdMap as_inside = sys::IdMap::host();
+    LX_TRY_AS(const auto mounted, driver.mount(volume, {.idmap = &as_inside, .read_only = true}));
+    const UniqueFd root(::openat(mounted.root.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!root) return fail_errno("Opening", path);
+    return tar.add_tree(path, root.get());
+}
+
+}  // namespace
+
+Result<> write_volume_backup(Context& context, const database::VolumeRecord& record, bool with_snapshots,
+                             images::TarWriter& tar) {
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    std::vector<database::VolumeSnapshotPtr> snapshots;
+    if (with_snapshots) snapshots = context.deps.database.volumes().snapshots(record.id);
+    LX_TRY(tar.add_text("backup/index.yaml", images::json_to_yaml(index_of(record, snapshots)), 0644));
+    LX_TRY_AS(const NewDirectory moment, NewDirectory::begin(context, record.pool));
+    LX_TRY(copy_volume_now(context, record, moment.place()));
+    failpoint("instances.volume.backup.moment");
+    for (const auto& row : snapshots)
+        LX_TRY(add_tree(*driver, {storage::VolumeType::custom, row->volume},
+                        "backup/volume-snapshots/" + row->name, tar));
+    return add_tree(*driver, moment.place().volume, "backup/volume", tar);
+}
+
+Result<VolumeImportPlan> plan_volume_import(Context& context, const BackupUpload& upload) {
+    LX_TRY_AS(const BackupIndex index, read_index(upload.path, "custom"));
+    VolumeImportPlan plan;
+    plan.upload = upload;
+    plan.record.pool = upload.pool;
+    plan.record.name = upload.name.empty() ? index.name : upload.name;
+    LX_TRY(profiles::validate_volume_name(plan.record.name));
+    if (!index.config.contains("volume") || !index.config["volume"].is_object())
+        return fail(Status::bad_request, "The backup's index says nothing of its volume");
+    std::string content = "filesystem";
+    api::Reader reader(index.config["volume"], "volume.");
+    LX_TRY(reader.text("description", plan.record.description)
+               .map("config", plan.record.config)
+               .text("content_type", content)
+               .done());
+    if (content != "filesystem")
+        return fail(Status::bad_request, fmt::format("Content type \"{}\" is not supported", content));
+    LX_TRY(profiles::validate_volume_config(plan.record.config));
+    for (const auto& name : index.snapshots) {
+        database::VolumeSnapshotRecord row;
+        row.name = name;
+        row.created_at = now();
+        if (const json* object = object_named(index.config, "volume_snapshots", name)) {
+            api::Reader one(*object, "snapshot.");
+            LX_TRY(one.text("description", row.description)
+                       .map("config", row.config)
+                       .time("expires_at", row.expires_at)
+                       .done());
+        }
+        LX_TRY(profiles::validate_volume_config(row.config));
+        plan.snapshots.push_back(std::move(row));
+    }
+    if (context.deps.database.volumes().find(plan.record.pool, plan.record.name))
+        return fail(Status::conflict, "Volume by that name already exists");
+    return plan;
+}
+
+Result<> import_volume(Context& context, const VolumeImportPlan& plan, operations::Operation& operation,
+                       std::stop_token stop) {
+    auto& database = context.deps.database;
+    database::VolumeRecord record = plan.record;
+    if (database.volumes().find(record.pool, record.name))
+        return fail(Status::conflict, "Volume by that name already exists");
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    std::vector<NewDirectory> directories;
+    FilledVolumes volumes(*driver, {plan.upload.path, ""}, operation, std::move(stop));
+    for (std::size_t i = 0; i <= plan.snapshots.size(); ++i) {
+        LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool));
+        volumes.add(fresh.place().volume,
+                    i == 0 ? "backup/volume" : "backup/volume-snapshots/" + plan.snapshots[i - 1].name);
+        directories.push_back(std::move(fresh));
+    }
+    LX_TRY(volumes.make());
+    failpoint("instances.volume.import.made");
+    record.volume = directories.front().name();
+    record.created_at = now();
+    const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY_AS(const auto row, database.volumes().create(record));
+        for (std::size_t i = 0; i < plan.snapshots.size(); ++i) {
+            auto snapshot = plan.snapshots[i];
+            snapshot.volume_id = row->id;
+            snapshot.volume = directories[i + 1].name();
+            LX_TRY(database.volumes().create_snapshot(snapshot));
+        }
+        for (auto& directory : directories) LX_TRY(directory.belongs_to_a_row());
+        return {};
+    });
+    LX_TRY(stored);
+    for (auto& directory : directories) directory.keep();
+    failpoint("instances.volume.import.row");
+    context.snapshot_timer.poke();
+    volume_lifecycle(context, "storage-volume-created", volume_url({record.pool, record.name}),
+                     plan.requestor, {{"type", "custom"}});
+    return {};
+}
+
+}  // namespace lxmgr::instances

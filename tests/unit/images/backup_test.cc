@@ -1,0 +1,114 @@
+#include <gmock/gmock.h>
+#include <sys/sysmacros.h>
+
+#include "images/backup_reader.h"
+#include "images/tar_writer.h"
+#include "images/yaml_json.h"
+#include "tests/unit/images/image_fixture.h"
+
+namespace lxmgr::images {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+UniqueFd open_directory(const std::string& path) {
+    return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+}
+UniqueFd new_file(const std::string& path) {
+    return UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+}
+
+class BackupTest : public testing::Test {
+protected:
+    void write(Compression compression) {
+        auto tar = TarWriter::open(new_file(dir_ / "b.tar"), compression, {});
+        ASSERT_TRUE(tar);
+        ASSERT_TRUE(tar->add_text("backup/index.yaml", "name: c\n", 0644));
+        ASSERT_TRUE(tar->add_text("backup/container/metadata.yaml", "architecture: x86_64\n", 0644));
+        const auto tree = open_directory(dir_ / "tree");
+        ASSERT_TRUE(tar->add_tree("backup/container/rootfs", tree.get()));
+        ASSERT_TRUE(tar->finish());
+    }
+    Result<Metadata> unpack() {
+        const auto root = open_directory(dir_.make("out"));
+        return unpack_backup(dir_ / "b.tar", {{"backup/container/rootfs", root.get()}}, "backup/container",
+                             {}, {}, [](int) {});
+    }
+    TempDir dir_;
+};
+
+}  // namespace
+
+TEST_F(BackupTest, WhatWasWrittenIsReadBack) {
+    const std::string tree = dir_.make("tree/d");
+    write_text(tree + "/ä b", "text");
+    std::filesystem::create_hard_link(tree + "/ä b", dir_ / "tree/link");
+    std::filesystem::create_symlink("../gone", dir_ / "tree/soft");
+    write_text(tree + "/holes", "");
+    ASSERT_EQ(::truncate((tree + "/holes").c_str(), 1 << 20), 0);
+    ASSERT_EQ(::chmod((tree + "/ä b").c_str(), 04751), 0);
+    ASSERT_EQ(::setxattr(tree.c_str(), "user.mark", "x\0y", 3, 0), 0);
+    for (const auto compression :
+         {Compression::none, Compression::gzip, Compression::xz, Compression::zstd}) {
+        write(compression);
+        ASSERT_TRUE(read_backup_index(dir_ / "b.tar", {}));
+        const auto metadata = unpack();
+        ASSERT_TRUE(metadata) << metadata.error().message;
+        EXPECT_EQ(metadata->architecture, "x86_64");
+        EXPECT_EQ(read_text(dir_ / "out/link"), "text");
+        EXPECT_EQ(stat_of(dir_ / "out/link").st_nlink, 2u);
+        EXPECT_EQ(stat_of(dir_ / "out/d/ä b").st_mode & 07777, 04751u);
+        EXPECT_EQ(std::filesystem::read_symlink(dir_ / "out/soft"), "../gone");
+        EXPECT_EQ(stat_of(dir_ / "out/d/holes").st_size, 1 << 20);
+        EXPECT_EQ(stat_of(dir_ / "out/d/holes").st_blocks, 0);
+        char value[8];
+        EXPECT_EQ(::getxattr((dir_ / "out/d").c_str(), "user.mark", value, sizeof value), 3);
+        std::filesystem::remove_all(dir_ / "out");
+        std::filesystem::remove(dir_ / "b.tar");
+    }
+}
+
+TEST_F(BackupTest, APartThatIsNotThereIsAnError) {
+    dir_.make("tree");
+    write(Compression::none);
+    const auto root = open_directory(dir_.make("out"));
+    const auto gone =
+        unpack_backup(dir_ / "b.tar", {{"backup/snapshots/s/rootfs", root.get()}}, "", {}, {}, [](int) {});
+    ASSERT_FALSE(gone);
+    EXPECT_THAT(gone.error().message, HasSubstr("backup/snapshots/s"));
+}
+
+TEST_F(BackupTest, AnArchiveWithoutAnIndexInFrontIsRefused) {
+    auto tar = TarWriter::open(new_file(dir_ / "b.tar"), Compression::none, {});
+    ASSERT_TRUE(tar && tar->add_text("other", "x", 0644) && tar->finish());
+    const auto index = read_backup_index(dir_ / "b.tar", {});
+    ASSERT_FALSE(index);
+    EXPECT_EQ(index.error().status, Status::bad_request);
+}
+
+TEST(YamlJsonTest, TextStaysTextThroughYaml) {
+    const json object{{"y", "yes"},
+                      {"config", {{"user.a", "12"}, {"user.b", "true"}, {"1", "no"}}},
+                      {"flag", true},
+                      {"list", {"a", "- b: c"}},
+                      {"empty", json::array()},
+                      {"number", -1},
+                      {"none", nullptr},
+                      {"created_at", "2026-01-02T03:04:05Z"}};
+    const std::string yaml = json_to_yaml(object);
+    EXPECT_THAT(yaml, HasSubstr("created_at: 2026-01-02T03:04:05Z\n"));
+    EXPECT_THAT(yaml, HasSubstr("user.a: \"12\"\n"));
+    EXPECT_EQ(yaml_to_json(yaml, "it").value(), object);
+}
+
+TEST(YamlJsonTest, WhatIsNoYamlIsAnError) {
+    EXPECT_THAT(yaml_to_json("a: [", "The index").error().message, HasSubstr("The index is not YAML"));
+    std::string bomb = "a: &a [x, x, x, x, x, x, x, x]\n";
+    for (char c = 'b'; c < 'j'; ++c)
+        bomb += fmt::format("{}: &{} [*{}, *{}, *{}, *{}, *{}, *{}, *{}]\n", c, c, char(c - 1), char(c - 1),
+                            char(c - 1), char(c - 1), char(c - 1), char(c - 1), char(c - 1));
+    EXPECT_THAT(yaml_to_json(bomb, "it").error().message, HasSubstr("too many"));
+}
+
+}  // namespace lxmgr::images
