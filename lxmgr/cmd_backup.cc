@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "lxd-daemon/base/clock.h"
+#include "lxd-daemon/base/own.h"
 #include "lxmgr/commands.h"
 #include "lxmgr/object.h"
 #include "lxmgr/remote_files.h"

@@ -39,7 +39,7 @@ class BackupTest(BackupBase):
         with self.api.events() as events:
             operation = self.back_up("one", expires_at="2040-01-01T00:00:00Z")
             self.assertEqual(operation["description"], "Backing up instance")
-            self.assertEqual(operation["resources"]["backups"], ["/1.0/instances/one/backups/backup0"])
+            self.assertEqual(operation["resources"]["backups"], ["/1.0/backups/backup0"])
             events.wait_action("instance-backup-created", "one/backups/backup0")
             self.back_up("one", instance_only=True)
             self.assertEqual(self.api.get(self.url("one")), [self.url("one", b) for b in ("backup0", "backup1")])
@@ -111,14 +111,13 @@ class BackupTest(BackupBase):
 
 
 class RoundTripTest(BackupBase):
-    SCRIPT = ("cd /root && echo text > a && ln a b && ln -s a c && mkfifo pipe && chmod 4755 a && chown 7:8 a && "
+    SCRIPT = ("cd /root && echo text > a && ln a b && ln -s a c && mkfifo pipe && chown 7:8 a && chmod 4755 a && "
               "truncate -s 8M holes && echo end >> holes && mkdir -m 0750 d && touch 'd/na me' && echo x > d/x")
 
     def test_everything_comes_back(self):
         self.api.launch("one", "tiny", config={"user.a": "b", "user.yes": "true", "user.number": "12"})
         self.api.sh("one", self.SCRIPT)
-        root = f"/proc/{self.api.state('one')['pid']}/root/root"
-        subprocess.run(["setcap", "cap_net_raw+ep", f"{root}/d/x"], check=True)
+        root = self.inside("one", "setcap", "cap_net_raw+ep")[0]
         os.setxattr(f"{root}/d", "user.mark", b"\x00bytes")
         self.api.do("POST", "/1.0/instances/one/snapshots", {"name": "s"})
         self.api.sh("one", "echo later > /root/d/x2")
@@ -142,14 +141,21 @@ class RoundTripTest(BackupBase):
         self.api.do("PUT", "/1.0/instances/one", {"restore": "s"})
         self.assertEqual(self.api.raw("GET", self.api.file_target("one", "/root/d/x2")).status, 404)
 
+    def inside(self, name, *command):
+        """A program of the host on /root/d/x, as root of the instance; returns the path of /root and what it said."""
+        pid = str(self.api.state(name)["pid"])
+        root = f"/proc/{pid}/root/root"
+        done = subprocess.run(["nsenter", "-U", "-S", "0", "-G", "0", "-t", pid, *command, f"{root}/d/x"], check=True,
+                              capture_output=True, text=True)
+        return root, done.stdout
+
     def check(self, name):
         self.api.start(name)
         self.assertEqual(self.api.sh(name, "cd /root; stat -c '%u:%g %a %h %s' a b; readlink c; stat -c '%a' d; ls d; "
                                      "test -p pipe && tail -c 4 holes; stat -c %b holes"),
                          "7:8 4755 2 5\n7:8 4755 2 5\na\n750\nna me\nx\nx2\nend\n8")
-        root = f"/proc/{self.api.state(name)['pid']}/root/root"
+        root, out = self.inside(name, "getcap")
         self.assertEqual(os.getxattr(f"{root}/d", "user.mark"), b"\x00bytes")
-        out = subprocess.run(["getcap", f"{root}/d/x"], check=True, capture_output=True, text=True).stdout
         self.assertIn("cap_net_raw=ep", out)
         self.assertEqual(self.api.sh(name, "cat /etc/hostname"), name)
 
@@ -183,7 +189,7 @@ class VolumeBackupTest(BackupBase):
         self.api.do("POST", f"{self.POOL}/v/snapshots", {"name": "s"})
         self.api.sh("one", "echo now > /srv/mark")
         operation = self.api.do("POST", f"{self.POOL}/v/backups", {"name": "", "compression_algorithm": "zstd"})
-        self.assertEqual(operation["resources"]["backups"], [f"{self.POOL}/v/backups/backup0"])
+        self.assertEqual(operation["resources"]["backups"], ["/1.0/backups/backup0"])
         self.assertEqual(self.api.get(f"{self.POOL}/v/backups"), [f"{self.POOL}/v/backups/backup0"])
         self.api.do("POST", f"{self.POOL}/v/backups/backup0", {"name": "kept"})
         self.assertFalse(self.api.get(f"{self.POOL}/v/backups?recursion=1")[0]["volume_only"])

@@ -134,6 +134,8 @@ Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
     const api::ConfigMap kept = record.config;
     add_volatile(record, value_of(kept, "volatile.base_image"), "");
     record.config.erase("volatile.apply_template");
+    // What the image's templates make of the name is made anew.
+    if (record.name != index.name) record.config["volatile.apply_template"] = "copy";
     for (const auto& [key, value] : kept) record.config[key] = value;
     record.config["volatile.uuid.generation"] = record.config["volatile.uuid"];
     const auto expanded = expand(context, record);

@@ -33,7 +33,7 @@ Result<operations::OperationPtr> BackupService::create(const std::string& instan
     const BackupSubject subject = subject_of(*record);
     LX_TRY(complete_post(context_, subject, post));
     auto request = request_for("Backing up instance", instance, requestor);
-    request.resources["backups"] = {backup_url(subject, post.name)};
+    request.resources["backups"] = {"/1.0/backups/" + post.name};  // LXD 5.0.2's, and lxc cuts that off
     request.may_cancel = true;
     request.body = step([this, instance, post, requestor](std::stop_token stop) -> Result<> {
         LX_TRY_AS(const auto row, instances::require(context_, instance));
@@ -90,7 +90,7 @@ Result<operations::OperationPtr> BackupService::create(const VolumeName& volume,
     const BackupSubject subject = subject_of(*record);
     LX_TRY(complete_post(context_, subject, post));
     auto request = volume_request(context_, "Creating custom volume backup", volume, requestor, true);
-    request.resources["backups"] = {backup_url(subject, post.name)};
+    request.resources["backups"] = {"/1.0/backups/" + post.name};
     request.may_cancel = true;
     request.body = step([this, volume, post, requestor](std::stop_token stop) -> Result<> {
         LX_TRY_AS(const auto row, require_volume(context_, volume));

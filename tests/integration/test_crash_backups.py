@@ -1,0 +1,62 @@
+"""kill -9 of the daemon at every named point while a backup is made and while one is imported; see harness/sweep.py."""
+import os
+
+from harness.case import DaemonCase, main
+from harness.sweep import SweepCases
+
+URL = "/1.0/instances/subject/backups"
+
+
+class BackupSweep(SweepCases, DaemonCase):
+    test_moments = None  # every step is a transaction or the writing of one file, and those are points
+
+    def prepare(self):
+        self.create()
+        self.api.start("subject")
+
+    def operate(self):
+        self.api.do("POST", URL, {"name": "b", "compression_algorithm": "none"})
+
+    def count(self, path):
+        folder = os.path.join(self.daemon.root, path)
+        return len(os.listdir(folder)) if os.path.exists(folder) else 0
+
+    def audit(self, point):
+        backups = self.api.get(URL)
+        self.assertIn(backups, ([], [f"{URL}/b"]))
+        self.assertEqual(self.count("backups"), len(backups))
+        self.assertEqual(self.count("storage-pools/default/snapshots"), 0)
+        self.assertEqual(self.api.exec("subject", ["true"])[0], 0)
+        if not backups:
+            self.operate()
+        self.assertEqual(self.api.raw("GET", f"{URL}/b/export").status, 200)
+        self.assert_whole("subject")
+
+
+class ImportSweep(BackupSweep):
+    data = None
+
+    def prepare(self):
+        if self.data is None:
+            self.create()
+            self.api.do("POST", "/1.0/instances/subject/snapshots", {"name": "s"})
+            self.api.do("POST", URL, {"name": "b", "compression_algorithm": "none"})
+            type(self).data = self.api.raw("GET", f"{URL}/b/export").body
+            self.api.delete("subject")
+
+    def operate(self):
+        self.api.do("POST", "/1.0/instances", self.data, {"Content-Type": "application/octet-stream"})
+
+    def audit(self, point):
+        self.assertIn(self.names(), (set(), {"subject"}))
+        self.assertEqual(self.count("storage-pools/default/snapshots"), len(self.names()))
+        self.assertEqual(self.count("storage-pools/default/containers"), 1 + len(self.names()))
+        self.assertEqual(self.count("tmp"), 0)
+        if not self.names():
+            self.operate()
+        self.api.do("PUT", "/1.0/instances/subject", {"restore": "s"})
+        self.assert_whole("subject")
+
+
+if __name__ == "__main__":
+    main()
