@@ -16,12 +16,6 @@ namespace {
 
 constexpr std::chrono::minutes kRetry{1};
 
-/// The earlier of two times, of which the epoch is "never".
-Time earlier(Time a, Time b) {
-    if (a == Time{}) return b;
-    return b == Time{} ? a : std::min(a, b);
-}
-
 std::string value_of(const api::ConfigMap& config, const char* key) {
     const auto found = config.find(key);
     return found == config.end() ? std::string() : found->second;

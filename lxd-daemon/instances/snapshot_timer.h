@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -10,6 +11,12 @@
 namespace lxmgr::instances {
 
 struct Context;
+
+/// The earlier of two times, of which the epoch is "never".
+inline Time earlier(Time a, Time b) {
+    if (a == Time{}) return b;
+    return b == Time{} ? a : std::min(a, b);
+}
 
 /// Makes scheduled snapshots and removes expired ones. Its thread sleeps until the next of them is due, looks
 /// again when it is told of a change, and exists only while something is to come. Thread-safe.

@@ -1,13 +1,12 @@
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <nlohmann/json.hpp>
 
 #include "lxd-daemon/api/backup.h"
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/backup_download.h"
 #include "lxd-daemon/rest/lifecycle.h"
-#include "lxd-daemon/rest/on_worker.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
@@ -79,16 +78,11 @@ Handled backup_delete(const Request& request, Services& services) {
 
 Handled backup_export(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto row, find(request, services));
-    auto open = [&services, row] { return services.instances->backups().open(*row); };
-    auto pending = on_worker(services, std::move(open));
-    LX_CO_TRY_AS(auto file, co_await std::move(pending));
-    struct stat st{};
-    if (::fstat(file.get(), &st) != 0) co_return fail_errno("fstat", "the backup");
+    auto downloading = download_backup(services, row);
+    LX_CO_TRY_AS(auto response, co_await std::move(downloading));
     publish_lifecycle(services, request.requestor_json, "instance-backup-retrieved",
                       url_of_backup(request, row->name));
-    auto response =
-        Response::stream(std::move(file), static_cast<std::uint64_t>(st.st_size), "application/octet-stream");
-    co_return std::move(response).with_header("Content-Disposition", "inline;filename=");
+    co_return std::move(response);
 }
 
 constexpr Route kRoutes[] = {

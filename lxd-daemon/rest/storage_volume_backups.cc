@@ -1,13 +1,11 @@
-#include <sys/stat.h>
-
 #include <nlohmann/json.hpp>
 
 #include "lxd-daemon/api/backup.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/backup_download.h"
 #include "lxd-daemon/rest/lifecycle.h"
-#include "lxd-daemon/rest/on_worker.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
@@ -84,16 +82,11 @@ Handled backup_delete(const Request& request, Services& services) {
 Handled backup_export(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto name, require_custom(request, services));
     LX_CO_TRY_AS(const auto row, find(request, services));
-    auto open = [&services, row] { return services.instances->backups().open(*row); };
-    auto pending = on_worker(services, std::move(open));
-    LX_CO_TRY_AS(auto file, co_await std::move(pending));
-    struct stat st{};
-    if (::fstat(file.get(), &st) != 0) co_return fail_errno("fstat", "the backup");
+    auto downloading = download_backup(services, row);
+    LX_CO_TRY_AS(auto response, co_await std::move(downloading));
     publish_lifecycle(services, request.requestor_json, "storage-volume-backup-retrieved",
                       url_of_backup(name, row->name));
-    auto response =
-        Response::stream(std::move(file), static_cast<std::uint64_t>(st.st_size), "application/octet-stream");
-    co_return std::move(response).with_header("Content-Disposition", "inline;filename=");
+    co_return std::move(response);
 }
 
 #define BACKUPS "/1.0/storage-pools/{pool}/volumes/{type}/{name}/backups"

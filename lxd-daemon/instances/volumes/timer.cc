@@ -2,6 +2,7 @@
 #include <set>
 
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/snapshot_timer.h"
 #include "lxd-daemon/instances/steps.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "profiles/snapshot_keys.h"
@@ -10,12 +11,6 @@ namespace lxmgr::instances {
 namespace {
 
 constexpr std::chrono::minutes kRetry{1};
-
-/// The earlier of two times, of which the epoch is "never".
-Time earlier(Time a, Time b) {
-    if (a == Time{}) return b;
-    return b == Time{} ? a : std::min(a, b);
-}
 
 void start_operation(Context& context, operations::Request request) {
     if (auto started = context.deps.operations.start(std::move(request)); !started)
