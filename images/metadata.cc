@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kMaxBytes = std::size_t{1} << 20;
 // yaml-cpp shares the nodes of an alias, so a small file can stand for a huge tree: visits are what costs.
-constexpr int kMaxVisits = 20'000;
+constexpr int kMaxMetadataVisits = 20'000;
 
 std::unexpected<Error> bad(std::string_view key, std::string_view what) {
     return fail(Status::bad_request, fmt::format("metadata.yaml: '{}' {}", key, what));
@@ -49,8 +49,9 @@ private:
     }
 
     Result<> visit() {
-        if (++visits_ > kMaxVisits) {
-            return fail(Status::bad_request, fmt::format("metadata.yaml: more than {} values", kMaxVisits));
+        if (++visits_ > kMaxMetadataVisits) {
+            return fail(Status::bad_request,
+                        fmt::format("metadata.yaml: more than {} values", kMaxMetadataVisits));
         }
         return {};
     }
@@ -142,7 +143,7 @@ std::int64_t seconds_of(Time time) {
     return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
 
-void emit(YAML::Emitter& out, const api::ConfigMap& map) {
+void emit_metadata(YAML::Emitter& out, const api::ConfigMap& map) {
     out << YAML::BeginMap;
     // Quoted: "22.04" and "no" are strings here, and the reader at the other end may be stricter than we are.
     for (const auto& [key, value] : map)
@@ -150,7 +151,7 @@ void emit(YAML::Emitter& out, const api::ConfigMap& map) {
     out << YAML::EndMap;
 }
 
-void emit(YAML::Emitter& out, const Template& entry) {
+void emit_metadata(YAML::Emitter& out, const Template& entry) {
     out << YAML::BeginMap;
     out << YAML::Key << "when" << YAML::Value << YAML::BeginSeq;
     for (const auto& trigger : entry.when) out << trigger;
@@ -158,7 +159,7 @@ void emit(YAML::Emitter& out, const Template& entry) {
     out << YAML::Key << "create_only" << YAML::Value << entry.create_only;
     out << YAML::Key << "template" << YAML::Value << YAML::DoubleQuoted << entry.source;
     out << YAML::Key << "properties" << YAML::Value;
-    emit(out, entry.properties);
+    emit_metadata(out, entry.properties);
     out << YAML::EndMap;
 }
 
@@ -182,11 +183,11 @@ std::string to_yaml(const Metadata& metadata) {
     out << YAML::Key << "creation_date" << YAML::Value << seconds_of(metadata.creation_date);
     out << YAML::Key << "expiry_date" << YAML::Value << seconds_of(metadata.expiry_date);
     out << YAML::Key << "properties" << YAML::Value;
-    emit(out, metadata.properties);
+    emit_metadata(out, metadata.properties);
     out << YAML::Key << "templates" << YAML::Value << YAML::BeginMap;
     for (const auto& [path, entry] : metadata.templates) {
         out << YAML::Key << YAML::DoubleQuoted << path << YAML::Value;
-        emit(out, entry);
+        emit_metadata(out, entry);
     }
     out << YAML::EndMap << YAML::EndMap;
     return std::string(out.c_str()) + "\n";

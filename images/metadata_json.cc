@@ -9,7 +9,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::int64_t seconds_of(Time time) {
+std::int64_t unix_seconds_of(Time time) {
     return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
 
@@ -66,8 +66,8 @@ nlohmann::json metadata_to_json(const Metadata& metadata) {
                            {"properties", entry.properties}};
     }
     return {{"architecture", metadata.architecture},
-            {"creation_date", seconds_of(metadata.creation_date)},
-            {"expiry_date", seconds_of(metadata.expiry_date)},
+            {"creation_date", unix_seconds_of(metadata.creation_date)},
+            {"expiry_date", unix_seconds_of(metadata.expiry_date)},
             {"properties", metadata.properties},
             {"templates", std::move(templates)}};
 }

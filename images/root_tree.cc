@@ -20,7 +20,7 @@ struct CloseDir {
     void operator()(DIR* dir) const { ::closedir(dir); }
 };
 
-std::string entry_of(int directory_fd, const std::string& name) {
+std::string tree_entry_of(int directory_fd, const std::string& name) {
     return fmt::format("/proc/self/fd/{}/{}", directory_fd, name);
 }
 
@@ -83,7 +83,7 @@ Result<> RootTree::remove(const std::string& path) const {
     auto parent = open_directory(std::string(parent_path(path)));
     if (!parent && parent.error().sys_errno == ENOENT) return {};
     LX_FAIL_IF_(return, parent);
-    return remove_tree(entry_of(parent->get(), std::string(base_name(path))));
+    return remove_tree(tree_entry_of(parent->get(), std::string(base_name(path))));
 }
 
 Result<std::vector<std::string>> RootTree::list(int fd, const std::string& path) const {
@@ -104,7 +104,7 @@ Result<> RootTree::empty(const std::string& path) const {
     if (!fd && fd.error().sys_errno == ENOENT) return {};
     LX_FAIL_IF_(return, fd);
     LX_TRY_AS(const auto names, list(fd->get(), path));
-    for (const auto& name : names) LX_TRY(remove_tree(entry_of(fd->get(), name)));
+    for (const auto& name : names) LX_TRY(remove_tree(tree_entry_of(fd->get(), name)));
     return {};
 }
 

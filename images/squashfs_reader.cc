@@ -20,8 +20,8 @@ constexpr std::uint32_t kNone = 0xffffffff;
 constexpr std::uint32_t kMaxFragments = 4u
                                         << 20;  // a table of 64 MiB; each stands for up to 1 MiB of content
 constexpr std::uint32_t kMaxXattrs = 1024;      // of one entry
-constexpr std::uint32_t kMaxXattrBytes = 64 << 10;  // XATTR_SIZE_MAX
-constexpr std::uint64_t kPendingBytes = 256;        // memory of a directory that waits for its turn, roughly
+constexpr std::uint32_t kMaxSquashfsXattrBytes = 64 << 10;  // XATTR_SIZE_MAX
+constexpr std::uint64_t kPendingBytes = 256;  // memory of a directory that waits for its turn, roughly
 
 template <typename T>
 using Block = std::unique_ptr<T, FreeSquashfs>;
@@ -30,7 +30,7 @@ bool is_directory(const sqfs_inode_generic_t& inode) {
     return inode.base.type == SQFS_INODE_DIR || inode.base.type == SQFS_INODE_EXT_DIR;
 }
 
-Result<EntryType> type_of(const sqfs_inode_generic_t& inode, std::string_view path) {
+Result<EntryType> squashfs_type_of(const sqfs_inode_generic_t& inode, std::string_view path) {
     switch (inode.base.type) {
         case SQFS_INODE_DIR:
         case SQFS_INODE_EXT_DIR:
@@ -201,7 +201,7 @@ Result<> SquashfsReader::walk_directory(Pending directory, std::vector<Pending>&
 Result<Entry> SquashfsReader::convert(std::string path, const sqfs_inode_generic_t& inode) {
     Entry entry;
     entry.path = std::move(path);
-    LX_TRY_AS(entry.type, type_of(inode, entry.path));
+    LX_TRY_AS(entry.type, squashfs_type_of(inode, entry.path));
     entry.mode = inode.base.mode & 07777;
     entry.mtime = {static_cast<time_t>(inode.base.mod_time), 0};
     sqfs_u32 uid = 0, gid = 0;
@@ -240,7 +240,7 @@ Result<> SquashfsReader::read_xattrs(const sqfs_inode_generic_t& inode, Entry& e
     sqfs_xattr_reader_t* const reader = parts_->xattrs.get();
     sqfs_xattr_id_t description{};
     if (const int rc = sqfs_xattr_reader_get_desc(reader, index, &description); rc != 0) return failed(rc);
-    if (description.count > kMaxXattrs || description.size > kMaxXattrs * kMaxXattrBytes) {
+    if (description.count > kMaxXattrs || description.size > kMaxXattrs * kMaxSquashfsXattrBytes) {
         return refuse(entry.path, "has too many extended attributes");
     }
     if (const int rc = sqfs_xattr_reader_seek_kv(reader, &description); rc != 0) return failed(rc);
@@ -255,7 +255,7 @@ Result<> SquashfsReader::read_xattrs(const sqfs_inode_generic_t& inode, Entry& e
         if (rc != 0) return failed(rc);
         std::string name(reinterpret_cast<const char*>(key->key));
         if (!is_image_xattr(name)) continue;
-        if (value->size > kMaxXattrBytes)
+        if (value->size > kMaxSquashfsXattrBytes)
             return refuse(entry.path, "has an extended attribute that is too large");
         entry.xattrs.push_back(
             {std::move(name), std::string(reinterpret_cast<const char*>(value->value), value->size)});

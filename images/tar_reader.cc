@@ -16,7 +16,7 @@ namespace lxmgr::images {
 namespace {
 
 constexpr std::size_t kReadBytes = std::size_t{256} << 10;
-constexpr std::size_t kMaxXattrBytes = std::size_t{64} << 10;  // XATTR_SIZE_MAX
+constexpr std::size_t kMaxTarXattrBytes = std::size_t{64} << 10;  // XATTR_SIZE_MAX
 
 bool enable(archive* a) {
     // Not ..._filter_all(): that starts programs (lrzip, lzop, grzip) for formats it cannot read itself.
@@ -34,7 +34,7 @@ bool enable(archive* a) {
 
 std::string text_of(const char* text) { return text == nullptr ? std::string() : std::string(text); }
 
-Result<EntryType> type_of(archive_entry* raw, const std::string& path) {
+Result<EntryType> tar_type_of(archive_entry* raw, const std::string& path) {
     if (archive_entry_hardlink(raw) != nullptr) return EntryType::hard_link;
     switch (archive_entry_filetype(raw)) {
         case AE_IFREG:
@@ -64,7 +64,7 @@ Result<std::vector<Xattr>> xattrs_of(archive_entry* raw, const std::string& path
     archive_entry_xattr_reset(raw);
     while (archive_entry_xattr_next(raw, &name, &value, &size) == ARCHIVE_OK) {
         if (name == nullptr || !is_image_xattr(name)) continue;
-        if (size > kMaxXattrBytes) return refuse(path, "has an extended attribute that is too large");
+        if (size > kMaxTarXattrBytes) return refuse(path, "has an extended attribute that is too large");
         out.push_back({name, std::string(static_cast<const char*>(value), size)});
     }
     for (const auto& [type, key] : {std::pair{ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access"},
@@ -127,7 +127,7 @@ Result<std::optional<Entry>> TarReader::next() {
 Result<Entry> TarReader::convert(archive_entry* raw) const {
     Entry entry;
     LX_TRY_AS(entry.path, entry_path(text_of(archive_entry_pathname(raw))));
-    LX_TRY_AS(entry.type, type_of(raw, entry.path));
+    LX_TRY_AS(entry.type, tar_type_of(raw, entry.path));
     entry.mode = archive_entry_perm(raw) & 07777;
     entry.uid = static_cast<std::uint64_t>(archive_entry_uid(raw));
     entry.gid = static_cast<std::uint64_t>(archive_entry_gid(raw));

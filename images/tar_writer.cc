@@ -19,13 +19,13 @@
 namespace lxmgr::images {
 namespace {
 
-constexpr int kMaxDepth = 512;
+constexpr int kMaxTarDepth = 512;
 constexpr std::size_t kBlock = std::size_t{256} << 10;
 
-struct FreeEntry {
+struct FreeTarEntry {
     void operator()(archive_entry* entry) const { archive_entry_free(entry); }
 };
-using EntryPtr = std::unique_ptr<archive_entry, FreeEntry>;
+using EntryPtr = std::unique_ptr<archive_entry, FreeTarEntry>;
 
 struct CloseDirectory {
     void operator()(DIR* directory) const { ::closedir(directory); }
@@ -184,7 +184,7 @@ Result<> TarWriter::add_tree(const std::string& path, int directory_fd) {
 }
 
 Result<> TarWriter::add_below(Tree& tree, int directory_fd, const std::string& path, int depth) {
-    if (depth > kMaxDepth)
+    if (depth > kMaxTarDepth)
         return fail(Status::bad_request, fmt::format("'{}' is too deep to be archived", path));
     LX_TRY_AS(const auto names, names_in(directory_fd));
     for (const auto& name : names) LX_TRY(add_entry(tree, directory_fd, name, path + "/" + name, depth));

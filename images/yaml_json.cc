@@ -10,15 +10,15 @@
 namespace lxmgr::images {
 namespace {
 
-constexpr int kMaxVisits = 500'000;
-constexpr int kMaxDepth = 32;
+constexpr int kMaxYamlVisits = 500'000;
+constexpr int kMaxYamlDepth = 32;
 
 class Converter {
 public:
     explicit Converter(std::string_view what) : what_(what) {}
 
     Result<nlohmann::json> convert(const YAML::Node& node, int depth) {
-        if (++visits_ > kMaxVisits || depth > kMaxDepth) return bad("has too many values");
+        if (++visits_ > kMaxYamlVisits || depth > kMaxYamlDepth) return bad("has too many values");
         if (node.IsMap()) return map(node, depth);
         if (node.IsSequence()) return list(node, depth);
         if (!node.IsScalar()) return nlohmann::json(nullptr);

@@ -46,13 +46,13 @@ Result<int> run_shutdown(Client& client, const Args& args) {
     return 0;
 }
 
-constexpr Option kInitOptions[] = {kSetupAuto, kSetupPreseed, kSetupDump, kSetupBackend};
+constexpr Option kAdminInitOptions[] = {kSetupAuto, kSetupPreseed, kSetupDump, kSetupBackend};
 constexpr Option kShutdownOptions[] = {{"--timeout", "SECONDS", "stop waiting after this time"}};
-const Command kCommands[] = {
+const Command kAdminCommands[] = {
     {"admin init",
      "Set up the server",
      {},
-     kInitOptions,
+     kAdminInitOptions,
      "The same as 'lxmgr init' without an image.",
      "admin init --auto\nadmin init --dump > preseed.yaml",
      run_setup},
@@ -67,6 +67,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> admin_commands() { return kCommands; }
+std::span<const Command> admin_commands() { return kAdminCommands; }
 
 }  // namespace lxmgr::cli

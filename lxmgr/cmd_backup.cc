@@ -86,7 +86,7 @@ Result<Json> send_backup(Client& client, const Args& args, const std::string& ta
     return client.finish(answer, {"Importing " + path});
 }
 
-Result<int> run_import(Client& client, const Args& args) {
+Result<int> run_backup_import(Client& client, const Args& args) {
     auto sent = send_backup(client, args, "/1.0/instances");
     if (!sent) return std::unexpected(in("Importing " + args.text("FILE"), std::move(sent).error()));
     const Json& urls = member(member(*sent, "resources"), "instances");
@@ -113,8 +113,8 @@ constexpr Option kCompression = {"--compression", "ALGORITHM",         "none, gz
                                  false,           "none|gzip|xz|zstd", "gzip"};
 constexpr Option kVolumeExportOptions[] = {{"--volume-only", "", "leave the snapshots out"}, kCompression};
 constexpr Option kExportOptions[] = {{"--instance-only", "", "leave the snapshots out"}, kCompression};
-constexpr Option kImportOptions[] = {{"-s,--storage", "POOL", "pool of the root disk"}};
-const Command kCommands[] = {
+constexpr Option kBackupImportOptions[] = {{"-s,--storage", "POOL", "pool of the root disk"}};
+const Command kBackupCommands[] = {
     {"export", "Write an instance and its snapshots to a file", kExport, kExportOptions,
      "The file is a tarball as LXD's. A running instance is frozen while its files are copied. FILE - is the "
      "standard output.",
@@ -130,13 +130,13 @@ const Command kCommands[] = {
      "",
      "storage volume import default data.tar.gz data2",
      run_volume_import},
-    {"import", "Make an instance from such a file", kImport, kImportOptions,
+    {"import", "Make an instance from such a file", kImport, kBackupImportOptions,
      "Config, devices, profiles and snapshots come along. FILE may be LXD's or Incus's of a container.",
-     "import dev.tar.gz\nimport dev.tar.gz dev2 --storage fast", run_import},
+     "import dev.tar.gz\nimport dev.tar.gz dev2 --storage fast", run_backup_import},
 };
 
 }  // namespace
 
-std::span<const Command> backup_commands() { return kCommands; }
+std::span<const Command> backup_commands() { return kBackupCommands; }
 
 }  // namespace lxmgr::cli

@@ -101,7 +101,7 @@ Result<int> run_fish(Client&, const Args&) {
 }
 
 constexpr Operand kWords[] = {{"WORDS", Count::rest}};
-const Command kCommands[] = {
+const Command kCompletionCommands[] = {
     {"completion bash",
      "Print the completion of bash",
      {},
@@ -129,6 +129,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> completion_commands() { return kCommands; }
+std::span<const Command> completion_commands() { return kCompletionCommands; }
 
 }  // namespace lxmgr::cli

@@ -13,7 +13,7 @@ Object object_named(const std::string& name) {
 }
 
 /// "[INSTANCE] KEY": the server's key when there is one word only.
-Result<int> run_get(Client& client, const Args& args) {
+Result<int> run_config_get(Client& client, const Args& args) {
     const auto& words = args.list("[INSTANCE] KEY");
     if (words.size() > 2) return misuse(args, "Give an instance and one key, or one key of the server");
     const Object object = object_named(words.size() == 2 ? words[0] : "");
@@ -21,7 +21,7 @@ Result<int> run_get(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_set(Client& client, const Args& args) {
+Result<int> run_config_set(Client& client, const Args& args) {
     auto words = args.list("[INSTANCE] KEY=VALUE");
     std::string instance;
     const bool server = words.front().contains('=') ||
@@ -36,14 +36,14 @@ Result<int> run_set(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_unset(Client& client, const Args& args) {
+Result<int> run_config_unset(Client& client, const Args& args) {
     const auto& words = args.list("[INSTANCE] KEY");
     if (words.size() > 2) return misuse(args, "Give an instance and one key, or one key of the server");
     LX_TRY(unset_config(client, object_named(words.size() == 2 ? words[0] : ""), words.back()));
     return 0;
 }
 
-Result<int> run_show(Client& client, const Args& args) {
+Result<int> run_config_show(Client& client, const Args& args) {
     const Object object = object_named(args.text("INSTANCE"));
     LX_TRY_AS(const Json value, read_object(client, object));
     Json part = writable_part(object, value);
@@ -55,7 +55,7 @@ Result<int> run_show(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_edit(Client& client, const Args& args) {
+Result<int> run_config_edit(Client& client, const Args& args) {
     LX_TRY(edit_object(client, object_named(args.text("INSTANCE"))));
     return 0;
 }
@@ -65,45 +65,51 @@ Result<int> on_instance(Client& client, const Args& args) {
     return verb(client, args, instance_object);
 }
 
-constexpr Operand kKey[] = {{"[INSTANCE] KEY", Count::some, Kind::instance}};
-constexpr Operand kSettings[] = {{"[INSTANCE] KEY=VALUE", Count::some, Kind::instance}};
+constexpr Operand kConfigKey[] = {{"[INSTANCE] KEY", Count::some, Kind::instance}};
+constexpr Operand kConfigSettings[] = {{"[INSTANCE] KEY=VALUE", Count::some, Kind::instance}};
 constexpr Operand kOptionalInstance[] = {{"INSTANCE", Count::optional, Kind::instance}};
 constexpr Option kExpanded[] = {{"-e,--expanded", "", "with what the profiles give"}};
-constexpr Option kListOptions[] = {kFormatOption};
+constexpr Option kConfigListOptions[] = {kFormatOption};
 
-constexpr Operand kName = {"NAME", Count::one, Kind::instance};
-constexpr Operand kDevice = {"DEVICE"};
+constexpr Operand kConfigName = {"NAME", Count::one, Kind::instance};
+constexpr Operand kConfigDevice = {"DEVICE"};
 constexpr Operand kPairs = {"KEY=VALUE", Count::any};
-constexpr Operand kNameOnly[] = {kName};
-constexpr Operand kAdd[] = {kName, kDevice, {"TYPE"}, kPairs};
-constexpr Operand kRemove[] = {kName, {"DEVICE", Count::some}};
-constexpr Operand kDeviceKey[] = {kName, kDevice, {"KEY"}};
-constexpr Operand kDeviceSet[] = {kName, kDevice, {"KEY=VALUE", Count::some}};
-constexpr Operand kOverride[] = {kName, kDevice, kPairs};
+constexpr Operand kConfigNameOnly[] = {kConfigName};
+constexpr Operand kAdd[] = {kConfigName, kConfigDevice, {"TYPE"}, kPairs};
+constexpr Operand kRemove[] = {kConfigName, {"DEVICE", Count::some}};
+constexpr Operand kConfigDeviceKey[] = {kConfigName, kConfigDevice, {"KEY"}};
+constexpr Operand kConfigDeviceSet[] = {kConfigName, kConfigDevice, {"KEY=VALUE", Count::some}};
+constexpr Operand kOverride[] = {kConfigName, kConfigDevice, kPairs};
 
-const Command kCommands[] = {
-    {"config get", "Print a config key", kKey, kExpanded, "Without INSTANCE it is a key of the server.",
-     "config get dev limits.memory\nconfig get core.https_address", run_get},
+const Command kConfigCommands[] = {
+    {"config get", "Print a config key", kConfigKey, kExpanded, "Without INSTANCE it is a key of the server.",
+     "config get dev limits.memory\nconfig get core.https_address", run_config_get},
     {"config set",
      "Set config keys",
-     kSettings,
+     kConfigSettings,
      {},
      "Limits change at once, also on a running instance.",
      "config set dev limits.memory=2GiB limits.cpu=2\nconfig set core.https_address=:8443",
-     run_set},
-    {"config unset", "Remove a config key", kKey, {}, "", "config unset dev limits.memory", run_unset},
+     run_config_set},
+    {"config unset",
+     "Remove a config key",
+     kConfigKey,
+     {},
+     "",
+     "config unset dev limits.memory",
+     run_config_unset},
     {"config show", "Show the whole configuration", kOptionalInstance, kExpanded, "",
-     "config show dev --expanded\nconfig show", run_show},
+     "config show dev --expanded\nconfig show", run_config_show},
     {"config edit",
      "Edit the whole configuration",
      kOptionalInstance,
      {},
      "Opens $VISUAL, $EDITOR or vi; takes YAML from stdin when it is no terminal.",
      "config edit dev\nconfig edit dev < dev.yaml",
-     run_edit},
-    {"config device list", "List the devices of an instance", kNameOnly, kListOptions, "",
+     run_config_edit},
+    {"config device list", "List the devices of an instance", kConfigNameOnly, kConfigListOptions, "",
      "config device list dev", on_instance<device_list>, false, "ls"},
-    {"config device show", "Show the devices of an instance", kNameOnly, kExpanded, "",
+    {"config device show", "Show the devices of an instance", kConfigNameOnly, kExpanded, "",
      "config device show dev", on_instance<device_show>},
     {"config device add",
      "Add a device",
@@ -123,21 +129,21 @@ const Command kCommands[] = {
      "rm"},
     {"config device get",
      "Print a key of a device",
-     kDeviceKey,
+     kConfigDeviceKey,
      {},
      "",
      "config device get dev root pool",
      on_instance<device_get>},
     {"config device set",
      "Set keys of a device",
-     kDeviceSet,
+     kConfigDeviceSet,
      {},
      "",
      "config device set dev data readonly=true",
      on_instance<device_set>},
     {"config device unset",
      "Remove a key of a device",
-     kDeviceKey,
+     kConfigDeviceKey,
      {},
      "",
      "config device unset dev data readonly",
@@ -153,6 +159,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> config_commands() { return kCommands; }
+std::span<const Command> config_commands() { return kConfigCommands; }
 
 }  // namespace lxmgr::cli

@@ -113,16 +113,16 @@ Result<int> run_console(Client& client, const Args& args) {
     return Console(client, args.text("INSTANCE")).run();
 }
 
-constexpr Operand kOperands[] = {{"INSTANCE", Count::one, Kind::instance}};
-constexpr Option kOptions[] = {{"--show-log", "", "print what the console has shown so far, and end"}};
-const Command kCommands[] = {
-    {"console", "Attach to the console of an instance", kOperands, kOptions,
+constexpr Operand kConsoleOperands[] = {{"INSTANCE", Count::one, Kind::instance}};
+constexpr Option kConsoleOptions[] = {{"--show-log", "", "print what the console has shown so far, and end"}};
+const Command kConsoleCommands[] = {
+    {"console", "Attach to the console of an instance", kConsoleOperands, kConsoleOptions,
      "Leave with Ctrl-a q; Ctrl-a Ctrl-a sends a Ctrl-a.", "console dev\nconsole dev --show-log",
      run_console},
 };
 
 }  // namespace
 
-std::span<const Command> console_commands() { return kCommands; }
+std::span<const Command> console_commands() { return kConsoleCommands; }
 
 }  // namespace lxmgr::cli

@@ -56,15 +56,16 @@ Result<int> run_delete(Client& client, const Args& args) {
     return status;
 }
 
-constexpr Operand kOperands[] = {{"INSTANCE", Count::some, Kind::instance}};
-constexpr Option kOptions[] = {{"-f,--force", "", "stop running instances by force first"}};
-const Command kCommands[] = {
-    {"delete", "Delete instances and snapshots", kOperands, kOptions, "INSTANCE/SNAPSHOT names a snapshot.",
-     "delete dev\ndelete --force web db\ndelete dev/before-upgrade", run_delete, false, "rm"},
+constexpr Operand kDeleteOperands[] = {{"INSTANCE", Count::some, Kind::instance}};
+constexpr Option kDeleteOptions[] = {{"-f,--force", "", "stop running instances by force first"}};
+const Command kDeleteCommands[] = {
+    {"delete", "Delete instances and snapshots", kDeleteOperands, kDeleteOptions,
+     "INSTANCE/SNAPSHOT names a snapshot.", "delete dev\ndelete --force web db\ndelete dev/before-upgrade",
+     run_delete, false, "rm"},
 };
 
 }  // namespace
 
-std::span<const Command> delete_commands() { return kCommands; }
+std::span<const Command> delete_commands() { return kDeleteCommands; }
 
 }  // namespace lxmgr::cli

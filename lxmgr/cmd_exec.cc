@@ -72,7 +72,7 @@ constexpr Option kExecOptions[] = {
 };
 constexpr Operand kShellOperands[] = {{"INSTANCE", Count::one, Kind::instance}};
 constexpr Option kShellOptions[] = {{"-l,--login", "USER", "log in as this user", false, "", "root"}};
-const Command kCommands[] = {
+const Command kExecCommands[] = {
     {"exec", "Run a command in an instance", kExecOperands, kExecOptions,
      "Ends with the exit status of the command. The command gets a terminal when stdin and stdout are "
      "terminals.",
@@ -85,6 +85,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> exec_commands() { return kCommands; }
+std::span<const Command> exec_commands() { return kExecCommands; }
 
 }  // namespace lxmgr::cli

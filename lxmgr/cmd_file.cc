@@ -18,7 +18,7 @@ bool is_directory(const std::string& path) {
     return ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
-Result<WantedAttributes> wanted_of(const Args& args) {
+Result<WantedAttributes> wanted_attributes(const Args& args) {
     WantedAttributes wanted;
     if (args.given("uid")) {
         LX_TRY_AS(wanted.uid, parse_number(args.text("uid"), "User id"));
@@ -40,7 +40,7 @@ Result<> push_stdin(RemoteFiles& files, const std::string& path, const WantedAtt
 
 Result<int> run_push(Client& client, const Args& args) {
     const auto target = parse_instance_path(args.text("TARGET"));
-    const auto wanted = wanted_of(args);
+    const auto wanted = wanted_attributes(args);
     if (!target) return misuse(args, target.error().message);
     if (!wanted) return misuse(args, wanted.error().message);
     const auto& sources = args.list("SOURCE");
@@ -112,7 +112,7 @@ Result<int> run_pull(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_delete(Client& client, const Args& args) {
+Result<int> run_file_delete(Client& client, const Args& args) {
     for (const auto& target : args.list("TARGET")) {
         const auto path = parse_instance_path(target);
         if (!path) return misuse(args, path.error().message);
@@ -121,7 +121,7 @@ Result<int> run_delete(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_edit(Client& client, const Args& args) {
+Result<int> run_file_edit(Client& client, const Args& args) {
     const auto target = parse_instance_path(args.text("TARGET"));
     if (!target) return misuse(args, target.error().message);
     RemoteFiles files(client, target->instance);
@@ -148,7 +148,7 @@ constexpr Operand kPushOperands[] = {{"SOURCE", Count::some, Kind::file},
 constexpr Operand kPullOperands[] = {{"SOURCE", Count::some, Kind::instance_file},
                                      {"TARGET", Count::one, Kind::file}};
 constexpr Operand kEditOperands[] = {{"TARGET", Count::one, Kind::instance_file}};
-constexpr Operand kDeleteOperands[] = {{"TARGET", Count::some, Kind::instance_file}};
+constexpr Operand kFileDeleteOperands[] = {{"TARGET", Count::some, Kind::instance_file}};
 constexpr Option kRecursive = {"-r,--recursive", "", "whole directories"};
 constexpr Option kParents = {"-p,--create-dirs", "", "make the directories that are missing"};
 constexpr Option kPushOptions[] = {
@@ -159,7 +159,7 @@ constexpr Option kPushOptions[] = {
     {"--mode", "MODE", "permissions of files, such as 0644; else as here"},
 };
 constexpr Option kPullOptions[] = {kRecursive, kParents};
-const Command kCommands[] = {
+const Command kFileCommands[] = {
     {"file push", "Copy files into an instance", kPushOperands, kPushOptions,
      "TARGET is INSTANCE/PATH; with a trailing slash, or when it is a directory, files go into it. '-' is "
      "stdin.",
@@ -177,20 +177,20 @@ const Command kCommands[] = {
      {},
      "Uses $VISUAL, $EDITOR or vi; takes stdin when it is no terminal.",
      "file edit dev/etc/hosts\nfile edit dev/etc/motd < motd",
-     run_edit},
+     run_file_edit},
     {"file delete",
      "Delete files in an instance",
-     kDeleteOperands,
+     kFileDeleteOperands,
      {},
      "",
      "file delete dev/tmp/core",
-     run_delete,
+     run_file_delete,
      false,
      "rm"},
 };
 
 }  // namespace
 
-std::span<const Command> file_commands() { return kCommands; }
+std::span<const Command> file_commands() { return kFileCommands; }
 
 }  // namespace lxmgr::cli

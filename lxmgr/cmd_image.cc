@@ -27,7 +27,7 @@ std::string size_of(const Json& image) {
     return size.is_number() ? human_bytes(size.get<std::uint64_t>()) : "";
 }
 
-Result<int> run_list(Client& client, const Args& args) {
+Result<int> run_image_list(Client& client, const Args& args) {
     LX_TRY_AS(const Json images, client.get("/1.0/images?recursion=1"));
     Table table{{"ALIAS", "FINGERPRINT", "PUBLIC", "DESCRIPTION", "ARCHITECTURE", "TYPE", "SIZE", "UPLOADED"},
                 {}};
@@ -57,7 +57,7 @@ Result<Json> image_named(Client& client, const std::string& name) {
     return client.get(api_path({"images", fingerprint}));
 }
 
-Result<int> run_info(Client& client, const Args& args) {
+Result<int> run_image_info(Client& client, const Args& args) {
     LX_TRY_AS(const Json image, image_named(client, args.text("IMAGE")));
     const auto line = [](std::string_view title, const std::string& value) {
         if (!value.empty()) fmt::print("{}: {}\n", title, printable(value));
@@ -79,7 +79,7 @@ Result<int> run_info(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_show(Client& client, const Args& args) {
+Result<int> run_image_show(Client& client, const Args& args) {
     LX_TRY_AS(const Json image, image_named(client, args.text("IMAGE")));
     print_object(Format::yaml, image);
     return 0;
@@ -92,7 +92,7 @@ Result<> add_aliases(Client& client, const Args& args, const std::string& finger
 }
 
 /// Words with '=' are properties, the others one or two files.
-Result<int> run_import(Client& client, const Args& args) {
+Result<int> run_image_import(Client& client, const Args& args) {
     ImportRequest request;
     std::vector<std::string> files;
     for (const auto& word : args.list("FILE")) {
@@ -132,7 +132,7 @@ Result<int> run_build(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_delete(Client& client, const Args& args) {
+Result<int> run_image_delete(Client& client, const Args& args) {
     for (const auto& name : args.list("IMAGE")) {
         LX_TRY_AS(const std::string fingerprint, find_image(client, name));
         auto done =
@@ -194,8 +194,8 @@ constexpr Operand kDistro[] = {{"DISTRIBUTION/RELEASE"}};
 constexpr Operand kAlias[] = {{"ALIAS", Count::one, Kind::image}};
 constexpr Operand kAliasCreate[] = {{"ALIAS"}, {"IMAGE", Count::one, Kind::image}};
 constexpr Operand kAliasRename[] = {{"ALIAS", Count::one, Kind::image}, {"NEW-NAME"}};
-constexpr Option kListOptions[] = {kFormatOption};
-constexpr Option kImportOptions[] = {
+constexpr Option kImageListOptions[] = {kFormatOption};
+constexpr Option kImageImportOptions[] = {
     {"--alias", "NAME", "another name for the image (may be repeated)", true},
     {"--public", "", "let clients that are not trusted have it"},
 };
@@ -206,35 +206,35 @@ constexpr Option kBuildOptions[] = {
     {"--output", "DIR", "leave the files there and import nothing"},
 };
 constexpr Option kAliasOptions[] = {{"--description", "TEXT", "what it is for"}};
-const Command kCommands[] = {
-    {"image list", "List images", kFilter, kListOptions, "", "image list\nimage list debian", run_list, false,
-     "ls"},
-    {"image info", "Show an image for people", kImage, {}, "", "image info debian/12", run_info},
-    {"image show", "Show an image as YAML", kImage, {}, "", "image show debian/12", run_show},
+const Command kImageCommands[] = {
+    {"image list", "List images", kFilter, kImageListOptions, "", "image list\nimage list debian",
+     run_image_list, false, "ls"},
+    {"image info", "Show an image for people", kImage, {}, "", "image info debian/12", run_image_info},
+    {"image show", "Show an image as YAML", kImage, {}, "", "image show debian/12", run_image_show},
     {"image build", "Make an image of a distribution", kDistro, kBuildOptions,
      "Installs the distribution from this machine's own apt mirror and imports it. DISTRIBUTION/RELEASE is "
      "debian/12,\n"
      "debian/13, debian/sid, or debian/ and another suite of the mirror. Building again replaces what the "
      "name stands for.",
      "image build debian/12\nimage build debian/13 --package openssh-server --alias with-ssh", run_build},
-    {"image import", "Import an image from files", kFiles, kImportOptions,
+    {"image import", "Import an image from files", kFiles, kImageImportOptions,
      "One file: a unified image. Two: metadata and root file system. KEY=VALUE sets a property.",
      "image import metadata.tar.xz rootfs.squashfs --alias mine\nimage import image.tar.gz description=\"My "
      "image\"",
-     run_import},
+     run_image_import},
     {"image delete",
      "Delete images",
      kImages,
      {},
      "Instances that were made from it are not affected.",
      "image delete debian/12",
-     run_delete,
+     run_image_delete,
      false,
      "rm"},
     {"image alias list",
      "List image aliases",
      {},
-     kListOptions,
+     kImageListOptions,
      "",
      "image alias list",
      run_alias_list,
@@ -262,6 +262,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> image_commands() { return kCommands; }
+std::span<const Command> image_commands() { return kImageCommands; }
 
 }  // namespace lxmgr::cli

@@ -79,7 +79,7 @@ void print_instance(const Json& instance, const Json& state) {
 }
 
 /// The end of the log that the daemon kept of the instance's console.
-Result<> print_log(Client& client, const Object& object) {
+Result<> print_logs(Client& client, const Object& object) {
     auto log = client.open({.method = "GET", .target = object.path + "/console", .headers = {}, .body = {}});
     if (!log) return std::unexpected(explain(object, "Reading the console log of", std::move(log).error()));
     LX_TRY_AS(const std::string text, (*log)->read_all());
@@ -123,24 +123,24 @@ Result<int> run_info(Client& client, const Args& args) {
         whole["snapshots"] = *snapshots;
         print_object(format, whole);
     }
-    if (args.flag("show-log")) LX_TRY(print_log(client, object));
+    if (args.flag("show-log")) LX_TRY(print_logs(client, object));
     return 0;
 }
 
-constexpr Operand kOperands[] = {{"INSTANCE", Count::optional, Kind::instance}};
-constexpr Option kOptions[] = {
+constexpr Operand kInfoOperands[] = {{"INSTANCE", Count::optional, Kind::instance}};
+constexpr Option kInfoOptions[] = {
     {"-f,--format", "FORMAT", "how to print: table (for people), json or yaml", false, "table|json|yaml",
      "table"},
     {"--show-log", "", "also print the instance's console log"},
     {"--resources", "", "print the hardware of the server"},
 };
-const Command kCommands[] = {
-    {"info", "Show an instance, or the server", kOperands, kOptions, "",
+const Command kInfoCommands[] = {
+    {"info", "Show an instance, or the server", kInfoOperands, kInfoOptions, "",
      "info dev\ninfo dev --show-log\ninfo", run_info},
 };
 
 }  // namespace
 
-std::span<const Command> info_commands() { return kCommands; }
+std::span<const Command> info_commands() { return kInfoCommands; }
 
 }  // namespace lxmgr::cli

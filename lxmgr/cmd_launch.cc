@@ -1,4 +1,4 @@
-// launch, and init with an image: create an instance. init without one sets the server up (setup.h).
+// launch, and init with an image: create_instance an instance. init without one sets the server up (setup.h).
 #include <fmt/format.h>
 
 #include "lxmgr/commands.h"
@@ -92,7 +92,7 @@ std::string created_name(const Json& operation, const std::string& asked) {
                : "";
 }
 
-Result<std::string> create(Client& client, const Args& args, Wanted& wanted) {
+Result<std::string> create_instance(Client& client, const Args& args, Wanted& wanted) {
     const std::string& name = args.text("NAME");
     LX_TRY(add_devices(client, args, wanted));
     if (args.flag("empty")) {
@@ -115,7 +115,7 @@ Result<int> run_launch(Client& client, const Args& args) {
     if (!wanted) return misuse(args, wanted.error().message);
     const auto wait = wait_of(args, args.text("wait"));
     if (!wait) return misuse(args, wait.error().message);
-    LX_TRY_AS(const std::string name, create(client, args, *wanted));
+    LX_TRY_AS(const std::string name, create_instance(client, args, *wanted));
     tell(fmt::format("Starting {}", name));
     const Object object = instance_object(name);
     const Json body = {{"action", "start"}, {"timeout", -1}, {"force", false}, {"stateful", false}};
@@ -127,10 +127,10 @@ Result<int> run_launch(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_create(Client& client, const Args& args) {
+Result<int> run_launch_create(Client& client, const Args& args) {
     auto wanted = wanted_of(args);
     if (!wanted) return misuse(args, wanted.error().message);
-    LX_TRY_AS(const std::string name, create(client, args, *wanted));
+    LX_TRY_AS(const std::string name, create_instance(client, args, *wanted));
     if (args.text("NAME").empty()) tell(name);
     hint(fmt::format("Instance '{}' is ready. Start it with: lxmgr start {}", name, name));
     return 0;
@@ -146,34 +146,34 @@ Result<int> run_init(Client& client, const Args& args) {
     if (instance && args.flag("empty") && args.given("NAME"))
         return misuse(args, "With --empty give a name only");
     if (!instance) return run_setup(client, args);
-    if (!args.flag("empty")) return run_create(client, args);
+    if (!args.flag("empty")) return run_launch_create(client, args);
     Args named = args;
     named.values["NAME"] = args.list("IMAGE");
-    return run_create(client, named);
+    return run_launch_create(client, named);
 }
 
 constexpr Operand kLaunchOperands[] = {{"IMAGE", Count::one, Kind::image}, {"NAME", Count::optional}};
 constexpr Operand kInitOperands[] = {{"IMAGE", Count::optional, Kind::image}, {"NAME", Count::optional}};
 constexpr Option kConfig = {"-c,--config", "KEY=VALUE", "set a config key (may be repeated)", true};
-constexpr Option kDevice = {"-d,--device", "DEVICE,KEY=VALUE",
-                            "change a device of the profiles, or add one (may be repeated)", true};
+constexpr Option kLaunchDevice = {"-d,--device", "DEVICE,KEY=VALUE",
+                                  "change a device of the profiles, or add one (may be repeated)", true};
 constexpr Option kEphemeral = {"-e,--ephemeral", "", "delete the instance when it stops"};
-constexpr Option kNetwork = {"-n,--network", "NETWORK", "network of eth0"};
-constexpr Option kProfile = {"-p,--profile", "PROFILE",
-                             "apply this profile and not 'default' (may be repeated)", true};
+constexpr Option kLaunchNetwork = {"-n,--network", "NETWORK", "network of eth0"};
+constexpr Option kLaunchProfile = {"-p,--profile", "PROFILE",
+                                   "apply this profile and not 'default' (may be repeated)", true};
 constexpr Option kNoProfiles = {"--no-profiles", "", "apply no profile"};
 constexpr Option kStorage = {"-s,--storage", "POOL", "pool of the root disk"};
 constexpr Option kDescription = {"--description", "TEXT", "what it is for"};
-constexpr Option kLaunchOptions[] = {kConfig,     kDevice,  kEphemeral,   kNetwork,    kProfile,
-                                     kNoProfiles, kStorage, kDescription, kWaitOption, kWaitTimeout};
-constexpr Option kInitOptions[] = {
-    kConfig,       kDevice,       kEphemeral,
-    kNetwork,      kProfile,      kNoProfiles,
-    kStorage,      kDescription,  {"--empty", "", "make an instance without an image (give only its name)"},
-    kSetupAuto,    kSetupPreseed, kSetupDump,
+constexpr Option kLaunchOptions[] = {kConfig,     kLaunchDevice, kEphemeral,   kLaunchNetwork, kLaunchProfile,
+                                     kNoProfiles, kStorage,      kDescription, kWaitOption,    kWaitTimeout};
+constexpr Option kLaunchInitOptions[] = {
+    kConfig,        kLaunchDevice,  kEphemeral,
+    kLaunchNetwork, kLaunchProfile, kNoProfiles,
+    kStorage,       kDescription,   {"--empty", "", "make an instance without an image (give only its name)"},
+    kSetupAuto,     kSetupPreseed,  kSetupDump,
     kSetupBackend,
 };
-const Command kCommands[] = {
+const Command kLaunchCommands[] = {
     {"launch", "Create and start an instance", kLaunchOperands, kLaunchOptions,
      "IMAGE is an alias or a fingerprint. debian/12, debian/13 and debian/sid are built when there is no "
      "such image yet.\n"
@@ -182,7 +182,7 @@ const Command kCommands[] = {
      "launch debian/12 web -d eth0,ipv4.address=10.10.10.20 -d root,size=10GiB\n"
      "launch debian/12 ci --wait ready",
      run_launch},
-    {"init", "Create an instance, or set up the server", kInitOperands, kInitOptions,
+    {"init", "Create an instance, or set up the server", kInitOperands, kLaunchInitOptions,
      "With IMAGE: creates an instance and does not start it.\n"
      "Without: sets up the server, that is a storage pool, a network bridge and the default profile. It "
      "asks, or takes\n"
@@ -193,6 +193,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> launch_commands() { return kCommands; }
+std::span<const Command> launch_commands() { return kLaunchCommands; }
 
 }  // namespace lxmgr::cli

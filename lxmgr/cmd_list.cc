@@ -179,18 +179,18 @@ constexpr const char* kDetails =
     "created,\n"
     "d description, D disk usage, l last used, m memory usage, N processes, p PID of the init, P profiles, u "
     "CPU usage.";
-constexpr Operand kOperands[] = {{"FILTER", Count::any, Kind::instance}};
-constexpr Option kOptions[] = {
+constexpr Operand kListOperands[] = {{"FILTER", Count::any, Kind::instance}};
+constexpr Option kListOptions[] = {
     kFormatOption,
     {"-c,--columns", "LETTERS", "which columns, in which order", false, "", "ns46tS"},
 };
-const Command kCommands[] = {
-    {"list", "List instances", kOperands, kOptions, kDetails,
+const Command kListCommands[] = {
+    {"list", "List instances", kListOperands, kListOptions, kDetails,
      "list\nlist -c nsmu status=running\nlist web -f csv -c n4", run_list, false, "ls"},
 };
 
 }  // namespace
 
-std::span<const Command> list_commands() { return kCommands; }
+std::span<const Command> list_commands() { return kListCommands; }
 
 }  // namespace lxmgr::cli

@@ -60,17 +60,17 @@ Result<int> run_monitor(Client& client, const Args& args) {
     return 0;
 }
 
-constexpr Option kOptions[] = {
+constexpr Option kMonitorOptions[] = {
     {"-t,--type", "TYPE", "only these: operation, lifecycle, logging (may be repeated)", true,
      "operation|lifecycle|logging"},
     {"-f,--format", "FORMAT", "how to print: pretty, json (one event a line) or yaml", false,
      "pretty|json|yaml", "pretty"},
 };
-const Command kCommands[] = {
+const Command kMonitorCommands[] = {
     {"monitor",
      "Print what happens on the server until Ctrl-C",
      {},
-     kOptions,
+     kMonitorOptions,
      "",
      "monitor\nmonitor --type lifecycle -f json",
      run_monitor},
@@ -78,6 +78,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> monitor_commands() { return kCommands; }
+std::span<const Command> monitor_commands() { return kMonitorCommands; }
 
 }  // namespace lxmgr::cli

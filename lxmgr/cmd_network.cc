@@ -7,7 +7,7 @@
 namespace lxmgr::cli {
 namespace {
 
-Result<int> run_list(Client& client, const Args& args) {
+Result<int> run_network_list(Client& client, const Args& args) {
     LX_TRY_AS(const Json networks, client.get("/1.0/networks?recursion=1"));
     Table table{{"NAME", "TYPE", "MANAGED", "IPV4", "IPV6", "DESCRIPTION", "USED BY"}, {}};
     for (const auto& network : networks) {
@@ -22,13 +22,13 @@ Result<int> run_list(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_show(Client& client, const Args& args) {
+Result<int> run_network_show(Client& client, const Args& args) {
     LX_TRY_AS(const Json network, read_object(client, network_object(args.text("NETWORK"))));
     print_object(Format::yaml, network);
     return 0;
 }
 
-Result<int> run_create(Client& client, const Args& args) {
+Result<int> run_network_create(Client& client, const Args& args) {
     const auto pairs = parse_pairs(args.list("KEY=VALUE"));
     if (!pairs) return misuse(args, pairs.error().message);
     Json config = Json::object();
@@ -44,7 +44,7 @@ Result<int> run_create(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_delete(Client& client, const Args& args) {
+Result<int> run_network_delete(Client& client, const Args& args) {
     for (const auto& name : args.list("NETWORK")) {
         const Object object = network_object(name);
         auto done = client.call("DELETE", object.path, nullptr, {"Deleting network " + name});
@@ -53,24 +53,24 @@ Result<int> run_delete(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_edit(Client& client, const Args& args) {
+Result<int> run_network_edit(Client& client, const Args& args) {
     LX_TRY(edit_object(client, network_object(args.text("NETWORK"))));
     return 0;
 }
 
-Result<int> run_get(Client& client, const Args& args) {
+Result<int> run_network_get(Client& client, const Args& args) {
     LX_TRY(print_config(client, network_object(args.text("NETWORK")), args.text("KEY"), false));
     return 0;
 }
 
-Result<int> run_set(Client& client, const Args& args) {
+Result<int> run_network_set(Client& client, const Args& args) {
     const auto settings = parse_settings(args.list("KEY=VALUE"));
     if (!settings) return misuse(args, settings.error().message);
     LX_TRY(set_config(client, network_object(args.text("NETWORK")), *settings));
     return 0;
 }
 
-Result<int> run_unset(Client& client, const Args& args) {
+Result<int> run_network_unset(Client& client, const Args& args) {
     LX_TRY(unset_config(client, network_object(args.text("NETWORK")), args.text("KEY")));
     return 0;
 }
@@ -90,44 +90,67 @@ Result<int> run_leases(Client& client, const Args& args) {
 
 constexpr Operand kNetwork = {"NETWORK", Count::one, Kind::network};
 constexpr Operand kNetworkOnly[] = {kNetwork};
-constexpr Operand kNetworks[] = {{"NETWORK", Count::some, Kind::network}};
-constexpr Operand kCreate[] = {{"NETWORK"}, {"KEY=VALUE", Count::any}};
-constexpr Operand kKey[] = {kNetwork, {"KEY"}};
-constexpr Operand kSettings[] = {kNetwork, {"KEY=VALUE", Count::some}};
-constexpr Option kListOptions[] = {kFormatOption};
-constexpr Option kCreateOptions[] = {
+constexpr Operand kNetworkNetworks[] = {{"NETWORK", Count::some, Kind::network}};
+constexpr Operand kNetworkCreate[] = {{"NETWORK"}, {"KEY=VALUE", Count::any}};
+constexpr Operand kNetworkKey[] = {kNetwork, {"KEY"}};
+constexpr Operand kNetworkSettings[] = {kNetwork, {"KEY=VALUE", Count::some}};
+constexpr Option kNetworkListOptions[] = {kFormatOption};
+constexpr Option kNetworkCreateOptions[] = {
     {"--type", "TYPE", "kind of network", false, "", "bridge"},
     {"--description", "TEXT", "what it is for"},
 };
-const Command kCommands[] = {
-    {"network list", "List networks", {}, kListOptions, "", "network list", run_list, false, "ls"},
-    {"network show", "Show a network", kNetworkOnly, {}, "", "network show lxmgrbr0", run_show},
-    {"network create", "Create a network", kCreate, kCreateOptions,
+const Command kNetworkCommands[] = {
+    {"network list",
+     "List networks",
+     {},
+     kNetworkListOptions,
+     "",
+     "network list",
+     run_network_list,
+     false,
+     "ls"},
+    {"network show", "Show a network", kNetworkOnly, {}, "", "network show lxmgrbr0", run_network_show},
+    {"network create", "Create a network", kNetworkCreate, kNetworkCreateOptions,
      "Addresses that are not given are chosen.",
-     "network create lab\nnetwork create lab ipv4.address=10.90.0.1/24 ipv6.address=none", run_create},
-    {"network delete", "Delete networks", kNetworks, {}, "", "network delete lab", run_delete, false, "rm"},
-    {"network edit", "Edit a network", kNetworkOnly, {}, "", "network edit lab", run_edit},
-    {"network get", "Print a config key of a network", kKey, {}, "", "network get lab ipv4.address", run_get},
+     "network create lab\nnetwork create lab ipv4.address=10.90.0.1/24 ipv6.address=none",
+     run_network_create},
+    {"network delete",
+     "Delete networks",
+     kNetworkNetworks,
+     {},
+     "",
+     "network delete lab",
+     run_network_delete,
+     false,
+     "rm"},
+    {"network edit", "Edit a network", kNetworkOnly, {}, "", "network edit lab", run_network_edit},
+    {"network get",
+     "Print a config key of a network",
+     kNetworkKey,
+     {},
+     "",
+     "network get lab ipv4.address",
+     run_network_get},
     {"network set",
      "Set config keys of a network",
-     kSettings,
+     kNetworkSettings,
      {},
      "",
      "network set lab ipv4.nat=false",
-     run_set},
+     run_network_set},
     {"network unset",
      "Remove a config key of a network",
-     kKey,
+     kNetworkKey,
      {},
      "",
      "network unset lab ipv4.nat",
-     run_unset},
-    {"network leases", "List the addresses that were given out", kNetworkOnly, kListOptions, "",
+     run_network_unset},
+    {"network leases", "List the addresses that were given out", kNetworkOnly, kNetworkListOptions, "",
      "network leases lxmgrbr0", run_leases, false, "list-leases"},
 };
 
 }  // namespace
 
-std::span<const Command> network_commands() { return kCommands; }
+std::span<const Command> network_commands() { return kNetworkCommands; }
 
 }  // namespace lxmgr::cli

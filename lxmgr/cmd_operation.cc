@@ -21,7 +21,7 @@ Json flattened(const Json& groups) {
     return all;
 }
 
-Result<int> run_list(Client& client, const Args& args) {
+Result<int> run_operation_list(Client& client, const Args& args) {
     LX_TRY_AS(const Json groups, client.get("/1.0/operations?recursion=1"));
     const Json all = flattened(groups);
     Table table{{"ID", "TYPE", "DESCRIPTION", "STATUS", "CANCELABLE", "CREATED"}, {}};
@@ -35,51 +35,51 @@ Result<int> run_list(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_show(Client& client, const Args& args) {
+Result<int> run_operation_show(Client& client, const Args& args) {
     LX_TRY_AS(const Json operation, read_object(client, operation_object(args.text("ID"))));
     print_object(Format::yaml, operation);
     return 0;
 }
 
-Result<int> run_delete(Client& client, const Args& args) {
+Result<int> run_operation_delete(Client& client, const Args& args) {
     const Object object = operation_object(args.text("ID"));
     auto done = client.call("DELETE", object.path, nullptr);
     if (!done) return std::unexpected(explain(object, "Cancelling", std::move(done).error()));
     return 0;
 }
 
-constexpr Operand kOperands[] = {{"ID", Count::one, Kind::operation}};
-constexpr Option kListOptions[] = {kFormatOption};
-const Command kCommands[] = {
+constexpr Operand kOperationOperands[] = {{"ID", Count::one, Kind::operation}};
+constexpr Option kOperationListOptions[] = {kFormatOption};
+const Command kOperationCommands[] = {
     {"operation list",
      "List background operations",
      {},
-     kListOptions,
+     kOperationListOptions,
      "",
      "operation list",
-     run_list,
+     run_operation_list,
      false,
      "ls"},
     {"operation show",
      "Show a background operation",
-     kOperands,
+     kOperationOperands,
      {},
      "",
      "operation show 6b1e0f0a-6a0c-4f58-8d4e-0d2f2b0f8c11",
-     run_show},
+     run_operation_show},
     {"operation delete",
      "Cancel a background operation",
-     kOperands,
+     kOperationOperands,
      {},
      "Only operations that say so can be cancelled.",
      "operation delete 6b1e0f0a-6a0c-4f58-8d4e-0d2f2b0f8c11",
-     run_delete,
+     run_operation_delete,
      false,
      "rm"},
 };
 
 }  // namespace
 
-std::span<const Command> operation_commands() { return kCommands; }
+std::span<const Command> operation_commands() { return kOperationCommands; }
 
 }  // namespace lxmgr::cli

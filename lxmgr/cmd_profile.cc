@@ -13,7 +13,7 @@
 namespace lxmgr::cli {
 namespace {
 
-Result<int> run_list(Client& client, const Args& args) {
+Result<int> run_profile_list(Client& client, const Args& args) {
     LX_TRY_AS(const Json profiles, client.get("/1.0/profiles?recursion=1"));
     Table table{{"NAME", "DESCRIPTION", "USED BY"}, {}};
     for (const auto& profile : profiles) {
@@ -24,13 +24,13 @@ Result<int> run_list(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_show(Client& client, const Args& args) {
+Result<int> run_profile_show(Client& client, const Args& args) {
     LX_TRY_AS(const Json profile, read_object(client, profile_object(args.text("PROFILE"))));
     print_object(Format::yaml, profile);
     return 0;
 }
 
-Result<> create(Client& client, const std::string& name, Json body) {
+Result<> create_profile(Client& client, const std::string& name, Json body) {
     body["name"] = name;
     auto done = client.call("POST", "/1.0/profiles", body);
     if (!done) return std::unexpected(explain(profile_object(name), "Creating", std::move(done).error()));
@@ -43,7 +43,7 @@ bool stdin_has_text() {
     return ::fstat(STDIN_FILENO, &status) == 0 && (S_ISREG(status.st_mode) || S_ISFIFO(status.st_mode));
 }
 
-Result<int> run_create(Client& client, const Args& args) {
+Result<int> run_profile_create(Client& client, const Args& args) {
     Json body = {
         {"config", Json::object()}, {"devices", Json::object()}, {"description", args.text("description")}};
     if (stdin_has_text()) {
@@ -51,11 +51,11 @@ Result<int> run_create(Client& client, const Args& args) {
         LX_TRY_AS(const Json given, from_yaml(text));
         if (given.is_object()) body.update(given);
     }
-    LX_TRY(create(client, args.text("PROFILE"), std::move(body)));
+    LX_TRY(create_profile(client, args.text("PROFILE"), std::move(body)));
     return 0;
 }
 
-Result<int> run_delete(Client& client, const Args& args) {
+Result<int> run_profile_delete(Client& client, const Args& args) {
     for (const auto& name : args.list("PROFILE")) {
         const Object object = profile_object(name);
         auto done = client.call("DELETE", object.path, nullptr);
@@ -64,39 +64,39 @@ Result<int> run_delete(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_edit(Client& client, const Args& args) {
+Result<int> run_profile_edit(Client& client, const Args& args) {
     LX_TRY(edit_object(client, profile_object(args.text("PROFILE"))));
     return 0;
 }
 
-Result<int> run_get(Client& client, const Args& args) {
+Result<int> run_profile_get(Client& client, const Args& args) {
     LX_TRY(print_config(client, profile_object(args.text("PROFILE")), args.text("KEY"), false));
     return 0;
 }
 
-Result<int> run_set(Client& client, const Args& args) {
+Result<int> run_profile_set(Client& client, const Args& args) {
     const auto settings = parse_settings(args.list("KEY=VALUE"));
     if (!settings) return misuse(args, settings.error().message);
     LX_TRY(set_config(client, profile_object(args.text("PROFILE")), *settings));
     return 0;
 }
 
-Result<int> run_unset(Client& client, const Args& args) {
+Result<int> run_profile_unset(Client& client, const Args& args) {
     LX_TRY(unset_config(client, profile_object(args.text("PROFILE")), args.text("KEY")));
     return 0;
 }
 
-Result<int> run_rename(Client& client, const Args& args) {
+Result<int> run_profile_rename(Client& client, const Args& args) {
     const Object object = profile_object(args.text("PROFILE"));
     auto done = client.call("POST", object.path, Json{{"name", args.text("NEW-NAME")}});
     if (!done) return std::unexpected(explain(object, "Renaming", std::move(done).error()));
     return 0;
 }
 
-Result<int> run_copy(Client& client, const Args& args) {
+Result<int> run_profile_copy(Client& client, const Args& args) {
     const Object object = profile_object(args.text("PROFILE"));
     LX_TRY_AS(const Json profile, read_object(client, object));
-    LX_TRY(create(client, args.text("NEW-NAME"), writable_part(object, profile)));
+    LX_TRY(create_profile(client, args.text("NEW-NAME"), writable_part(object, profile)));
     return 0;
 }
 
@@ -156,55 +156,77 @@ Result<int> on_profile(Client& client, const Args& args) {
 
 constexpr Operand kProfile = {"PROFILE", Count::one, Kind::profile};
 constexpr Operand kProfileOnly[] = {kProfile};
-constexpr Operand kProfiles[] = {{"PROFILE", Count::some, Kind::profile}};
+constexpr Operand kProfileProfiles[] = {{"PROFILE", Count::some, Kind::profile}};
 constexpr Operand kNew[] = {{"PROFILE"}};
 constexpr Operand kTwoNames[] = {kProfile, {"NEW-NAME"}};
-constexpr Operand kKey[] = {kProfile, {"KEY"}};
-constexpr Operand kSettings[] = {kProfile, {"KEY=VALUE", Count::some}};
+constexpr Operand kProfileKey[] = {kProfile, {"KEY"}};
+constexpr Operand kProfileSettings[] = {kProfile, {"KEY=VALUE", Count::some}};
 constexpr Operand kInstanceProfiles[] = {{"INSTANCE", Count::one, Kind::instance},
                                          {"PROFILE", Count::some, Kind::profile}};
 constexpr Operand kAssign[] = {{"INSTANCE", Count::one, Kind::instance},
                                {"PROFILE", Count::any, Kind::profile}};
-constexpr Option kListOptions[] = {kFormatOption};
-constexpr Option kCreateOptions[] = {{"--description", "TEXT", "what it is for"}};
-constexpr Operand kName = {"NAME", Count::one, Kind::profile};
-constexpr Operand kNameOnly[] = {kName};
-constexpr Operand kDeviceAdd[] = {kName, {"DEVICE"}, {"TYPE"}, {"KEY=VALUE", Count::any}};
-constexpr Operand kDeviceRemove[] = {kName, {"DEVICE", Count::some}};
-constexpr Operand kDeviceKey[] = {kName, {"DEVICE"}, {"KEY"}};
-constexpr Operand kDeviceSet[] = {kName, {"DEVICE"}, {"KEY=VALUE", Count::some}};
+constexpr Option kProfileListOptions[] = {kFormatOption};
+constexpr Option kProfileCreateOptions[] = {{"--description", "TEXT", "what it is for"}};
+constexpr Operand kProfileName = {"NAME", Count::one, Kind::profile};
+constexpr Operand kProfileNameOnly[] = {kProfileName};
+constexpr Operand kDeviceAdd[] = {kProfileName, {"DEVICE"}, {"TYPE"}, {"KEY=VALUE", Count::any}};
+constexpr Operand kDeviceRemove[] = {kProfileName, {"DEVICE", Count::some}};
+constexpr Operand kProfileDeviceKey[] = {kProfileName, {"DEVICE"}, {"KEY"}};
+constexpr Operand kProfileDeviceSet[] = {kProfileName, {"DEVICE"}, {"KEY=VALUE", Count::some}};
 
-const Command kCommands[] = {
-    {"profile list", "List profiles", {}, kListOptions, "", "profile list", run_list, false, "ls"},
-    {"profile show", "Show a profile", kProfileOnly, {}, "", "profile show default", run_show},
-    {"profile create", "Create a profile", kNew, kCreateOptions,
+const Command kProfileCommands[] = {
+    {"profile list",
+     "List profiles",
+     {},
+     kProfileListOptions,
+     "",
+     "profile list",
+     run_profile_list,
+     false,
+     "ls"},
+    {"profile show", "Show a profile", kProfileOnly, {}, "", "profile show default", run_profile_show},
+    {"profile create", "Create a profile", kNew, kProfileCreateOptions,
      "Takes YAML from stdin when that is a file or a pipe.",
-     "profile create small\nprofile create small < small.yaml", run_create},
-    {"profile delete", "Delete profiles", kProfiles, {}, "", "profile delete small", run_delete, false, "rm"},
-    {"profile edit", "Edit a profile", kProfileOnly, {}, "", "profile edit default", run_edit},
+     "profile create_profile small\nprofile create_profile small < small.yaml", run_profile_create},
+    {"profile delete",
+     "Delete profiles",
+     kProfileProfiles,
+     {},
+     "",
+     "profile delete small",
+     run_profile_delete,
+     false,
+     "rm"},
+    {"profile edit", "Edit a profile", kProfileOnly, {}, "", "profile edit default", run_profile_edit},
     {"profile get",
      "Print a config key of a profile",
-     kKey,
+     kProfileKey,
      {},
      "",
      "profile get small limits.memory",
-     run_get},
+     run_profile_get},
     {"profile set",
      "Set config keys of a profile",
-     kSettings,
+     kProfileSettings,
      {},
      "",
      "profile set small limits.memory=256MiB",
-     run_set},
+     run_profile_set},
     {"profile unset",
      "Remove a config key of a profile",
-     kKey,
+     kProfileKey,
      {},
      "",
      "profile unset small limits.memory",
-     run_unset},
-    {"profile rename", "Rename a profile", kTwoNames, {}, "", "profile rename small tiny", run_rename},
-    {"profile copy", "Copy a profile", kTwoNames, {}, "", "profile copy default web", run_copy},
+     run_profile_unset},
+    {"profile rename",
+     "Rename a profile",
+     kTwoNames,
+     {},
+     "",
+     "profile rename small tiny",
+     run_profile_rename},
+    {"profile copy", "Copy a profile", kTwoNames, {}, "", "profile copy default web", run_profile_copy},
     {"profile add",
      "Add profiles to an instance",
      kInstanceProfiles,
@@ -226,11 +248,11 @@ const Command kCommands[] = {
      "Later profiles win over earlier ones.",
      "profile assign dev default small",
      run_assign},
-    {"profile device list", "List the devices of a profile", kNameOnly, kListOptions, "",
+    {"profile device list", "List the devices of a profile", kProfileNameOnly, kProfileListOptions, "",
      "profile device list default", on_profile<device_list>, false, "ls"},
     {"profile device show",
      "Show the devices of a profile",
-     kNameOnly,
+     kProfileNameOnly,
      {},
      "",
      "profile device show default",
@@ -253,21 +275,21 @@ const Command kCommands[] = {
      "rm"},
     {"profile device get",
      "Print a key of a device",
-     kDeviceKey,
+     kProfileDeviceKey,
      {},
      "",
      "profile device get default root pool",
      on_profile<device_get>},
     {"profile device set",
      "Set keys of a device",
-     kDeviceSet,
+     kProfileDeviceSet,
      {},
      "",
      "profile device set default root size=20GiB",
      on_profile<device_set>},
     {"profile device unset",
      "Remove a key of a device",
-     kDeviceKey,
+     kProfileDeviceKey,
      {},
      "",
      "profile device unset default root size",
@@ -276,6 +298,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> profile_commands() { return kCommands; }
+std::span<const Command> profile_commands() { return kProfileCommands; }
 
 }  // namespace lxmgr::cli

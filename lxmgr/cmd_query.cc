@@ -44,15 +44,15 @@ Result<int> run_query(Client& client, const Args& args) {
     return 0;
 }
 
-constexpr Operand kOperands[] = {{"PATH"}};
-constexpr Option kOptions[] = {
+constexpr Operand kQueryOperands[] = {{"PATH"}};
+constexpr Option kQueryOptions[] = {
     {"-X,--request", "METHOD", "GET, PUT, POST, PATCH or DELETE", false, "", "GET"},
     {"-d,--data", "JSON", "body of the request; '-' reads it from stdin"},
     {"--wait", "", "wait for the operation that the answer names"},
     {"--raw", "", "print the whole answer as it came"},
 };
-const Command kCommands[] = {
-    {"query", "Send a request to the API", kOperands, kOptions, "",
+const Command kQueryCommands[] = {
+    {"query", "Send a request to the API", kQueryOperands, kQueryOptions, "",
      "query /1.0/instances?recursion=1\n"
      "query -X PUT --wait -d '{\"action\": \"start\"}' /1.0/instances/dev/state",
      run_query},
@@ -60,6 +60,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> query_commands() { return kCommands; }
+std::span<const Command> query_commands() { return kQueryCommands; }
 
 }  // namespace lxmgr::cli

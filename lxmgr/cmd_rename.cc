@@ -14,11 +14,11 @@ Result<int> run_rename(Client& client, const Args& args) {
     return 0;
 }
 
-constexpr Operand kOperands[] = {{"INSTANCE", Count::one, Kind::instance}, {"NEW-NAME"}};
-const Command kCommands[] = {
+constexpr Operand kRenameOperands[] = {{"INSTANCE", Count::one, Kind::instance}, {"NEW-NAME"}};
+const Command kRenameCommands[] = {
     {"rename",
      "Give a stopped instance, or a snapshot, another name",
-     kOperands,
+     kRenameOperands,
      {},
      "INSTANCE/SNAPSHOT names a snapshot; then NEW-NAME is the snapshot's alone.",
      "rename dev old-dev\nrename dev/snap0 before-upgrade",
@@ -27,6 +27,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> rename_commands() { return kCommands; }
+std::span<const Command> rename_commands() { return kRenameCommands; }
 
 }  // namespace lxmgr::cli

@@ -10,12 +10,12 @@
 namespace lxmgr::cli {
 namespace {
 
-constexpr const char* kNever = "0001-01-01T00:00:00Z";
+constexpr const char* kSnapshotNever = "0001-01-01T00:00:00Z";
 
 Result<int> run_snapshot(Client& client, const Args& args) {
     const Object object = instance_object(args.text("INSTANCE"));
     Json body = {{"name", args.text("NAME")}, {"stateful", false}};
-    if (args.flag("no-expiry")) body["expires_at"] = kNever;
+    if (args.flag("no-expiry")) body["expires_at"] = kSnapshotNever;
     auto done =
         client.call("POST", object.path + "/snapshots", body, {fmt::format("Snapshotting {}", object.name)});
     if (!done) return std::unexpected(explain(object, "Snapshotting", std::move(done).error()));
@@ -102,25 +102,25 @@ Result<int> run_rebuild(Client& client, const Args& args) {
 }
 
 constexpr Operand kSnapshotOperands[] = {{"INSTANCE", Count::one, Kind::instance}, {"NAME", Count::optional}};
-constexpr Option kSnapshotOptions[] = {{"--no-expiry", "", "keep it whatever snapshots.expiry says"}};
+constexpr Option kSnapshotSnapshotOptions[] = {{"--no-expiry", "", "keep it whatever snapshots.expiry says"}};
 constexpr Operand kRestoreOperands[] = {{"INSTANCE", Count::one, Kind::instance}, {"SNAPSHOT"}};
 constexpr Operand kCopyOperands[] = {{"INSTANCE", Count::one, Kind::instance}, {"NEW-NAME", Count::optional}};
 constexpr Option kInstanceOnly = {"--instance-only", "", "leave the snapshots out"};
-constexpr Option kPool = {"-s,--storage", "POOL", "pool of the root disk"};
-constexpr Option kCopyOptions[] = {
+constexpr Option kSnapshotPool = {"-s,--storage", "POOL", "pool of the root disk"};
+constexpr Option kSnapshotCopyOptions[] = {
     {"-c,--config", "KEY=VALUE", "set a config key (may be repeated)", true},
     {"-e,--ephemeral", "", "delete the copy when it stops"},
     {"-p,--profile", "PROFILE", "apply this profile and not the source's (may be repeated)", true},
-    kPool,
+    kSnapshotPool,
     kInstanceOnly,
     {"--refresh", "", "bring an existing, stopped copy up to date"},
 };
-constexpr Option kMoveOptions[] = {kPool, kInstanceOnly};
+constexpr Option kSnapshotMoveOptions[] = {kSnapshotPool, kInstanceOnly};
 constexpr Operand kRebuildOperands[] = {{"INSTANCE", Count::one, Kind::instance},
                                         {"IMAGE", Count::optional, Kind::image}};
 constexpr Option kRebuildOptions[] = {{"--empty", "", "without an image"}};
-const Command kCommands[] = {
-    {"snapshot", "Keep an instance as it is now", kSnapshotOperands, kSnapshotOptions,
+const Command kSnapshotCommands[] = {
+    {"snapshot", "Keep an instance as it is now", kSnapshotOperands, kSnapshotSnapshotOptions,
      "A running instance is frozen while it is read. Without NAME, snapshots.pattern names the snapshot.",
      "snapshot dev\nsnapshot dev before-upgrade", run_snapshot},
     {"restore",
@@ -130,10 +130,10 @@ const Command kCommands[] = {
      "A running instance is stopped, and started again afterwards.",
      "restore dev before-upgrade",
      run_restore},
-    {"copy", "Make an instance from another one or from a snapshot", kCopyOperands, kCopyOptions,
+    {"copy", "Make an instance from another one or from a snapshot", kCopyOperands, kSnapshotCopyOptions,
      "INSTANCE/SNAPSHOT names a snapshot. The copy has its own name, MAC addresses and machine-id.",
      "copy dev dev2\ncopy dev/before-upgrade old-dev\ncopy dev backup --refresh", run_copy, false, "cp"},
-    {"move", "Move a stopped instance to another pool or name", kCopyOperands, kMoveOptions, "",
+    {"move", "Move a stopped instance to another pool or name", kCopyOperands, kSnapshotMoveOptions, "",
      "move dev old-dev\nmove dev --storage fast", run_move, false, "mv"},
     {"rebuild", "Put an image's files in place of an instance's", kRebuildOperands, kRebuildOptions,
      "What the instance held is lost; its config, devices and snapshots stay.",
@@ -142,6 +142,6 @@ const Command kCommands[] = {
 
 }  // namespace
 
-std::span<const Command> snapshot_commands() { return kCommands; }
+std::span<const Command> snapshot_commands() { return kSnapshotCommands; }
 
 }  // namespace lxmgr::cli

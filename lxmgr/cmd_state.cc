@@ -1,5 +1,5 @@
-// start, stop, restart, freeze, unfreeze: one PUT of the wanted state each. Several instances change state
-// side by side: all requests go out before the first is waited for.
+// start_instances, stop, restart, freeze, unfreeze: one PUT of the wanted state each. Several instances
+// change state side by side: all requests go out before the first is waited for.
 #include <fmt/format.h>
 
 #include "lxmgr/commands.h"
@@ -43,7 +43,7 @@ Result<std::vector<std::string>> chosen(Client& client, const Args& args, const 
     return names;
 }
 
-/// `start` of a frozen instance means to go on with it.
+/// `start_instances` of a frozen instance means to go on with it.
 Result<const char*> real_action(Client& client, const Object& object, const Change& change) {
     if (std::string_view(change.action) != "start") return change.action;
     LX_TRY_AS(const Json instance, read_object(client, object));
@@ -105,7 +105,7 @@ Result<int> run_stopping(Client& client, const Args& args, Change change) {
     return run_change(client, args, change);
 }
 
-Result<int> start(Client& client, const Args& args) {
+Result<int> start_instances(Client& client, const Args& args) {
     auto wait = wait_of(args, args.text("wait"));
     if (!wait) return misuse(args, wait.error().message);
     return run_change(client, args, {.action = "start", .doing = "Starting", .wait = *std::move(wait)});
@@ -123,7 +123,7 @@ Result<int> unfreeze(Client& client, const Args& args) {
     return run_change(client, args, {"unfreeze", "Unfreezing"});
 }
 
-constexpr Operand kOperands[] = {{"INSTANCE", Count::any, Kind::instance}};
+constexpr Operand kStateOperands[] = {{"INSTANCE", Count::any, Kind::instance}};
 constexpr Option kAll = {"--all", "", "every instance that this can be done to"};
 constexpr Option kPlainOptions[] = {kAll};
 constexpr Option kStartOptions[] = {kAll, kWaitOption, kWaitTimeout};
@@ -133,21 +133,21 @@ constexpr Option kStopOptions[] = {
     {"--timeout", "SECONDS", "give up when it has not shut down by then"},
 };
 
-const Command kCommands[] = {
-    {"start", "Start instances", kOperands, kStartOptions, "A frozen instance is unfrozen.",
-     "start dev\nstart web db cache\nstart dev --wait ready", start},
-    {"stop", "Stop instances", kOperands, kStopOptions,
+const Command kStateCommands[] = {
+    {"start", "Start instances", kStateOperands, kStartOptions, "A frozen instance is unfrozen.",
+     "start dev\nstart web db cache\nstart dev --wait ready", start_instances},
+    {"stop", "Stop instances", kStateOperands, kStopOptions,
      "Asks the system inside to shut down and waits for it.",
      "stop dev\nstop dev --force\nstop --all --timeout 30", stop},
-    {"restart", "Restart instances", kOperands, kStopOptions, "", "restart dev\nrestart dev --force",
+    {"restart", "Restart instances", kStateOperands, kStopOptions, "", "restart dev\nrestart dev --force",
      restart},
-    {"freeze", "Freeze the processes of instances", kOperands, kPlainOptions,
+    {"freeze", "Freeze the processes of instances", kStateOperands, kPlainOptions,
      "They stay in memory and get no CPU.", "freeze dev", freeze, false, "pause"},
-    {"unfreeze", "Let frozen instances go on", kOperands, kPlainOptions, "", "unfreeze dev", unfreeze},
+    {"unfreeze", "Let frozen instances go on", kStateOperands, kPlainOptions, "", "unfreeze dev", unfreeze},
 };
 
 }  // namespace
 
-std::span<const Command> state_commands() { return kCommands; }
+std::span<const Command> state_commands() { return kStateCommands; }
 
 }  // namespace lxmgr::cli

@@ -8,7 +8,7 @@
 namespace lxmgr::cli {
 namespace {
 
-Result<int> run_list(Client& client, const Args& args) {
+Result<int> run_pool_list(Client& client, const Args& args) {
     LX_TRY_AS(const Json pools, client.get("/1.0/storage-pools?recursion=1"));
     Table table{{"NAME", "DRIVER", "SOURCE", "DESCRIPTION", "USED BY"}, {}};
     for (const auto& pool : pools) {
@@ -20,13 +20,13 @@ Result<int> run_list(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_show(Client& client, const Args& args) {
+Result<int> run_pool_show(Client& client, const Args& args) {
     LX_TRY_AS(const Json pool, read_object(client, pool_object(args.text("POOL"))));
     print_object(Format::yaml, pool);
     return 0;
 }
 
-Result<int> run_info(Client& client, const Args& args) {
+Result<int> run_pool_info(Client& client, const Args& args) {
     const Object object = pool_object(args.text("POOL"));
     LX_TRY_AS(const Json pool, read_object(client, object));
     auto resources = client.get(object.path + "/resources");
@@ -42,7 +42,7 @@ Result<int> run_info(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_create(Client& client, const Args& args) {
+Result<int> run_pool_create(Client& client, const Args& args) {
     const auto pairs = parse_pairs(args.list("KEY=VALUE"));
     if (!pairs) return misuse(args, pairs.error().message);
     Json config = Json::object();
@@ -58,7 +58,7 @@ Result<int> run_create(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_delete(Client& client, const Args& args) {
+Result<int> run_pool_delete(Client& client, const Args& args) {
     for (const auto& name : args.list("POOL")) {
         const Object object = pool_object(name);
         auto done = client.call("DELETE", object.path, nullptr, {"Deleting storage pool " + name});
@@ -67,77 +67,91 @@ Result<int> run_delete(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_edit(Client& client, const Args& args) {
+Result<int> run_pool_edit(Client& client, const Args& args) {
     LX_TRY(edit_object(client, pool_object(args.text("POOL"))));
     return 0;
 }
 
-Result<int> run_get(Client& client, const Args& args) {
+Result<int> run_pool_get(Client& client, const Args& args) {
     LX_TRY(print_config(client, pool_object(args.text("POOL")), args.text("KEY"), false));
     return 0;
 }
 
-Result<int> run_set(Client& client, const Args& args) {
+Result<int> run_pool_set(Client& client, const Args& args) {
     const auto settings = parse_settings(args.list("KEY=VALUE"));
     if (!settings) return misuse(args, settings.error().message);
     LX_TRY(set_config(client, pool_object(args.text("POOL")), *settings));
     return 0;
 }
 
-Result<int> run_unset(Client& client, const Args& args) {
+Result<int> run_pool_unset(Client& client, const Args& args) {
     LX_TRY(unset_config(client, pool_object(args.text("POOL")), args.text("KEY")));
     return 0;
 }
 
 constexpr Operand kPool = {"POOL", Count::one, Kind::pool};
 constexpr Operand kPoolOnly[] = {kPool};
-constexpr Operand kPools[] = {{"POOL", Count::some, Kind::pool}};
-constexpr Operand kCreate[] = {{"POOL"}, {"DRIVER"}, {"KEY=VALUE", Count::any}};
-constexpr Operand kKey[] = {kPool, {"KEY"}};
-constexpr Operand kSettings[] = {kPool, {"KEY=VALUE", Count::some}};
-constexpr Option kListOptions[] = {kFormatOption};
-constexpr Option kCreateOptions[] = {{"--description", "TEXT", "what it is for"}};
-const Command kCommands[] = {
-    {"storage list", "List storage pools", {}, kListOptions, "", "storage list", run_list, false, "ls"},
-    {"storage show", "Show a storage pool", kPoolOnly, {}, "", "storage show default", run_show},
-    {"storage info", "Show how full a storage pool is", kPoolOnly, {}, "", "storage info default", run_info},
-    {"storage create", "Create a storage pool", kCreate, kCreateOptions, "",
-     "storage create fast overlay source=/srv/fast\nstorage create plain dir", run_create},
+constexpr Operand kPoolPools[] = {{"POOL", Count::some, Kind::pool}};
+constexpr Operand kPoolCreate[] = {{"POOL"}, {"DRIVER"}, {"KEY=VALUE", Count::any}};
+constexpr Operand kPoolKey[] = {kPool, {"KEY"}};
+constexpr Operand kPoolSettings[] = {kPool, {"KEY=VALUE", Count::some}};
+constexpr Option kPoolListOptions[] = {kFormatOption};
+constexpr Option kPoolCreateOptions[] = {{"--description", "TEXT", "what it is for"}};
+const Command kPoolCommands[] = {
+    {"storage list",
+     "List storage pools",
+     {},
+     kPoolListOptions,
+     "",
+     "storage list",
+     run_pool_list,
+     false,
+     "ls"},
+    {"storage show", "Show a storage pool", kPoolOnly, {}, "", "storage show default", run_pool_show},
+    {"storage info",
+     "Show how full a storage pool is",
+     kPoolOnly,
+     {},
+     "",
+     "storage info default",
+     run_pool_info},
+    {"storage create", "Create a storage pool", kPoolCreate, kPoolCreateOptions, "",
+     "storage create fast overlay source=/srv/fast\nstorage create plain dir", run_pool_create},
     {"storage delete",
      "Delete storage pools",
-     kPools,
+     kPoolPools,
      {},
      "",
      "storage delete fast",
-     run_delete,
+     run_pool_delete,
      false,
      "rm"},
-    {"storage edit", "Edit a storage pool", kPoolOnly, {}, "", "storage edit default", run_edit},
+    {"storage edit", "Edit a storage pool", kPoolOnly, {}, "", "storage edit default", run_pool_edit},
     {"storage get",
      "Print a config key of a storage pool",
-     kKey,
+     kPoolKey,
      {},
      "",
      "storage get default source",
-     run_get},
+     run_pool_get},
     {"storage set",
      "Set config keys of a storage pool",
-     kSettings,
+     kPoolSettings,
      {},
      "",
      "storage set default size=50GiB",
-     run_set},
+     run_pool_set},
     {"storage unset",
      "Remove a config key of a storage pool",
-     kKey,
+     kPoolKey,
      {},
      "",
      "storage unset default size",
-     run_unset},
+     run_pool_unset},
 };
 
 }  // namespace
 
-std::span<const Command> storage_commands() { return kCommands; }
+std::span<const Command> storage_commands() { return kPoolCommands; }
 
 }  // namespace lxmgr::cli

@@ -10,7 +10,7 @@
 namespace lxmgr::cli {
 namespace {
 
-constexpr const char* kNever = "0001-01-01T00:00:00Z";
+constexpr const char* kVolumeNever = "0001-01-01T00:00:00Z";
 
 Object volume_of(const Args& args) { return volume_object(args.text("POOL"), args.text("VOLUME")); }
 
@@ -18,7 +18,7 @@ std::string list_path(const std::string& pool) {
     return api_path({"storage-pools", pool, "volumes", "custom"});
 }
 
-Result<int> run_list(Client& client, const Args& args) {
+Result<int> run_volume_list(Client& client, const Args& args) {
     auto read = client.get(api_path({"storage-pools", args.text("POOL"), "volumes"}) + "?recursion=1");
     if (!read)
         return std::unexpected(
@@ -36,13 +36,13 @@ Result<int> run_list(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_show(Client& client, const Args& args) {
+Result<int> run_volume_show(Client& client, const Args& args) {
     LX_TRY_AS(const Json volume, read_object(client, volume_of(args)));
     print_object(Format::yaml, volume);
     return 0;
 }
 
-Result<int> run_info(Client& client, const Args& args) {
+Result<int> run_volume_info(Client& client, const Args& args) {
     const Object object = volume_of(args);
     LX_TRY_AS(const Json volume, read_object(client, object));
     LX_TRY_AS(const Json state, client.get(object.path + "/state"));
@@ -56,12 +56,13 @@ Result<int> run_info(Client& client, const Args& args) {
         const std::string name = text_member(snapshot, "name");
         const std::string expires = text_member(snapshot, "expires_at");
         fmt::print("Snapshot: {} ({}{})\n", name.substr(name.find('/') + 1),
-                   text_member(snapshot, "created_at"), expires == kNever ? "" : ", expires " + expires);
+                   text_member(snapshot, "created_at"),
+                   expires == kVolumeNever ? "" : ", expires " + expires);
     }
     return 0;
 }
 
-Result<int> run_create(Client& client, const Args& args) {
+Result<int> run_volume_create(Client& client, const Args& args) {
     const auto pairs = parse_pairs(args.list("KEY=VALUE"));
     if (!pairs) return misuse(args, pairs.error().message);
     Json config = Json::object();
@@ -80,7 +81,7 @@ Result<int> run_create(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_delete(Client& client, const Args& args) {
+Result<int> run_volume_delete(Client& client, const Args& args) {
     for (const auto& name : args.list("VOLUME")) {
         const Object object = volume_object(args.text("POOL"), name);
         auto done = client.call("DELETE", object.path, nullptr, {"Deleting volume " + name});
@@ -89,29 +90,29 @@ Result<int> run_delete(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_edit(Client& client, const Args& args) {
+Result<int> run_volume_edit(Client& client, const Args& args) {
     LX_TRY(edit_object(client, volume_of(args)));
     return 0;
 }
 
-Result<int> run_get(Client& client, const Args& args) {
+Result<int> run_volume_get(Client& client, const Args& args) {
     LX_TRY(print_config(client, volume_of(args), args.text("KEY"), false));
     return 0;
 }
 
-Result<int> run_set(Client& client, const Args& args) {
+Result<int> run_volume_set(Client& client, const Args& args) {
     const auto settings = parse_settings(args.list("KEY=VALUE"));
     if (!settings) return misuse(args, settings.error().message);
     LX_TRY(set_config(client, volume_of(args), *settings));
     return 0;
 }
 
-Result<int> run_unset(Client& client, const Args& args) {
+Result<int> run_volume_unset(Client& client, const Args& args) {
     LX_TRY(unset_config(client, volume_of(args), args.text("KEY")));
     return 0;
 }
 
-Result<int> run_rename(Client& client, const Args& args) {
+Result<int> run_volume_rename(Client& client, const Args& args) {
     const Object object = volume_of(args);
     auto done =
         client.call("POST", object.path, {{"name", args.text("NEW-NAME")}}, {"Renaming " + object.name});
@@ -127,7 +128,7 @@ Result<std::pair<std::string, std::string>> parse_place(const std::string& text)
     return std::pair(text.substr(0, slash), text.substr(slash + 1));
 }
 
-Result<int> run_copy(Client& client, const Args& args) {
+Result<int> run_volume_copy(Client& client, const Args& args) {
     const auto from = parse_place(args.text("POOL/VOLUME")),
                to = parse_place(args.text("NEW-POOL/NEW-VOLUME"));
     for (const auto& place : {from, to}) {
@@ -147,7 +148,7 @@ Result<int> run_copy(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_move(Client& client, const Args& args) {
+Result<int> run_volume_move(Client& client, const Args& args) {
     const auto from = parse_place(args.text("POOL/VOLUME")),
                to = parse_place(args.text("NEW-POOL/NEW-VOLUME"));
     for (const auto& place : {from, to}) {
@@ -211,16 +212,16 @@ Result<int> run_detach(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_snapshot(Client& client, const Args& args) {
+Result<int> run_volume_snapshot(Client& client, const Args& args) {
     const Object object = volume_of(args);
     Json body = {{"name", args.text("NAME")}};
-    if (args.flag("no-expiry")) body["expires_at"] = kNever;
+    if (args.flag("no-expiry")) body["expires_at"] = kVolumeNever;
     auto done = client.call("POST", object.path + "/snapshots", body, {"Snapshotting " + object.name});
     if (!done) return std::unexpected(explain(object, "Snapshotting", std::move(done).error()));
     return 0;
 }
 
-Result<int> run_restore(Client& client, const Args& args) {
+Result<int> run_volume_restore(Client& client, const Args& args) {
     const Object object = volume_of(args);
     auto done =
         client.call("PUT", object.path, {{"restore", args.text("SNAPSHOT")}}, {"Restoring " + object.name});
@@ -228,117 +229,124 @@ Result<int> run_restore(Client& client, const Args& args) {
     return 0;
 }
 
-constexpr Operand kPool = {"POOL", Count::one, Kind::pool};
-constexpr Operand kList[] = {kPool};
-constexpr Operand kVolume[] = {kPool, {"VOLUME"}};
-constexpr Operand kVolumes[] = {kPool, {"VOLUME", Count::some}};
-constexpr Operand kCreate[] = {kPool, {"VOLUME"}, {"KEY=VALUE", Count::any}};
-constexpr Operand kKey[] = {kPool, {"VOLUME"}, {"KEY"}};
-constexpr Operand kSettings[] = {kPool, {"VOLUME"}, {"KEY=VALUE", Count::some}};
-constexpr Operand kRename[] = {kPool, {"VOLUME"}, {"NEW-NAME"}};
+constexpr Operand kVolumePool = {"POOL", Count::one, Kind::pool};
+constexpr Operand kList[] = {kVolumePool};
+constexpr Operand kVolume[] = {kVolumePool, {"VOLUME"}};
+constexpr Operand kVolumes[] = {kVolumePool, {"VOLUME", Count::some}};
+constexpr Operand kVolumeCreate[] = {kVolumePool, {"VOLUME"}, {"KEY=VALUE", Count::any}};
+constexpr Operand kVolumeKey[] = {kVolumePool, {"VOLUME"}, {"KEY"}};
+constexpr Operand kVolumeSettings[] = {kVolumePool, {"VOLUME"}, {"KEY=VALUE", Count::some}};
+constexpr Operand kRename[] = {kVolumePool, {"VOLUME"}, {"NEW-NAME"}};
 constexpr Operand kPlaces[] = {{"POOL/VOLUME"}, {"NEW-POOL/NEW-VOLUME"}};
-constexpr Operand kAttach[] = {kPool, {"VOLUME"}, {"INSTANCE", Count::one, Kind::instance}, {"PATH"}};
-constexpr Operand kDetach[] = {kPool, {"VOLUME"}, {"INSTANCE", Count::one, Kind::instance}};
-constexpr Operand kSnapshot[] = {kPool, {"VOLUME"}, {"NAME", Count::optional}};
-constexpr Operand kRestore[] = {kPool, {"VOLUME"}, {"SNAPSHOT"}};
-constexpr Option kListOptions[] = {{"-a,--all", "", "those of instances and images too"}, kFormatOption};
-constexpr Option kCreateOptions[] = {{"--description", "TEXT", "what it is for"}};
+constexpr Operand kAttach[] = {kVolumePool, {"VOLUME"}, {"INSTANCE", Count::one, Kind::instance}, {"PATH"}};
+constexpr Operand kDetach[] = {kVolumePool, {"VOLUME"}, {"INSTANCE", Count::one, Kind::instance}};
+constexpr Operand kSnapshot[] = {kVolumePool, {"VOLUME"}, {"NAME", Count::optional}};
+constexpr Operand kRestore[] = {kVolumePool, {"VOLUME"}, {"SNAPSHOT"}};
+constexpr Option kVolumeListOptions[] = {{"-a,--all", "", "those of instances and images too"},
+                                         kFormatOption};
+constexpr Option kVolumeCreateOptions[] = {{"--description", "TEXT", "what it is for"}};
 constexpr Option kVolumeOnly = {"--volume-only", "", "leave the snapshots out"};
-constexpr Option kCopyOptions[] = {kVolumeOnly, {"--refresh", "", "bring an existing copy up to date"}};
-constexpr Option kMoveOptions[] = {kVolumeOnly};
-constexpr Option kProfile = {"-p,--profile", "", "INSTANCE is the name of a profile"};
+constexpr Option kVolumeCopyOptions[] = {kVolumeOnly, {"--refresh", "", "bring an existing copy up to date"}};
+constexpr Option kVolumeMoveOptions[] = {kVolumeOnly};
+constexpr Option kVolumeProfile = {"-p,--profile", "", "INSTANCE is the name of a profile"};
 constexpr Option kAttachOptions[] = {{"--device", "NAME", "name of the device; else the volume's"},
                                      {"--readonly", "", "without write access"},
-                                     kProfile};
-constexpr Option kDetachOptions[] = {kProfile};
-constexpr Option kSnapshotOptions[] = {{"--no-expiry", "", "keep it whatever snapshots.expiry says"}};
-const Command kCommands[] = {
-    {"storage volume list", "List the custom volumes of a pool", kList, kListOptions, "",
-     "storage volume list default\nstorage volume list default --all", run_list, false, "ls"},
+                                     kVolumeProfile};
+constexpr Option kDetachOptions[] = {kVolumeProfile};
+constexpr Option kVolumeSnapshotOptions[] = {{"--no-expiry", "", "keep it whatever snapshots.expiry says"}};
+const Command kVolumeCommands[] = {
+    {"storage volume list", "List the custom volumes of a pool", kList, kVolumeListOptions, "",
+     "storage volume list default\nstorage volume list default --all", run_volume_list, false, "ls"},
     {"storage volume show",
      "Show a volume or VOLUME/SNAPSHOT",
      kVolume,
      {},
      "",
      "storage volume show default data",
-     run_show},
+     run_volume_show},
     {"storage volume info",
      "Show how much a volume holds, who uses it, and its snapshots",
      kVolume,
      {},
      "",
      "storage volume info default data",
-     run_info},
-    {"storage volume create", "Create a volume", kCreate, kCreateOptions, "",
+     run_volume_info},
+    {"storage volume create", "Create a volume", kVolumeCreate, kVolumeCreateOptions, "",
      "storage volume create default data\nstorage volume create default data snapshots.schedule=@daily",
-     run_create},
+     run_volume_create},
     {"storage volume delete",
      "Delete volumes or VOLUME/SNAPSHOTs",
      kVolumes,
      {},
      "",
      "storage volume delete default data\nstorage volume delete default data/snap0",
-     run_delete,
+     run_volume_delete,
      false,
      "rm"},
-    {"storage volume edit", "Edit a volume", kVolume, {}, "", "storage volume edit default data", run_edit},
+    {"storage volume edit",
+     "Edit a volume",
+     kVolume,
+     {},
+     "",
+     "storage volume edit default data",
+     run_volume_edit},
     {"storage volume get",
      "Print a config key of a volume",
-     kKey,
+     kVolumeKey,
      {},
      "",
      "storage volume get default data snapshots.expiry",
-     run_get},
+     run_volume_get},
     {"storage volume set",
      "Set config keys of a volume",
-     kSettings,
+     kVolumeSettings,
      {},
      "",
      "storage volume set default data snapshots.expiry=2w",
-     run_set},
+     run_volume_set},
     {"storage volume unset",
      "Remove a config key of a volume",
-     kKey,
+     kVolumeKey,
      {},
      "",
      "storage volume unset default data snapshots.expiry",
-     run_unset},
+     run_volume_unset},
     {"storage volume rename",
      "Rename a volume or VOLUME/SNAPSHOT",
      kRename,
      {},
      "Devices that name the volume follow; no running instance may use it.",
      "storage volume rename default data files",
-     run_rename},
-    {"storage volume copy", "Copy a volume or a snapshot of it", kPlaces, kCopyOptions,
+     run_volume_rename},
+    {"storage volume copy", "Copy a volume or a snapshot of it", kPlaces, kVolumeCopyOptions,
      "Running instances that use the volume are frozen while it is read.",
      "storage volume copy default/data default/data2\nstorage volume copy default/data/snap0 fast/old",
-     run_copy, false, "cp"},
-    {"storage volume move", "Move a volume to another pool or name", kPlaces, kMoveOptions,
+     run_volume_copy, false, "cp"},
+    {"storage volume move", "Move a volume to another pool or name", kPlaces, kVolumeMoveOptions,
      "Devices that name the volume follow; no running instance may use it.",
-     "storage volume move default/data fast/data", run_move, false, "mv"},
+     "storage volume move default/data fast/data", run_volume_move, false, "mv"},
     {"storage volume attach", "Give a volume to an instance", kAttach, kAttachOptions,
      "Several instances may have it at the same time; a running one sees it at once.",
      "storage volume attach default data dev /srv\nstorage volume attach default data default /srv --profile",
      run_attach},
     {"storage volume detach", "Take a volume from an instance", kDetach, kDetachOptions, "",
      "storage volume detach default data dev", run_detach},
-    {"storage volume snapshot", "Keep a volume as it is now", kSnapshot, kSnapshotOptions,
+    {"storage volume snapshot", "Keep a volume as it is now", kSnapshot, kVolumeSnapshotOptions,
      "Running instances that use the volume are frozen while it is read. Without NAME, snapshots.pattern "
      "names "
      "the snapshot.",
-     "storage volume snapshot default data before-upgrade", run_snapshot},
+     "storage volume snapshot default data before-upgrade", run_volume_snapshot},
     {"storage volume restore",
      "Make a volume as it was at a snapshot",
      kRestore,
      {},
      "No running instance may use it.",
      "storage volume restore default data before-upgrade",
-     run_restore},
+     run_volume_restore},
 };
 
 }  // namespace
 
-std::span<const Command> volume_commands() { return kCommands; }
+std::span<const Command> volume_commands() { return kVolumeCommands; }
 
 }  // namespace lxmgr::cli

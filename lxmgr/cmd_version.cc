@@ -19,12 +19,12 @@ Result<int> run_version(Client& client, const Args&) {
     return 0;
 }
 
-const Command kCommands[] = {
+const Command kVersionCommands[] = {
     {"version", "Print the versions of client and server", {}, {}, "", "version", run_version},
 };
 
 }  // namespace
 
-std::span<const Command> version_commands() { return kCommands; }
+std::span<const Command> version_commands() { return kVersionCommands; }
 
 }  // namespace lxmgr::cli

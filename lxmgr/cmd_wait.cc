@@ -65,7 +65,7 @@ constexpr Operand kTimesOperands[] = {{"INSTANCE", Count::one, Kind::instance}};
 constexpr Option kTimesOptions[] = {
     {"-f,--format", "FORMAT", "how to print: table (for people) or json", false, "table|json", "table"}};
 
-const Command kCommands[] = {
+const Command kWaitCommands[] = {
     {"wait", "Wait until an instance is ready, or has an address", kWaitOperands, kWaitOptions,
      "WHAT is ready (systemd in it has reported the end of its boot, or a program in it has said so through "
      "/dev/lxd)\nor ip (an interface of it has a global address; prints the first).",
@@ -105,6 +105,6 @@ Result<std::string> wait_for(Client& client, const Object& object, const Wait& w
     return addresses[0].get<std::string>();
 }
 
-std::span<const Command> wait_commands() { return kCommands; }
+std::span<const Command> wait_commands() { return kWaitCommands; }
 
 }  // namespace lxmgr::cli

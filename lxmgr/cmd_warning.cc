@@ -10,7 +10,7 @@ Object warning_object(const std::string& uuid) {
     return {"warning", uuid, api_path({"warnings", uuid}), "lxmgr warning list --all", {}};
 }
 
-Result<int> run_list(Client& client, const Args& args) {
+Result<int> run_warning_list(Client& client, const Args& args) {
     LX_TRY_AS(const Json all, client.get("/1.0/warnings?recursion=1"));
     Json shown = Json::array();
     for (const auto& warning : all) {
@@ -27,7 +27,7 @@ Result<int> run_list(Client& client, const Args& args) {
     return 0;
 }
 
-Result<int> run_show(Client& client, const Args& args) {
+Result<int> run_warning_show(Client& client, const Args& args) {
     LX_TRY_AS(const Json warning, read_object(client, warning_object(args.text("UUID"))));
     print_object(Format::yaml, warning);
     return 0;
@@ -49,7 +49,7 @@ Result<> delete_one(Client& client, const std::string& uuid) {
     return {};
 }
 
-Result<int> run_delete(Client& client, const Args& args) {
+Result<int> run_warning_delete(Client& client, const Args& args) {
     if (args.flag("all") == args.given("UUID")) return misuse(args, "give UUIDs, or --all");
     if (!args.flag("all")) {
         for (const auto& uuid : args.list("UUID")) LX_TRY(delete_one(client, uuid));
@@ -68,17 +68,17 @@ Result<int> run_delete(Client& client, const Args& args) {
 constexpr Operand kOne[] = {{"UUID"}};
 constexpr Operand kSome[] = {{"UUID", Count::some}};
 constexpr Operand kAny[] = {{"UUID", Count::any}};
-constexpr Option kListOptions[] = {{"-a,--all", "", "also those that are acknowledged or resolved"},
-                                   kFormatOption};
-constexpr Option kDeleteOptions[] = {{"-a,--all", "", "every warning"}};
-const Command kCommands[] = {
+constexpr Option kWarningListOptions[] = {{"-a,--all", "", "also those that are acknowledged or resolved"},
+                                          kFormatOption};
+constexpr Option kWarningDeleteOptions[] = {{"-a,--all", "", "every warning"}};
+const Command kWarningCommands[] = {
     {"warning list",
      "List what went wrong and may need somebody's care",
      {},
-     kListOptions,
+     kWarningListOptions,
      "",
      "warning list\nwarning list --all",
-     run_list,
+     run_warning_list,
      false,
      "ls"},
     {"warning show",
@@ -87,7 +87,7 @@ const Command kCommands[] = {
      {},
      "",
      "warning show 6b1e0f0a-6a0c-4f58-8d4e-0d2f2b0f8c11",
-     run_show},
+     run_warning_show},
     {"warning acknowledge",
      "Mark warnings as known",
      kSome,
@@ -97,12 +97,13 @@ const Command kCommands[] = {
      run_acknowledge,
      false,
      "ack"},
-    {"warning delete", "Delete warnings", kAny, kDeleteOptions, "",
-     "warning delete 6b1e0f0a-6a0c-4f58-8d4e-0d2f2b0f8c11\nwarning delete --all", run_delete, false, "rm"},
+    {"warning delete", "Delete warnings", kAny, kWarningDeleteOptions, "",
+     "warning delete 6b1e0f0a-6a0c-4f58-8d4e-0d2f2b0f8c11\nwarning delete --all", run_warning_delete, false,
+     "rm"},
 };
 
 }  // namespace
 
-std::span<const Command> warning_commands() { return kCommands; }
+std::span<const Command> warning_commands() { return kWarningCommands; }
 
 }  // namespace lxmgr::cli

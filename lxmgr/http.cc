@@ -19,7 +19,7 @@ using ErrorCode = boost::system::error_code;
 
 namespace {
 
-constexpr std::size_t kPieceBytes = std::size_t{256} << 10;
+constexpr std::size_t kHttpPieceBytes = std::size_t{256} << 10;
 
 std::unexpected<Error> lost(const ErrorCode& error) {
     return fail(Status::unavailable,
@@ -146,7 +146,7 @@ Result<> send_upload(Socket& socket, const HttpRequest& request) {
     http::request_serializer<http::buffer_body> serializer{message};
     ErrorCode error;
     http::write_header(socket, serializer, error);
-    std::string piece(kPieceBytes, '\0');
+    std::string piece(kHttpPieceBytes, '\0');
     while (!error && message.body().more && !readable_now(socket)) {
         LX_TRY_AS(const std::size_t n, request.upload->read(piece));
         message.body().data = n > 0 ? piece.data() : nullptr;

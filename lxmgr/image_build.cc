@@ -90,7 +90,7 @@ public:
     posix_spawnattr_t attributes_{};
 };
 
-Result<pid_t> start(std::vector<std::string> argv, int output) {
+Result<pid_t> start_image_build(std::vector<std::string> argv, int output) {
     std::vector<char*> pointers;
     for (auto& word : argv) pointers.push_back(word.data());
     pointers.push_back(nullptr);
@@ -142,7 +142,7 @@ Result<> build_image_files(const DistroName& distro, const BuildOptions& options
     const UniqueFd lines_end(fds[0]);
     UniqueFd child_end(fds[1]);
     const HoldInterrupt hold;
-    LX_TRY_AS(const pid_t pid, start(builder_argv(distro, options, output_dir), child_end.get()));
+    LX_TRY_AS(const pid_t pid, start_image_build(builder_argv(distro, options, output_dir), child_end.get()));
     HoldInterrupt::engage();
     child_end.reset();
     BuildLines lines(what);

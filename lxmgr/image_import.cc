@@ -17,7 +17,7 @@
 namespace lxmgr::cli {
 namespace {
 
-constexpr std::size_t kPieceBytes = std::size_t{1} << 20;
+constexpr std::size_t kImageImportPieceBytes = std::size_t{1} << 20;
 
 struct OpenFile {
     UniqueFd fd;
@@ -157,7 +157,7 @@ Result<std::string> fingerprint_of(const std::vector<std::string>& paths) {
     const std::unique_ptr<EVP_MD_CTX, DigestFree> digest(EVP_MD_CTX_new());
     if (!digest || EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr) != 1)
         return fail(Status::internal, "SHA-256 is not available");
-    std::string buffer(kPieceBytes, '\0');
+    std::string buffer(kImageImportPieceBytes, '\0');
     for (const auto& path : paths) {
         LX_TRY_AS(const OpenFile file, open_file(path));
         for (;;) {

@@ -16,8 +16,8 @@ namespace lxmgr::cli {
 namespace {
 
 constexpr int kMaxLinks = 40;  // as the kernel, path_resolution(7)
-constexpr std::size_t kMaxLinkBytes = 65536;
-constexpr std::size_t kPieceBytes = std::size_t{256} << 10;
+constexpr std::size_t kRemoteFilesMaxLinkBytes = 65536;
+constexpr std::size_t kRemoteFilesPieceBytes = std::size_t{256} << 10;
 
 unsigned header_number(const HttpResponse& response, std::string_view name, int base) {
     const std::string text = response.header(name);
@@ -98,7 +98,7 @@ Result<RemoteFiles::Opened> RemoteFiles::open_following(const std::string& path)
     for (int links = 0; links < kMaxLinks; ++links) {
         LX_TRY_AS(Opened opened, open(at));
         if (opened.attributes.type != "symlink") return opened;
-        LX_TRY_AS(const std::string target, opened.body->read_all(kMaxLinkBytes));
+        LX_TRY_AS(const std::string target, opened.body->read_all(kRemoteFilesMaxLinkBytes));
         at = target.starts_with('/') ? target : join_path(parent_path(at), target);
     }
     return fail(Status::bad_request,
@@ -191,7 +191,7 @@ Upload upload_of(int fd, std::optional<std::uint64_t> size_bytes, Progress& prog
 
 Result<> copy_body(HttpResponse& body, int fd, Progress& progress) {
     Meter meter(progress, parse_uint(body.header("Content-Length")));
-    std::string buffer(kPieceBytes, '\0');
+    std::string buffer(kRemoteFilesPieceBytes, '\0');
     for (;;) {
         LX_TRY_AS(const std::size_t n, body.read(buffer));
         if (n == 0) return {};

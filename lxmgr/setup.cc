@@ -15,7 +15,7 @@
 namespace lxmgr::cli {
 namespace {
 
-constexpr const char* kPool = "default";
+constexpr const char* kSetupPool = "default";
 constexpr const char* kBridge = "lxmgrbr0";
 
 struct Collection {
@@ -23,9 +23,9 @@ struct Collection {
     Object (*object)(const std::string& name);
     const char* fixed;  ///< a field that cannot change once it exists; null: none
 };
-constexpr Collection kPools{"/1.0/storage-pools", pool_object, "driver"};
-constexpr Collection kNetworks{"/1.0/networks", network_object, "type"};
-constexpr Collection kProfiles{"/1.0/profiles", profile_object, nullptr};
+constexpr Collection kSetupPools{"/1.0/storage-pools", pool_object, "driver"};
+constexpr Collection kSetupNetworks{"/1.0/networks", network_object, "type"};
+constexpr Collection kSetupProfiles{"/1.0/profiles", profile_object, nullptr};
 
 Result<> check_fixed(const Collection& kind, const Object& object, const Json& existing, const Json& wanted) {
     if (kind.fixed == nullptr || text_member(wanted, kind.fixed).empty()) return {};
@@ -35,7 +35,7 @@ Result<> check_fixed(const Collection& kind, const Object& object, const Json& e
                             text_member(existing, kind.fixed), text_member(wanted, kind.fixed)));
 }
 
-Result<> create(Client& client, const Collection& kind, const Object& object, const Json& wanted) {
+Result<> create_setup(Client& client, const Collection& kind, const Object& object, const Json& wanted) {
     auto done = client.call("POST", kind.path, wanted, {"Creating " + title(object)});
     if (!done) return std::unexpected(explain(object, "Creating", std::move(done).error()));
     tell(fmt::format("Created {}", title(object)));
@@ -47,7 +47,7 @@ Result<> ensure(Client& client, const Collection& kind, const Json& wanted) {
     auto existing = client.get(object.path);
     if (!existing && existing.error().status != Status::not_found) return std::unexpected(existing.error());
     // An interface of the host that has the name shows up as a network that is not managed.
-    if (!existing || member(*existing, "managed") == false) return create(client, kind, object, wanted);
+    if (!existing || member(*existing, "managed") == false) return create_setup(client, kind, object, wanted);
     LX_TRY(check_fixed(kind, object, *existing, wanted));
     if (writable_part(object, merged(*existing, wanted)) == writable_part(object, *existing)) return {};
     LX_TRY(change_object(client, object, [&wanted](Json& value) -> Result<> {
@@ -83,10 +83,11 @@ Result<Preseed> default_setup(Client& client, const std::string& backend) {
     LX_TRY_AS(const Json pools, client.get("/1.0/storage-pools?recursion=1"));
     LX_TRY_AS(const Json profile, client.get("/1.0/profiles/default"));
     Preseed preseed;
-    std::string pool = kPool;
+    std::string pool = kSetupPool;
     if (pools.empty()) {
-        preseed.pools.push_back(pool_entry(kPool, backend.empty() ? default_driver(server) : backend));
-    } else if (!std::ranges::any_of(pools, [](const Json& p) { return text_member(p, "name") == kPool; })) {
+        preseed.pools.push_back(pool_entry(kSetupPool, backend.empty() ? default_driver(server) : backend));
+    } else if (!std::ranges::any_of(pools,
+                                    [](const Json& p) { return text_member(p, "name") == kSetupPool; })) {
         pool = text_member(pools[0], "name");
     }
     Json wanted = profile_entry(pool, kBridge);
@@ -111,7 +112,7 @@ std::string ask(const std::string& question, const std::string& fallback) {
 Result<Preseed> asked_setup(Client& client) {
     LX_TRY_AS(const Json server, client.get("/1.0"));
     Preseed preseed;
-    const std::string pool = ask("Name of the storage pool", kPool);
+    const std::string pool = ask("Name of the storage pool", kSetupPool);
     const auto existing = client.get(pool_object(pool).path);
     if (!existing)
         preseed.pools.push_back(
@@ -179,9 +180,9 @@ Result<> apply_preseed(Client& client, const Preseed& preseed) {
             return {};
         }));
     }
-    for (const auto& pool : preseed.pools) LX_TRY(ensure(client, kPools, pool));
-    for (const auto& network : preseed.networks) LX_TRY(ensure(client, kNetworks, network));
-    for (const auto& profile : preseed.profiles) LX_TRY(ensure(client, kProfiles, profile));
+    for (const auto& pool : preseed.pools) LX_TRY(ensure(client, kSetupPools, pool));
+    for (const auto& network : preseed.networks) LX_TRY(ensure(client, kSetupNetworks, network));
+    for (const auto& profile : preseed.profiles) LX_TRY(ensure(client, kSetupProfiles, profile));
     return {};
 }
 
@@ -192,8 +193,9 @@ Result<int> run_setup(Client& client, const Args& args) {
     if (args.given("storage-backend") && !args.flag("auto"))
         return misuse(args, "--storage-backend goes with --auto");
     if (!args.flag("auto") && !args.flag("preseed") && !is_terminal(STDIN_FILENO)) {
-        return misuse(args,
-                      "Without a terminal say --auto, --preseed, or which image to create an instance from");
+        return misuse(
+            args,
+            "Without a terminal say --auto, --preseed, or which image to create_setup an instance from");
     }
     LX_TRY_AS(const Preseed preseed, wanted_setup(client, args));
     LX_TRY(apply_preseed(client, preseed));

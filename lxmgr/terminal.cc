@@ -16,8 +16,8 @@
 namespace lxmgr::cli {
 namespace {
 
-constexpr auto kQuietStart = std::chrono::milliseconds{500};
-constexpr auto kFrameTime = std::chrono::milliseconds{100};
+constexpr auto kTerminalQuietStart = std::chrono::milliseconds{500};
+constexpr auto kTerminalFrameTime = std::chrono::milliseconds{100};
 constexpr std::array kFrames{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
 
 bool quiet_mode = false;
@@ -62,12 +62,12 @@ Progress::Progress(std::string doing)
     : doing_(printable(doing)),
       wanted_(!quiet_mode && !doing_.empty() && is_terminal(STDERR_FILENO)),
       begun_(std::chrono::steady_clock::now()),
-      next_(begun_ + kQuietStart) {}
+      next_(begun_ + kTerminalQuietStart) {}
 
 void Progress::tick(std::string_view detail) {
     const auto now = std::chrono::steady_clock::now();
     if (!wanted_ || now < next_) return;
-    next_ = now + kFrameTime;
+    next_ = now + kTerminalFrameTime;
     std::string line = fmt::format("{} {}", kFrames[frame_++ % kFrames.size()], doing_);
     if (!detail.empty()) line += fmt::format(": {}", printable(detail));
     const int columns = window_size(STDERR_FILENO).width;
@@ -86,7 +86,7 @@ Spinner::Spinner(std::string doing) : progress_(std::move(doing)) {
         std::mutex mutex;
         std::condition_variable_any stopped;
         std::unique_lock lock(mutex);
-        while (!stopped.wait_for(lock, stop, kFrameTime, [&stop] { return stop.stop_requested(); }))
+        while (!stopped.wait_for(lock, stop, kTerminalFrameTime, [&stop] { return stop.stop_requested(); }))
             progress_.tick({});
     });
 }

@@ -14,8 +14,8 @@
 namespace lxmgr::cli {
 namespace {
 
-constexpr int kMaxDepth = 512;  // a tree that never ends must end somewhere
-constexpr std::size_t kMaxLinkBytes = 65536;
+constexpr int kTransferMaxDepth = 512;  // a tree that never ends must end somewhere
+constexpr std::size_t kTransferMaxLinkBytes = 65536;
 
 /// Owner and permissions of the local file, where the user did not say otherwise.
 WantedAttributes completed(WantedAttributes wanted, const struct stat& status) {
@@ -53,7 +53,7 @@ public:
         : files_(files), wanted_(wanted), progress_(progress) {}
 
     Result<> directory(UniqueFd fd, const std::string& path, int depth) {
-        if (depth > kMaxDepth)
+        if (depth > kTransferMaxDepth)
             return fail(Status::bad_request, fmt::format("'{}' is nested too deeply", path));
         struct stat status{};
         if (::fstat(fd.get(), &status) != 0) return fail_errno("stat", path);
@@ -105,14 +105,14 @@ public:
 
     Result<> entry(const std::string& path, int directory, const std::string& name, int depth) {
         LX_TRY(check_entry_name(name));
-        if (depth > kMaxDepth)
+        if (depth > kTransferMaxDepth)
             return fail(Status::bad_request, fmt::format("'{}' is nested too deeply", path));
         progress_.tick(path);
         LX_TRY_AS(auto opened, files_.open(path));
         const auto& attributes = opened.attributes;
         if (attributes.type == "directory") return subdirectory(opened, path, directory, name, depth);
         if (attributes.type == "symlink") {
-            LX_TRY_AS(const std::string target, opened.body->read_all(kMaxLinkBytes));
+            LX_TRY_AS(const std::string target, opened.body->read_all(kTransferMaxLinkBytes));
             return create_link(directory, name, target);
         }
         if (attributes.type != "file")

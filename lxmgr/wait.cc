@@ -11,8 +11,8 @@
 namespace lxmgr::cli {
 namespace {
 
-constexpr auto kFrameTime = std::chrono::milliseconds{100};
-constexpr auto kQuietStart = std::chrono::milliseconds{500};
+constexpr auto kWaitFrameTime = std::chrono::milliseconds{100};
+constexpr auto kWaitQuietStart = std::chrono::milliseconds{500};
 
 /// What an operation says about how far it is: any metadata key that ends in "_progress".
 std::string progress_text(const Json& operation) {
@@ -42,7 +42,7 @@ public:
             loop_.stop();
         }));
         loop_.on_signal(SIGINT, [this](int) { interrupt(); });
-        loop_.after(kQuietStart, [this] { show(); });
+        loop_.after(kWaitQuietStart, [this] { show(); });
         loop_.run();
         progress_.clear();
         return std::move(outcome_);
@@ -60,7 +60,7 @@ private:
 
     void tick() {
         progress_.tick(detail_);
-        loop_.after(kFrameTime, [this] { tick(); });
+        loop_.after(kWaitFrameTime, [this] { tick(); });
     }
 
     void event(std::string_view text) {

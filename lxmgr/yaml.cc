@@ -14,7 +14,7 @@ namespace lxmgr::cli {
 namespace {
 
 using Json = nlohmann::json;
-constexpr int kMaxDepth = 64;
+constexpr int kYamlMaxDepth = 64;
 constexpr std::array<std::string_view, 3> kTextKeys{"config", "devices", "properties"};
 
 bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
@@ -131,7 +131,7 @@ Result<Json> convert_map(const YAML::Node& node, Mode mode, int depth) {
 }
 
 Result<Json> convert(const YAML::Node& node, Mode mode, int depth) {
-    if (depth > kMaxDepth) return fail(Status::bad_request, "YAML is nested too deeply");
+    if (depth > kYamlMaxDepth) return fail(Status::bad_request, "YAML is nested too deeply");
     switch (node.Type()) {
         case YAML::NodeType::Map:
             return convert_map(node, mode, depth);

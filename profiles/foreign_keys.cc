@@ -291,7 +291,7 @@ constexpr std::string_view kNode[] = {"limits.read", "limits.write"};
 
 constexpr std::string_view kDeviceTypes[] = {"infiniband", "pci", "tpm"};
 
-bool matches(std::string_view pattern, std::string_view name) {
+bool foreign_matches(std::string_view pattern, std::string_view name) {
     if (!pattern.ends_with(".*")) return pattern == name;
     return name.starts_with(pattern.substr(0, pattern.size() - 1));
 }
@@ -330,7 +330,7 @@ std::span<const std::string_view> foreign_keys(KeyScope scope) {
 
 bool is_foreign_key(KeyScope scope, std::string_view name) {
     return std::ranges::any_of(foreign_keys(scope),
-                               [name](std::string_view key) { return matches(key, name); });
+                               [name](std::string_view key) { return foreign_matches(key, name); });
 }
 
 bool is_foreign_device_type(std::string_view type) {

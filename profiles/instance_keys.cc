@@ -8,7 +8,7 @@ constexpr auto I = KeyScope::instance;
 
 // Default values and live marks as LXD 5.0 documents them (shared/api/config-keys.tsv). A key is in this
 // table only when the daemon does what it says.
-constexpr ConfigKey kKeys[] = {
+constexpr ConfigKey kInstanceKeys[] = {
     {I, "boot.autostart", "bool", "", Live::no, check::boolean,
      "Start the instance with the daemon; unset: as it was when the host went down."},
     {I, "boot.autostart.delay", "integer", "0", Live::no, check::natural,
@@ -126,6 +126,6 @@ constexpr ConfigKey kKeys[] = {
 
 }  // namespace
 
-std::span<const ConfigKey> instance_keys() { return kKeys; }
+std::span<const ConfigKey> instance_keys() { return kInstanceKeys; }
 
 }  // namespace lxmgr::profiles

@@ -32,7 +32,7 @@ std::optional<int> parse_port(std::string_view text) {
     return static_cast<int>(*number);
 }
 
-bool add_range(std::string_view text, std::vector<int>& ports) {
+bool add_port_range(std::string_view text, std::vector<int>& ports) {
     const auto dash = text.find('-');
     const auto first = parse_port(text.substr(0, dash));
     const auto last = dash == std::string_view::npos ? first : parse_port(text.substr(dash + 1));
@@ -81,7 +81,7 @@ Result<ProxyAddress> parse_proxy_address(std::string_view text) {
     if (!is_ip(out.address) || ipv6 != brackets)
         return bad_address(text, "the address must be an IPv4 address, or an IPv6 address in brackets");
     for (const auto& range : split(rest.substr(last + 1), ',')) {
-        if (!add_range(range, out.ports))
+        if (!add_port_range(range, out.ports))
             return bad_address(text,
                                "ports must be numbers or ranges from 1 to 65535, 512 at most, each once");
     }

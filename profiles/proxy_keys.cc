@@ -6,7 +6,7 @@ namespace {
 
 constexpr auto P = KeyScope::proxy;
 
-constexpr ConfigKey kKeys[] = {
+constexpr ConfigKey kProxyKeys[] = {
     {P, "bind", "string", "host", Live::yes, check::proxy_bind,
      "Which side listens: host, or instance (also: guest, container)."},
     {P, "connect", "string", "", Live::yes, check::proxy_address,
@@ -27,6 +27,6 @@ constexpr ConfigKey kKeys[] = {
 
 }  // namespace
 
-std::span<const ConfigKey> proxy_keys() { return kKeys; }
+std::span<const ConfigKey> proxy_keys() { return kProxyKeys; }
 
 }  // namespace lxmgr::profiles

@@ -4,12 +4,12 @@
 namespace lxmgr::profiles {
 namespace {
 
-constexpr ConfigKey kKeys[] = {
+constexpr ConfigKey kServerKeys[] = {
     {KeyScope::server, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
 };
 
 }  // namespace
 
-std::span<const ConfigKey> server_keys() { return kKeys; }
+std::span<const ConfigKey> server_keys() { return kServerKeys; }
 
 }  // namespace lxmgr::profiles

@@ -6,7 +6,7 @@ namespace {
 
 constexpr auto V = KeyScope::volume;
 
-constexpr ConfigKey kKeys[] = {
+constexpr ConfigKey kVolumeKeys[] = {
     {V, "security.shifted", "bool", "false", Live::yes, check::boolean,
      "Show the files to each instance with its own ids: always so here, unless security.unmapped is set."},
     {V, "security.unmapped", "bool", "false", Live::no, check::boolean,
@@ -22,6 +22,6 @@ constexpr ConfigKey kKeys[] = {
 
 }  // namespace
 
-std::span<const ConfigKey> volume_keys() { return kKeys; }
+std::span<const ConfigKey> volume_keys() { return kVolumeKeys; }
 
 }  // namespace lxmgr::profiles

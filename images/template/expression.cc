@@ -11,7 +11,7 @@
 namespace lxmgr::images::tpl {
 namespace {
 
-constexpr int kMaxDepth = 50;
+constexpr int kMaxExpressionDepth = 50;
 
 bool is_less(const Value& left, const Value& right) {
     if (left.is_number() && right.is_number()) return left < right;
@@ -75,7 +75,7 @@ Result<> Expression::expect_end() const {
 }
 
 Result<Value> Expression::evaluate() {
-    if (++depth_ > kMaxDepth) return bad("the expression is nested too deeply");
+    if (++depth_ > kMaxExpressionDepth) return bad("the expression is nested too deeply");
     auto value = either();
     --depth_;
     return value;

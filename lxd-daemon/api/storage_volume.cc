@@ -41,7 +41,7 @@ nlohmann::json etag_fields(const StorageVolumeSnapshot& snapshot) {
 
 namespace {
 
-Result<StorageVolumeSource> parse_source(const nlohmann::json& source) {
+Result<StorageVolumeSource> parse_volume_source(const nlohmann::json& source) {
     StorageVolumeSource out;
     Reader reader(source, "source.");
     LX_TRY(reader.text("type", out.type)
@@ -72,7 +72,7 @@ Result<StorageVolumesPost> parse_storage_volumes_post(const nlohmann::json& body
     if (body.contains("config") && !body["config"].is_null()) out.config = std::move(config);
     if (out.description && out.description->empty()) out.description.reset();
     if (source != nullptr) {
-        LX_TRY_AS(out.source, parse_source(*source));
+        LX_TRY_AS(out.source, parse_volume_source(*source));
     }
     return out;
 }

@@ -1,6 +1,7 @@
 #pragma once
 #include <map>
 #include <string>
+#include <utility>
 
 namespace lxmgr::api {
 
@@ -8,6 +9,17 @@ namespace lxmgr::api {
 using ConfigMap = std::map<std::string, std::string>;
 /// Device name -> its keys; "type" is one of them.
 using DeviceMap = std::map<std::string, ConfigMap>;
+
+/// The value of a key, or null when it is not set.
+inline const std::string* find_value(const ConfigMap& config, const std::string& key) {
+    const auto found = config.find(key);
+    return found == config.end() ? nullptr : &found->second;
+}
+/// The value of a key, or `otherwise` when it is not set.
+inline std::string value_of(const ConfigMap& config, const std::string& key, std::string otherwise = {}) {
+    const auto* found = find_value(config, key);
+    return found == nullptr ? std::move(otherwise) : *found;
+}
 
 /// LXD's status codes as they appear in operations and instance states.
 enum class StatusCode {

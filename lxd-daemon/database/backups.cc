@@ -12,7 +12,7 @@ std::string backup_prefix(std::int64_t instance_id, std::int64_t volume_id) {
 
 namespace {
 
-std::string key_of(const BackupRecord& record) {
+std::string backup_key(const BackupRecord& record) {
     return backup_prefix(record.instance_id, record.volume_id) + record.name;
 }
 std::unexpected<Error> no_backup() { return fail(Status::not_found, "Backup not found"); }
@@ -42,7 +42,7 @@ Result<> Backups::load() {
             if (!more) return {};
             const BackupRecord record{rows.integer(0), rows.integer(1), rows.integer(2), rows.string(3),
                                       rows.string(4),  rows.flag(5),    rows.time(6),    rows.time(7)};
-            impl_->table.put(key_of(record), record);
+            impl_->table.put(backup_key(record), record);
         }
     });
 }
@@ -50,14 +50,14 @@ Result<> Backups::load() {
 Result<BackupPtr> Backups::create(BackupRecord record) {
     auto& db = impl_->connection;
     return db.write_record<BackupPtr>(Durability::full, [&]() -> Result<BackupPtr> {
-        if (impl_->table.find(key_of(record))) return backup_exists(record.name);
+        if (impl_->table.find(backup_key(record))) return backup_exists(record.name);
         LX_TRY(
             db.execute("INSERT INTO backups (instance_id, volume_id, name, file, without_snapshots, "
                        "created_at, expires_at) VALUES (NULLIF(?,0),NULLIF(?,0),?,?,?,?,?)",
                        record.instance_id, record.volume_id, record.name, record.file,
                        record.without_snapshots, record.created_at, record.expires_at));
         record.id = db.last_insert_id();
-        const std::string key = key_of(record);
+        const std::string key = backup_key(record);
         return impl_->table.put(key, std::move(record));
     });
 }
@@ -76,24 +76,24 @@ std::vector<BackupPtr> Backups::list_all() const { return impl_->table.list(); }
 Result<BackupPtr> Backups::rename(const BackupRecord& record, const std::string& new_name) {
     auto& db = impl_->connection;
     return db.write_record<BackupPtr>(Durability::full, [&]() -> Result<BackupPtr> {
-        const auto current = impl_->table.find(key_of(record));
+        const auto current = impl_->table.find(backup_key(record));
         if (!current) return no_backup();
         BackupRecord next = *current;
         next.name = new_name;
-        if (impl_->table.find(key_of(next))) return backup_exists(new_name);
+        if (impl_->table.find(backup_key(next))) return backup_exists(new_name);
         LX_TRY(db.execute("UPDATE backups SET name=? WHERE id=?", new_name, next.id));
-        impl_->table.erase(key_of(record));
-        return impl_->table.put(key_of(next), next);
+        impl_->table.erase(backup_key(record));
+        return impl_->table.put(backup_key(next), next);
     });
 }
 
 Result<> Backups::remove(const BackupRecord& record) {
     auto& db = impl_->connection;
     return db.write(Durability::full, [&]() -> Result<> {
-        const auto current = impl_->table.find(key_of(record));
+        const auto current = impl_->table.find(backup_key(record));
         if (!current || current->id != record.id) return no_backup();
         LX_TRY(db.execute("DELETE FROM backups WHERE id=?", record.id));
-        impl_->table.erase(key_of(record));
+        impl_->table.erase(backup_key(record));
         return {};
     });
 }

@@ -7,7 +7,7 @@
 namespace lxmgr::database {
 namespace {
 
-constexpr ProfileLink kLink{"image_profiles", "image_id"};
+constexpr ProfileLink kImageProfiles{"image_profiles", "image_id"};
 
 std::unexpected<Error> no_image() { return fail(Status::not_found, "Image not found"); }
 std::unexpected<Error> no_alias(const std::string& name) {
@@ -17,7 +17,7 @@ std::unexpected<Error> alias_exists(const std::string& name) {
     return fail(Status::conflict, fmt::format("Image alias '{}' already exists", name));
 }
 
-Result<ImageRecord> read_row(const Statement& row) {
+Result<ImageRecord> read_image(const Statement& row) {
     ImageRecord out;
     out.id = row.integer(0);
     out.fingerprint = row.string(1);
@@ -46,7 +46,7 @@ struct Images::Impl {
     Table<AliasRecord>& aliases;
 
     Result<> load_images() {
-        LX_TRY_AS(auto links, read_profiles(connection, kLink));
+        LX_TRY_AS(auto links, read_profiles(connection, kImageProfiles));
         LX_TRY_AS(auto rows,
                   connection.prepare("SELECT id, fingerprint, filename, architecture, type, size_bytes, "
                                      "is_public, auto_update, cached, split, properties, created_at, "
@@ -54,7 +54,7 @@ struct Images::Impl {
         while (true) {
             LX_TRY_AS(const bool more, rows.step());
             if (!more) return {};
-            LX_TRY_AS(auto record, read_row(rows));
+            LX_TRY_AS(auto record, read_image(rows));
             record.profiles = std::move(links[record.id]);
             const std::string key = record.fingerprint;
             images.put(key, std::move(record));
@@ -83,7 +83,7 @@ struct Images::Impl {
             r.is_public, r.auto_update, r.cached, r.split, encode(r.properties), r.created_at, r.expires_at,
             r.last_used_at, r.uploaded_at, r.metadata_id));
         r.id = connection.last_insert_id();
-        return replace_profiles(connection, kLink, r.id, r.profiles);
+        return replace_profiles(connection, kImageProfiles, r.id, r.profiles);
     }
 
     Result<> rewrite(const ImageRecord& r) {
@@ -91,7 +91,7 @@ struct Images::Impl {
             "UPDATE images SET is_public=?, auto_update=?, cached=?, properties=?, expires_at=?, "
             "last_used_at=? WHERE id=?",
             r.is_public, r.auto_update, r.cached, encode(r.properties), r.expires_at, r.last_used_at, r.id));
-        return replace_profiles(connection, kLink, r.id, r.profiles);
+        return replace_profiles(connection, kImageProfiles, r.id, r.profiles);
     }
 
     AliasPtr alias_by_id(std::int64_t id) const {

@@ -9,7 +9,7 @@
 namespace lxmgr::database {
 namespace {
 
-constexpr ProfileLink kLink{"instance_profiles", "instance_id"};
+constexpr ProfileLink kInstanceProfiles{"instance_profiles", "instance_id"};
 
 std::unexpected<Error> no_instance(const std::string& name) {
     return fail(Status::not_found, fmt::format("Instance '{}' not found", name));
@@ -18,7 +18,7 @@ std::unexpected<Error> instance_exists(const std::string& name) {
     return fail(Status::conflict, fmt::format("Instance '{}' already exists", name));
 }
 
-Result<InstanceRecord> read_row(const Statement& row) {
+Result<InstanceRecord> read_instance(const Statement& row) {
     InstanceRecord out;
     out.id = row.integer(0);
     out.name = row.string(1);
@@ -60,7 +60,7 @@ struct Instances::Impl {
             encode(record.config), encode(record.devices), record.created_at, record.last_used_at,
             record.metadata_id));
         record.id = connection.last_insert_id();
-        return replace_profiles(connection, kLink, record.id, record.profiles);
+        return replace_profiles(connection, kInstanceProfiles, record.id, record.profiles);
     }
 
     Result<> rewrite(const InstanceRecord& record) {
@@ -69,7 +69,7 @@ struct Instances::Impl {
             "devices=?, last_used_at=? WHERE id=?",
             record.type, record.description, record.architecture, record.pool, record.ephemeral,
             encode(record.config), encode(record.devices), record.last_used_at, record.id));
-        return replace_profiles(connection, kLink, record.id, record.profiles);
+        return replace_profiles(connection, kInstanceProfiles, record.id, record.profiles);
     }
 };
 
@@ -80,7 +80,7 @@ Instances::~Instances() = default;
 Result<> Instances::load() {
     auto& db = impl_->connection;
     return db.write(Durability::normal, [&]() -> Result<> {
-        LX_TRY_AS(auto links, read_profiles(db, kLink));
+        LX_TRY_AS(auto links, read_profiles(db, kInstanceProfiles));
         LX_TRY_AS(
             auto rows,
             db.prepare("SELECT id, name, type, description, architecture, pool, ephemeral, config, devices, "
@@ -88,7 +88,7 @@ Result<> Instances::load() {
         while (true) {
             LX_TRY_AS(const bool more, rows.step());
             if (!more) return {};
-            LX_TRY_AS(auto record, read_row(rows));
+            LX_TRY_AS(auto record, read_instance(rows));
             record.profiles = std::move(links[record.id]);
             const std::string name = record.name;
             impl_->table.put(name, std::move(record));

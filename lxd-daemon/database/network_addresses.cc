@@ -8,7 +8,7 @@ namespace lxmgr::database {
 namespace {
 
 // Device names may hold any printable character, but never NUL.
-std::string key_of(const AddressRecord& record) {
+std::string address_key(const AddressRecord& record) {
     return fmt::format("{}{}{}{}{}", record.network, '\0', record.instance, '\0', record.device);
 }
 
@@ -42,7 +42,7 @@ Result<> NetworkAddresses::load() {
             if (!more) return {};
             AddressRecord record{rows.string(0), rows.string(1), rows.string(2), rows.string(3),
                                  rows.string(4), rows.string(5), rows.flag(6)};
-            const std::string key = key_of(record);
+            const std::string key = address_key(record);
             connection_.memory.addresses.put(key, std::move(record));
         }
     });
@@ -80,7 +80,7 @@ Result<> NetworkAddresses::claim(const AddressRecord& record) {
             "ipv4, ipv6, is_static) VALUES (?,?,?,?,?,?,?)",
             network->id, record.instance, record.device, record.hwaddr, record.ipv4, record.ipv6,
             record.is_static));
-        connection_.memory.addresses.put(key_of(record), record);
+        connection_.memory.addresses.put(address_key(record), record);
         return {};
     });
 }
@@ -97,7 +97,7 @@ Result<> NetworkAddresses::release(const std::string& network, const std::string
         record.network = network;
         record.instance = instance;
         record.device = device;
-        connection_.memory.addresses.erase(key_of(record));
+        connection_.memory.addresses.erase(address_key(record));
         return {};
     });
 }
@@ -105,7 +105,8 @@ Result<> NetworkAddresses::release(const std::string& network, const std::string
 Result<> NetworkAddresses::release_all(const std::string& instance) {
     return connection_.write(Durability::normal, [&]() -> Result<> {
         LX_TRY(connection_.execute("DELETE FROM network_addresses WHERE instance=?", instance));
-        for (const auto& record : of_instance(instance)) connection_.memory.addresses.erase(key_of(record));
+        for (const auto& record : of_instance(instance))
+            connection_.memory.addresses.erase(address_key(record));
         return {};
     });
 }
@@ -115,9 +116,9 @@ Result<> NetworkAddresses::rename_instance(const std::string& instance, const st
         LX_TRY(connection_.execute("UPDATE network_addresses SET instance=? WHERE instance=?", new_name,
                                    instance));
         for (auto& record : of_instance(instance)) {
-            connection_.memory.addresses.erase(key_of(record));
+            connection_.memory.addresses.erase(address_key(record));
             record.instance = new_name;
-            connection_.memory.addresses.put(key_of(record), record);
+            connection_.memory.addresses.put(address_key(record), record);
         }
         return {};
     });
@@ -125,14 +126,14 @@ Result<> NetworkAddresses::rename_instance(const std::string& instance, const st
 
 void NetworkAddresses::network_renamed(const std::string& name, const std::string& new_name) {
     for (auto& record : of_network(name)) {
-        connection_.memory.addresses.erase(key_of(record));
+        connection_.memory.addresses.erase(address_key(record));
         record.network = new_name;
-        connection_.memory.addresses.put(key_of(record), record);
+        connection_.memory.addresses.put(address_key(record), record);
     }
 }
 
 void NetworkAddresses::network_removed(const std::string& name) {
-    for (const auto& record : of_network(name)) connection_.memory.addresses.erase(key_of(record));
+    for (const auto& record : of_network(name)) connection_.memory.addresses.erase(address_key(record));
 }
 
 }  // namespace lxmgr::database

@@ -233,7 +233,7 @@ Result<> run_script(Connection& connection, std::string_view sql) {
     return {};
 }
 
-Result<> apply(Connection& connection, const Migration& migration) {
+Result<> apply_migration(Connection& connection, const Migration& migration) {
     return connection.write(Durability::normal, [&]() -> Result<> {
         LX_TRY(run_script(connection, migration.sql));
         LX_TRY(connection.execute(fmt::format("PRAGMA application_id={}", kApplicationId)));
@@ -266,7 +266,7 @@ Result<> migrate(Connection& connection, const std::string& path) {
     }
     for (const Migration& migration : migrations()) {
         if (migration.version <= version) continue;
-        if (auto done = apply(connection, migration); !done) {
+        if (auto done = apply_migration(connection, migration); !done) {
             return std::unexpected(in(fmt::format("Migrating database '{}' to schema {} ({})", path,
                                                   migration.version, migration.what),
                                       std::move(done).error()));

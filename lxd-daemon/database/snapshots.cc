@@ -9,9 +9,9 @@
 namespace lxmgr::database {
 namespace {
 
-constexpr ProfileLink kLink{"snapshot_profiles", "snapshot_id"};
+constexpr ProfileLink kSnapshotProfiles{"snapshot_profiles", "snapshot_id"};
 
-std::string key_of(std::int64_t instance_id, const std::string& name) {
+std::string snapshot_key(std::int64_t instance_id, const std::string& name) {
     return snapshot_prefix(instance_id) + name;
 }
 
@@ -22,7 +22,7 @@ std::unexpected<Error> snapshot_exists(const std::string& name) {
     return fail(Status::conflict, fmt::format("Snapshot '{}' already exists", name));
 }
 
-Result<SnapshotRecord> read_row(const Statement& row) {
+Result<SnapshotRecord> read_snapshot(const Statement& row) {
     SnapshotRecord out;
     out.id = row.integer(0);
     out.instance_id = row.integer(1);
@@ -44,7 +44,9 @@ Result<SnapshotRecord> read_row(const Statement& row) {
 }  // namespace
 
 std::string snapshot_prefix(std::int64_t instance_id) { return fmt::format("{}/", instance_id); }
-std::string snapshot_key(const SnapshotRecord& record) { return key_of(record.instance_id, record.name); }
+std::string snapshot_key(const SnapshotRecord& record) {
+    return snapshot_key(record.instance_id, record.name);
+}
 
 struct Snapshots::Impl {
     Connection& connection;
@@ -58,7 +60,7 @@ Snapshots::~Snapshots() = default;
 Result<> Snapshots::load() {
     auto& db = impl_->connection;
     return db.write(Durability::normal, [&]() -> Result<> {
-        LX_TRY_AS(auto links, read_profiles(db, kLink));
+        LX_TRY_AS(auto links, read_profiles(db, kSnapshotProfiles));
         LX_TRY_AS(
             auto rows,
             db.prepare("SELECT id, instance_id, name, volume, description, architecture, ephemeral, "
@@ -66,7 +68,7 @@ Result<> Snapshots::load() {
         while (true) {
             LX_TRY_AS(const bool more, rows.step());
             if (!more) return {};
-            LX_TRY_AS(auto record, read_row(rows));
+            LX_TRY_AS(auto record, read_snapshot(rows));
             record.profiles = std::move(links[record.id]);
             impl_->table.put(snapshot_key(record), record);
         }
@@ -85,14 +87,14 @@ Result<SnapshotPtr> Snapshots::create(SnapshotRecord record) {
             record.ephemeral, encode(record.config), encode(record.devices), record.size_bytes,
             record.created_at, record.last_used_at, record.expires_at));
         record.id = db.last_insert_id();
-        LX_TRY(replace_profiles(db, kLink, record.id, record.profiles));
+        LX_TRY(replace_profiles(db, kSnapshotProfiles, record.id, record.profiles));
         const std::string key = snapshot_key(record);
         return impl_->table.put(key, std::move(record));
     });
 }
 
 SnapshotPtr Snapshots::find(std::int64_t instance_id, const std::string& name) const {
-    return impl_->table.find(key_of(instance_id, name));
+    return impl_->table.find(snapshot_key(instance_id, name));
 }
 
 std::vector<SnapshotPtr> Snapshots::list(std::int64_t instance_id) const {
@@ -131,7 +133,7 @@ Result<SnapshotPtr> Snapshots::rename(std::int64_t instance_id, const std::strin
         next.name = new_name;
         LX_TRY(db.execute("UPDATE snapshots SET name=? WHERE id=?", new_name, next.id));
         impl_->table.erase(snapshot_key(*current));
-        return impl_->table.put(key_of(instance_id, new_name), std::move(next));
+        return impl_->table.put(snapshot_key(instance_id, new_name), std::move(next));
     });
 }
 

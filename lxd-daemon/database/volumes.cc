@@ -8,7 +8,7 @@
 namespace lxmgr::database {
 namespace {
 
-std::string key_of(const std::string& pool, const std::string& name) { return pool + "/" + name; }
+std::string volume_key(const std::string& pool, const std::string& name) { return pool + "/" + name; }
 std::string prefix_of(std::int64_t volume_id) { return fmt::format("{}/", volume_id); }
 std::string snapshot_key_of(std::int64_t volume_id, const std::string& name) {
     return prefix_of(volume_id) + name;
@@ -18,8 +18,10 @@ std::unexpected<Error> no_volume() { return fail(Status::not_found, "Storage vol
 std::unexpected<Error> volume_exists() {
     return fail(Status::conflict, "Volume by that name already exists");
 }
-std::unexpected<Error> no_snapshot() { return fail(Status::not_found, "Storage volume snapshot not found"); }
-std::unexpected<Error> snapshot_exists(const std::string& name) {
+std::unexpected<Error> no_volume_snapshot() {
+    return fail(Status::not_found, "Storage volume snapshot not found");
+}
+std::unexpected<Error> volume_snapshot_exists(const std::string& name) {
     return fail(Status::conflict, fmt::format("Snapshot \"{}\" already in use", name));
 }
 
@@ -40,7 +42,7 @@ struct Volumes::Impl {
                                 rows.string(3),  rows.string(4), {},
                                 rows.time(6)};
             LX_TRY_AS(record.config, decode_config(rows.text(5), fmt::format("volume '{}'", record.name)));
-            volumes.put(key_of(record.pool, record.name), record);
+            volumes.put(volume_key(record.pool, record.name), record);
         }
     }
     Result<> load_snapshots() {
@@ -86,13 +88,13 @@ Result<VolumePtr> Volumes::create(VolumeRecord record) {
             record.pool, record.name, record.volume, record.description, encode(record.config),
             record.created_at));
         record.id = db.last_insert_id();
-        const std::string key = key_of(record.pool, record.name);
+        const std::string key = volume_key(record.pool, record.name);
         return impl_->volumes.put(key, std::move(record));
     });
 }
 
 VolumePtr Volumes::find(const std::string& pool, const std::string& name) const {
-    return impl_->volumes.find(key_of(pool, name));
+    return impl_->volumes.find(volume_key(pool, name));
 }
 
 VolumePtr Volumes::find_id(std::int64_t id) const {
@@ -110,8 +112,8 @@ Result<VolumePtr> Volumes::update(const VolumeRecord& record) {
     return db.write_record<VolumePtr>(Durability::full, [&]() -> Result<VolumePtr> {
         const VolumePtr current = find_id(record.id);
         if (!current) return no_volume();
-        const std::string old_key = key_of(current->pool, current->name);
-        const std::string key = key_of(record.pool, record.name);
+        const std::string old_key = volume_key(current->pool, current->name);
+        const std::string key = volume_key(record.pool, record.name);
         if (key != old_key && impl_->volumes.find(key)) return volume_exists();
         VolumeRecord next = record;
         next.created_at = current->created_at;
@@ -133,7 +135,7 @@ Result<> Volumes::remove(std::int64_t id) {
         auto& backups = db.memory.backups;
         const std::string prefix = backup_prefix(0, id);
         for (const auto& backup : backups.with_prefix(prefix)) backups.erase(prefix + backup->name);
-        impl_->volumes.erase(key_of(current->pool, current->name));
+        impl_->volumes.erase(volume_key(current->pool, current->name));
         return {};
     });
 }
@@ -141,7 +143,7 @@ Result<> Volumes::remove(std::int64_t id) {
 Result<VolumeSnapshotPtr> Volumes::create_snapshot(VolumeSnapshotRecord record) {
     auto& db = impl_->connection;
     return db.write_record<VolumeSnapshotPtr>(Durability::full, [&]() -> Result<VolumeSnapshotPtr> {
-        if (find_snapshot(record.volume_id, record.name)) return snapshot_exists(record.name);
+        if (find_snapshot(record.volume_id, record.name)) return volume_snapshot_exists(record.name);
         LX_TRY(
             db.execute("INSERT INTO volume_snapshots (volume_id, name, volume, description, config, "
                        "created_at, expires_at) VALUES (?,?,?,?,?,?,?)",
@@ -170,9 +172,10 @@ Result<VolumeSnapshotPtr> Volumes::update_snapshot(const VolumeSnapshotRecord& r
     auto& db = impl_->connection;
     return db.write_record<VolumeSnapshotPtr>(Durability::full, [&]() -> Result<VolumeSnapshotPtr> {
         const auto current = impl_->snapshot_by_id(record);
-        if (!current) return no_snapshot();
+        if (!current) return no_volume_snapshot();
         const bool renamed = current->name != record.name;
-        if (renamed && find_snapshot(record.volume_id, record.name)) return snapshot_exists(record.name);
+        if (renamed && find_snapshot(record.volume_id, record.name))
+            return volume_snapshot_exists(record.name);
         VolumeSnapshotRecord next = *current;
         next.name = record.name;
         next.volume = record.volume;
@@ -190,7 +193,7 @@ Result<> Volumes::remove_snapshot(const VolumeSnapshotRecord& record) {
     auto& db = impl_->connection;
     return db.write(Durability::full, [&]() -> Result<> {
         const auto current = impl_->snapshot_by_id(record);
-        if (!current) return no_snapshot();
+        if (!current) return no_volume_snapshot();
         LX_TRY(db.execute("DELETE FROM volume_snapshots WHERE id=?", current->id));
         impl_->snapshots.erase(snapshot_key_of(current->volume_id, current->name));
         return {};

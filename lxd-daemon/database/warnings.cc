@@ -10,7 +10,7 @@ constexpr int kResolved = 3;
 
 std::unexpected<Error> no_warning() { return fail(Status::not_found, "Warning not found"); }
 
-WarningRecord read_row(const Statement& row) {
+WarningRecord read_warning(const Statement& row) {
     WarningRecord out;
     out.uuid = row.string(0);
     out.type = row.string(1);
@@ -87,7 +87,7 @@ Result<std::vector<WarningRecord>> Warnings::list() const {
     while (true) {
         LX_TRY_AS(const bool more, rows.step());
         if (!more) return out;
-        out.push_back(read_row(rows));
+        out.push_back(read_warning(rows));
     }
 }
 

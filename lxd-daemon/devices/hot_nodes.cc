@@ -9,13 +9,13 @@
 namespace lxmgr::devices {
 namespace {
 
-constexpr const char* kKept = "last_state.nodes";
+constexpr const char* kKeptNodes = "last_state.nodes";
 
 }  // namespace
 
 HotNodes held_nodes(const DeviceContext& context) {
     HotNodes out;
-    for (const auto& part : split(context.volatile_value(kKept), ',')) {
+    for (const auto& part : split(context.volatile_value(kKeptNodes), ',')) {
         const auto at = part.rfind('=');
         if (at != std::string::npos) out[part.substr(0, at)] = part.substr(at + 1);
     }
@@ -26,7 +26,7 @@ api::ConfigMap note_nodes(const DeviceContext& context, const HotNodes& nodes) {
     std::string text;
     for (const auto& [target, number] : nodes)
         text += fmt::format("{}{}={}", text.empty() ? "" : ",", target, number);
-    return {{context.volatile_key(kKept), text}};
+    return {{context.volatile_key(kKeptNodes), text}};
 }
 
 std::string number_of(bool block, unsigned major, unsigned minor) {

@@ -42,7 +42,7 @@ Namespaces& namespaces() {
 
 std::string name_of(const DeviceContext& context) { return context.instance + "/" + context.device; }
 
-constexpr const char* kKept[] = {"host_name", "last_state.hwaddr", "last_state.kind", "last_state.mtu"};
+constexpr const char* kKeptLink[] = {"host_name", "last_state.hwaddr", "last_state.kind", "last_state.mtu"};
 
 network::HostLink host_of(const DeviceContext& context) {
     return {context.volatile_value("host_name"), context.volatile_value("last_state.hwaddr"),
@@ -73,8 +73,8 @@ public:
                                                 parent));
         Started started;
         const std::string values[] = {parent, host->hwaddr, host->kind, std::to_string(host->mtu)};
-        for (std::size_t i = 0; i < std::size(kKept); ++i)
-            started.volatile_changes[context.volatile_key(kKept[i])] = values[i];
+        for (std::size_t i = 0; i < std::size(kKeptLink); ++i)
+            started.volatile_changes[context.volatile_key(kKeptLink[i])] = values[i];
         network::Loan loan;
         loan.guest_name = context.key("name");
         loan.hwaddr = to_lower(context.key("hwaddr"));
@@ -108,7 +108,7 @@ public:
             LX_TRY(network::take_link_back(netns.get(), inside_of(context), host));
         LX_TRY(network::restore_link(inside_of(context), host));
         api::ConfigMap changes;
-        for (const char* key : kKept) changes[context.volatile_key(key)] = "";
+        for (const char* key : kKeptLink) changes[context.volatile_key(key)] = "";
         return changes;
     }
     // stop() takes it back.

@@ -13,7 +13,7 @@ namespace {
 
 constexpr const char* kName = "n";
 
-std::uint32_t number(const DeviceContext& context, const char* key) {
+std::uint32_t node_number(const DeviceContext& context, const char* key) {
     return static_cast<std::uint32_t>(parse_uint(context.key(key)).value_or(0));
 }
 
@@ -38,8 +38,8 @@ Node node_with_keys(const DeviceContext& context) {
     Node node;
     if (const std::string mode = context.key("mode"); !mode.empty())
         node.mode = static_cast<mode_t>(std::strtoul(mode.c_str(), nullptr, 8)) & 0777;
-    node.uid = number(context, "uid");
-    node.gid = number(context, "gid");
+    node.uid = node_number(context, "uid");
+    node.gid = node_number(context, "gid");
     return node;
 }
 

@@ -20,7 +20,7 @@ namespace lxmgr::devices {
 namespace {
 
 using profiles::ProxyAddress;
-using Kind = ProxyAddress::Kind;
+using ProxyKind = ProxyAddress::Kind;
 
 constexpr std::string_view kLockPrefix = "proxy.";
 
@@ -39,7 +39,7 @@ struct Plan {
     std::string label, lock;
 };
 
-std::uint32_t number(const DeviceContext& context, const char* key) {
+std::uint32_t proxy_number(const DeviceContext& context, const char* key) {
     return static_cast<std::uint32_t>(parse_uint(context.key(key)).value_or(0));
 }
 
@@ -52,10 +52,10 @@ Result<Plan> make_plan(const DeviceContext& context) {
     plan.proxy_protocol = profiles::parse_bool(context.key("proxy_protocol"));
     if (const std::string mode = context.key("mode"); !mode.empty())
         plan.place.mode = static_cast<unsigned>(std::strtoul(mode.c_str(), nullptr, 8)) & 0777U;
-    plan.place.host_uid = number(context, "uid");
-    plan.place.host_gid = number(context, "gid");
-    plan.run_uid = number(context, "security.uid");
-    plan.run_gid = number(context, "security.gid");
+    plan.place.host_uid = proxy_number(context, "uid");
+    plan.place.host_gid = proxy_number(context, "gid");
+    plan.run_uid = proxy_number(context, "security.uid");
+    plan.run_gid = proxy_number(context, "security.gid");
     // Ids are those of the side that they are used on.
     if (plan.in_instance) {
         plan.place.host_uid = context.idmap.host_uid(plan.place.host_uid);
@@ -69,15 +69,15 @@ Result<Plan> make_plan(const DeviceContext& context) {
     return plan;
 }
 
-const char* kind_word(Kind kind) {
+const char* kind_word(ProxyKind kind) {
     switch (kind) {
-        case Kind::tcp:
+        case ProxyKind::tcp:
             return "tcp";
-        case Kind::udp:
+        case ProxyKind::udp:
             return "udp";
-        case Kind::unix_path:
+        case ProxyKind::unix_path:
             return "unix";
-        case Kind::unix_abstract:
+        case ProxyKind::unix_abstract:
             return "abstract";
     }
     return "";
@@ -119,7 +119,7 @@ Result<> run_forwarder(Plan plan, const RunningInstance& running) {
 network::ProxyNat nat_of(const Plan& plan) {
     network::ProxyNat nat;
     nat.owner = plan.label;
-    nat.protocol = plan.listen.kind == Kind::udp ? "udp" : "tcp";
+    nat.protocol = plan.listen.kind == ProxyKind::udp ? "udp" : "tcp";
     nat.ipv6 = plan.listen.address.contains(':');
     nat.listen = plan.listen.address;
     nat.connect = plan.connect.address;
@@ -188,7 +188,7 @@ public:
         }
         LX_TRY(end_proxy(lock_file(context)));
         const auto plan = make_plan(context);
-        if (plan && !plan->in_instance && plan->listen.kind == Kind::unix_path) {
+        if (plan && !plan->in_instance && plan->listen.kind == ProxyKind::unix_path) {
             const UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
             remove_socket(root.get(), plan->listen.address);
         }

@@ -16,7 +16,7 @@
 namespace lxmgr::devices {
 namespace {
 
-using Kind = profiles::ProxyAddress::Kind;
+using ListenKind = profiles::ProxyAddress::Kind;
 
 constexpr int kBacklog = 4096;
 
@@ -113,16 +113,16 @@ Result<UniqueFd> listen_path(const std::string& path, const ListenPlace& place) 
 
 Result<std::vector<UniqueFd>> listen_all(const profiles::ProxyAddress& address, const ListenPlace& place) {
     std::vector<UniqueFd> out;
-    if (address.kind == Kind::unix_path) {
+    if (address.kind == ListenKind::unix_path) {
         LX_TRY_AS(UniqueFd fd, listen_path(address.address, place));
         out.push_back(std::move(fd));
-    } else if (address.kind == Kind::unix_abstract) {
+    } else if (address.kind == ListenKind::unix_abstract) {
         LX_TRY_AS(UniqueFd fd,
                   bind_socket(unix_address(address.address, true), SOCK_STREAM, "@" + address.address));
         out.push_back(std::move(fd));
     }
     for (const int port : address.ports) {
-        const int type = address.kind == Kind::udp ? SOCK_DGRAM : SOCK_STREAM;
+        const int type = address.kind == ListenKind::udp ? SOCK_DGRAM : SOCK_STREAM;
         LX_TRY_AS(UniqueFd fd, bind_socket(internet_address(address.address, port), type,
                                            fmt::format("{} port {}", address.address, port)));
         out.push_back(std::move(fd));

@@ -15,21 +15,14 @@
 #include "lxd-daemon/devices/unix_device.h"
 
 namespace lxmgr::devices {
-namespace {
-
-std::string find_value(const api::ConfigMap& config, const std::string& key) {
-    const auto found = config.find(key);
-    return found == config.end() ? std::string() : found->second;
+std::string DeviceContext::key(std::string_view name) const {
+    return api::value_of(config, std::string(name));
 }
-
-}  // namespace
-
-std::string DeviceContext::key(std::string_view name) const { return find_value(config, std::string(name)); }
 std::string DeviceContext::volatile_key(std::string_view name) const {
     return fmt::format("volatile.{}.{}", device, name);
 }
 std::string DeviceContext::volatile_value(std::string_view name) const {
-    return find_value(instance_config, volatile_key(name));
+    return api::value_of(instance_config, volatile_key(name));
 }
 
 std::span<const DeviceEntry> device_types() {
@@ -62,9 +55,9 @@ std::span<const DeviceEntry> nic_types() {
 }  // namespace
 
 Result<const DeviceType*> find_type(const std::string& device, const api::ConfigMap& config) {
-    const std::string type = find_value(config, "type");
+    const std::string type = api::value_of(config, "type");
     if (type == "nic") {
-        const std::string nictype = find_value(config, "nictype");
+        const std::string nictype = api::value_of(config, "nictype");
         for (const DeviceEntry& entry : nic_types())
             if (entry.type == nictype) return &entry.device;
     }

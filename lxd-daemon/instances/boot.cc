@@ -16,7 +16,7 @@ namespace lxmgr::instances {
 namespace {
 
 constexpr std::int64_t kHostShutdownSeconds = 30;
-constexpr std::size_t kStopsAtOnce = 128;
+constexpr std::size_t kBootStopsAtOnce = 128;
 
 struct Candidate {
     std::string name;
@@ -198,7 +198,8 @@ void Service::stop_all() {
         const std::function<void(const Candidate&)> stop = [this](const Candidate& candidate) {
             stop_one(impl_->context, candidate);
         };
-        for (const auto& group : groups_of(candidates)) side_by_side<Candidate>(group, kStopsAtOnce, stop);
+        for (const auto& group : groups_of(candidates))
+            side_by_side<Candidate>(group, kBootStopsAtOnce, stop);
     }
 }
 

@@ -128,8 +128,8 @@ void cut(Ranges& ranges, std::uint32_t sys::IdRange::* start, std::uint32_t firs
     ranges = std::move(out);
 }
 
-Result<> put(Ranges& ranges, const HostRange& own, const std::vector<HostRange>& more,
-             const profiles::RawIdmapEntry& entry, const char* file) {
+Result<> put_range(Ranges& ranges, const HostRange& own, const std::vector<HostRange>& more,
+                   const profiles::RawIdmapEntry& entry, const char* file) {
     const bool allowed = contains(own, entry.host_first, entry.count) ||
                          std::ranges::any_of(more, [&](const HostRange& range) {
                              return contains(range, entry.host_first, entry.count);
@@ -183,8 +183,8 @@ Result<IdmapWish> idmap_wish(const api::ConfigMap& expanded) {
 Result<sys::IdMap> with_raw_idmap(const HostIds& host, sys::IdMap map, const std::string& raw) {
     LX_TRY_AS(const auto entries, profiles::parse_raw_idmap(raw));
     for (const auto& entry : entries) {
-        if (entry.uids) LX_TRY(put(map.uids, host.uids, host.more_uids, entry, "/etc/subuid"));
-        if (entry.gids) LX_TRY(put(map.gids, host.gids, host.more_gids, entry, "/etc/subgid"));
+        if (entry.uids) LX_TRY(put_range(map.uids, host.uids, host.more_uids, entry, "/etc/subuid"));
+        if (entry.gids) LX_TRY(put_range(map.gids, host.gids, host.more_gids, entry, "/etc/subgid"));
     }
     return map;
 }

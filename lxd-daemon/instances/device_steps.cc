@@ -139,7 +139,7 @@ database::ConfigChanges to_changes(const api::ConfigMap& changes) {
     return out;
 }
 
-void store(Context& context, const std::string& name, const api::ConfigMap& changes) {
+void store_devices(Context& context, const std::string& name, const api::ConfigMap& changes) {
     if (changes.empty() || !context.rows().find(name)) return;
     if (auto stored = context.rows().change_config(name, to_changes(changes), false); !stored) {
         log::error("device state not stored", {{"instance", name}, {"error", stored.error().message}});
@@ -217,7 +217,8 @@ Result<StartedDevices> start_devices(Context& context, const api::DeviceMap& exp
     if (!done) {
         database::InstanceRecord so_far = record;
         merge(changes, so_far.config);
-        store(context, record.name, run_cleanup(context, so_far, expanded, &devices::DeviceType::stop));
+        store_devices(context, record.name,
+                      run_cleanup(context, so_far, expanded, &devices::DeviceType::stop));
         return std::unexpected(std::move(done).error());
     }
     return out;
@@ -238,7 +239,8 @@ Result<> finish_devices(Context& context, const std::string& instance, const Sta
 void release_devices(Context& context, const database::InstanceRecord& record) {
     const auto expanded = expand(context, record);
     devices::end_unknown_proxies(context.run_dir(record.name), {});
-    store(context, record.name, run_cleanup(context, record, expanded.devices, &devices::DeviceType::stop));
+    store_devices(context, record.name,
+                  run_cleanup(context, record, expanded.devices, &devices::DeviceType::stop));
     context.volume_mounts.release_all(record.name);
 }
 

@@ -58,7 +58,7 @@ Result<std::vector<std::string>> entries_of(UniqueFd fd, const std::string& path
     return names;
 }
 
-Result<> copy_all(int from, int to, const std::string& path) {
+Result<> copy_bytes(int from, int to, const std::string& path) {
     for (;;) {
         const ssize_t n = ::sendfile(to, from, nullptr, std::size_t{16} << 20);
         if (n == 0) return {};
@@ -135,11 +135,11 @@ Result<> write_file(const InstanceRoot& root, const std::string& path, int sourc
         LX_TRY_AS(target, reopen(existing->get(), O_WRONLY | O_NONBLOCK | (append ? 0 : O_TRUNC), path));
         // Not O_APPEND: sendfile(2) refuses it.
         if (append && ::lseek(target.get(), 0, SEEK_END) < 0) return fail_errno("Seeking in", path);
-        LX_TRY(copy_all(source, target.get(), path));
+        LX_TRY(copy_bytes(source, target.get(), path));
         return apply_ownership(root, target.get(), ownership, path);
     }
     LX_TRY_AS(target, create_file(root, path, ownership));
-    LX_TRY(copy_all(source, target.get(), path));
+    LX_TRY(copy_bytes(source, target.get(), path));
     Ownership whole = ownership;
     whole.mode = ownership.mode.value_or(0644);
     return apply_ownership(root, target.get(), whole, path);

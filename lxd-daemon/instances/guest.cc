@@ -20,16 +20,11 @@ constexpr const char* kCloudInitKeys[] = {
     "cloud-init.network-config", "cloud-init.user-data", "cloud-init.vendor-data", "user.meta-data",
     "user.network-config",       "user.user-data",       "user.vendor-data"};
 
-std::string value_of(const api::ConfigMap& config, const std::string& key) {
-    const auto found = config.find(key);
-    return found == config.end() ? "" : found->second;
-}
-
 /// "DEVICE=NAME" of each NIC.
 std::set<std::string> nic_names(const api::DeviceMap& devices) {
     std::set<std::string> names;
     for (const auto& [device, keys] : devices) {
-        if (value_of(keys, "type") == "nic") names.insert(device + "=" + value_of(keys, "name"));
+        if (api::value_of(keys, "type") == "nic") names.insert(device + "=" + api::value_of(keys, "name"));
     }
     return names;
 }
@@ -79,7 +74,7 @@ void tell_config(const Context& context, const std::string& name, const api::Con
         }
     }
     for (const auto& key : keys) {
-        const std::string old_value = value_of(before, key), value = value_of(after, key);
+        const std::string old_value = api::value_of(before, key), value = api::value_of(after, key);
         if (old_value == value) continue;
         publish(context, events::Kind::guest_config, name, "config",
                 {{"key", key}, {"old_value", old_value}, {"value", value}});
@@ -130,7 +125,7 @@ Result<> recover_guest_api(Context& context, const std::string& name, const api:
 
 void recover_guest_ready(Context& context, const database::InstanceRecord& record) {
     if (!flag_of(record.config, kReadyKey)) return;
-    const auto at = parse_rfc3339(value_of(record.config, kReadyAtKey));
+    const auto at = parse_rfc3339(api::value_of(record.config, kReadyAtKey));
     context.live.set_guest_ready(record.name, true, at.value_or(record.last_used_at));
 }
 
@@ -159,7 +154,7 @@ void renew_cloud_init_id(const ExpandedInstance& before, const ExpandedInstance&
                          database::InstanceRecord& record) {
     bool changed = nic_names(before.devices) != nic_names(after.devices);
     for (const char* key : kCloudInitKeys) {
-        changed = changed || value_of(before.config, key) != value_of(after.config, key);
+        changed = changed || api::value_of(before.config, key) != api::value_of(after.config, key);
     }
     if (changed) record.config["volatile.cloud-init.instance-id"] = random_uuid();
 }

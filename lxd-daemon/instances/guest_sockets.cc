@@ -22,7 +22,7 @@ constexpr int kBacklog = 16;
 
 std::string directory_in(const std::string& run_dir) { return run_dir + "/guest"; }
 
-Result<UniqueFd> open_directory(const std::string& run_dir) {
+Result<UniqueFd> open_guest_directory(const std::string& run_dir) {
     const std::string path = directory_in(run_dir);
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!fd) return fail_errno("Opening", path);
@@ -58,8 +58,8 @@ void GuestSockets::serve(GuestServer server) {
 
 Result<> GuestSockets::open(const std::string& name, const std::string& run_dir) {
     // Of the host's root, whom no user namespace maps: only a privileged guest could change what is in it.
-    LX_TRY(make_directory(directory_in(run_dir), 0755));
-    LX_TRY_AS(const UniqueFd directory, open_directory(run_dir));
+    LX_TRY(lxmgr::make_directory(directory_in(run_dir), 0755));
+    LX_TRY_AS(const UniqueFd directory, open_guest_directory(run_dir));
     LX_TRY_AS(UniqueFd socket, bind_in(directory.get()));
     const std::lock_guard lock(mutex_);
     if (server_.listen) {
@@ -71,7 +71,7 @@ Result<> GuestSockets::open(const std::string& name, const std::string& run_dir)
 }
 
 void GuestSockets::close(const std::string& name, const std::string& run_dir) {
-    const auto directory = open_directory(run_dir);
+    const auto directory = open_guest_directory(run_dir);
     if (directory) ::unlinkat(directory->get(), kSocket, 0);
     const std::lock_guard lock(mutex_);
     waiting_.erase(name);
@@ -79,7 +79,7 @@ void GuestSockets::close(const std::string& name, const std::string& run_dir) {
 }
 
 Result<UniqueFd> GuestSockets::mount(const std::string& run_dir) {
-    LX_TRY_AS(const UniqueFd directory, open_directory(run_dir));
+    LX_TRY_AS(const UniqueFd directory, open_guest_directory(run_dir));
     LX_TRY_AS(UniqueFd mount, sys::clone_mount(directory.get(), ""));
     LX_TRY(sys::change_attributes(
         mount.get(), MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, 0));

@@ -63,7 +63,7 @@ Result<> write_all(int fd, std::string_view text) {
 }
 
 // In the kernel; shares the blocks where the file system can.
-Result<> copy_all(const OpenFile& from, int to) {
+Result<> copy_image_part(const OpenFile& from, int to) {
     std::uint64_t left = from.size_bytes;
     while (left > 0) {
         const ssize_t copied = ::copy_file_range(from.fd.get(), nullptr, to, nullptr, left, 0);
@@ -81,7 +81,7 @@ Result<> append_part(int to, const std::string& boundary, const std::string& nam
         write_all(to, fmt::format("--{}\r\nContent-Disposition: form-data; name=\"{}\"; filename=\"{}\"\r\n"
                                   "Content-Type: application/octet-stream\r\n\r\n",
                                   boundary, name, filename)));
-    LX_TRY(copy_all(file, to));
+    LX_TRY(copy_image_part(file, to));
     return write_all(to, "\r\n");
 }
 

@@ -34,7 +34,7 @@ Result<> check_properties(const api::ConfigMap& properties) {
     return profiles::validate_instance_config(keys, false);
 }
 
-database::ImageRecord record_of(const ImageUpload& upload, const images::ImportedImage& imported) {
+database::ImageRecord image_record_of(const ImageUpload& upload, const images::ImportedImage& imported) {
     database::ImageRecord out;
     out.fingerprint = imported.fingerprint;
     out.filename = upload.filename;
@@ -97,7 +97,7 @@ Result<database::ImagePtr> ImageStore::import(const ImageUpload& upload, std::st
             return fail(Status::bad_request,
                         fmt::format("Image has fingerprint {}, expected {}", imported.fingerprint, expected));
         }
-        database::ImageRecord record = record_of(upload, imported);
+        database::ImageRecord record = image_record_of(upload, imported);
         LX_TRY(check_properties(record.properties));
         database::ImagePtr stored;
         auto done = database_.transaction([&]() -> Result<> {

@@ -19,7 +19,7 @@ std::uint64_t total_memory_bytes() {
 
 namespace {
 
-const std::string* value_of(const api::ConfigMap& config, const char* key) {
+const std::string* set_value(const api::ConfigMap& config, const char* key) {
     const auto found = config.find(key);
     return found == config.end() || found->second.empty() ? nullptr : &found->second;
 }
@@ -46,7 +46,7 @@ Result<std::vector<int>> cpus_of_nodes(const std::string& text, const std::vecto
 Result<> add_cpus(const std::string& instance, const api::ConfigMap& expanded, CpuPlacement& placement,
                   runtime::Limits& limits) {
     std::vector<int> candidates = usable_cpus();
-    if (const auto* nodes = value_of(expanded, "limits.cpu.nodes")) {
+    if (const auto* nodes = set_value(expanded, "limits.cpu.nodes")) {
         LX_TRY_AS(limits.memory_nodes, profiles::parse_cpu_set(*nodes));
         LX_TRY_AS(candidates, cpus_of_nodes(*nodes, *limits.memory_nodes));
         if (candidates.empty())
@@ -54,7 +54,7 @@ Result<> add_cpus(const std::string& instance, const api::ConfigMap& expanded, C
                         fmt::format("limits.cpu.nodes '{}': there is no usable CPU", *nodes));
         limits.cpus = candidates;
     }
-    const auto* const text = value_of(expanded, "limits.cpu");
+    const auto* const text = set_value(expanded, "limits.cpu");
     if (text == nullptr) {
         placement.release(instance);
         return {};
@@ -78,28 +78,28 @@ Result<> add_cpus(const std::string& instance, const api::ConfigMap& expanded, C
 
 /// limits.memory.swap and its priority.
 Result<> add_swap(const api::ConfigMap& expanded, runtime::Limits& limits) {
-    if (const auto* swap = value_of(expanded, "limits.memory.swap")) {
+    if (const auto* swap = set_value(expanded, "limits.memory.swap")) {
         const auto bytes = profiles::parse_size(*swap, total_memory_bytes());
         const bool word = *swap == "0" || *swap == "1" || !bytes;  // LXD's own: a bool
         if (!word) limits.swap_bytes = *bytes;
         if (word && !profiles::parse_bool(*swap)) limits.swap_bytes = 0;
     }
     // 60 is the kernel's usual swappiness, and LXD's for the highest priority.
-    if (const auto* priority = value_of(expanded, "limits.memory.swap.priority"))
+    if (const auto* priority = set_value(expanded, "limits.memory.swap.priority"))
         limits.swappiness = 70 - parse_uint(*priority).value_or(10);
     return {};
 }
 
 void add_priorities(const api::ConfigMap& expanded, runtime::Limits& limits) {
-    if (const auto* priority = value_of(expanded, "limits.cpu.priority"))
+    if (const auto* priority = set_value(expanded, "limits.cpu.priority"))
         limits.cpu_handicap = static_cast<unsigned>(10 - parse_uint(*priority).value_or(10));
-    if (const auto* priority = value_of(expanded, "limits.disk.priority"))
+    if (const auto* priority = set_value(expanded, "limits.disk.priority"))
         limits.disk_priority = static_cast<unsigned>(parse_uint(*priority).value_or(5));
 }
 
 Result<> add_hugepages(const api::ConfigMap& expanded, runtime::Limits& limits) {
     for (const std::string size : {"64KB", "1MB", "2MB", "1GB"}) {
-        const auto* const text = value_of(expanded, ("limits.hugepages." + size).c_str());
+        const auto* const text = set_value(expanded, ("limits.hugepages." + size).c_str());
         if (text == nullptr) continue;
         LX_TRY_AS(limits.hugepages[size], profiles::parse_size(*text));
     }
@@ -208,12 +208,12 @@ void CpuPlacement::release(const std::string& instance) {
 Result<runtime::Limits> limits_of(const std::string& instance, const api::ConfigMap& expanded,
                                   CpuPlacement& placement) {
     runtime::Limits limits;
-    if (const auto* memory = value_of(expanded, "limits.memory")) {
+    if (const auto* memory = set_value(expanded, "limits.memory")) {
         LX_TRY_AS(limits.memory_bytes, profiles::parse_size(*memory, total_memory_bytes()));
-        const auto* enforce = value_of(expanded, "limits.memory.enforce");
+        const auto* enforce = set_value(expanded, "limits.memory.enforce");
         limits.memory_soft = enforce != nullptr && *enforce == "soft";
     }
-    if (const auto* processes = value_of(expanded, "limits.processes")) {
+    if (const auto* processes = set_value(expanded, "limits.processes")) {
         limits.processes = parse_uint(*processes);
         if (!limits.processes)
             return fail(Status::bad_request,
@@ -223,7 +223,7 @@ Result<runtime::Limits> limits_of(const std::string& instance, const api::Config
     LX_TRY(add_cpus(instance, expanded, placement, limits));
     LX_TRY(add_hugepages(expanded, limits));
     add_priorities(expanded, limits);
-    if (const auto* allowance = value_of(expanded, "limits.cpu.allowance"))
+    if (const auto* allowance = set_value(expanded, "limits.cpu.allowance"))
         LX_TRY(add_allowance(*allowance, limits));
     return limits;
 }

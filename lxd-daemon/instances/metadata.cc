@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kMaxTemplateBytes = std::size_t{1} << 20;
 constexpr std::size_t kMaxFiles = 1000;
 
-Result<> store(Context& context, const std::string& name, const images::Metadata& metadata) {
+Result<> store_metadata(Context& context, const std::string& name, const images::Metadata& metadata) {
     auto& database = context.deps.database;
     return database.transaction([&]() -> Result<> {
         LX_TRY_AS(const auto id, database.metadata_sets().add(images::encode_metadata(metadata)));
@@ -54,7 +54,7 @@ Result<> replace_metadata(Context& context, const std::string& name, images::Met
     LX_TRY_AS(const auto record, require(context, name));
     LX_TRY_AS(const auto current, metadata_of(context, *record));
     metadata.files = current->files;
-    return store(context, name, metadata);
+    return store_metadata(context, name, metadata);
 }
 
 Result<> change_template(Context& context, const std::string& name, const std::string& file,
@@ -67,14 +67,14 @@ Result<> change_template(Context& context, const std::string& name, const std::s
     if (!content) {
         if (next.files.erase(file) == 0)
             return fail(Status::not_found, fmt::format("Instance '{}' has no template '{}'", name, file));
-        return store(context, name, next);
+        return store_metadata(context, name, next);
     }
     if (content->size() > kMaxTemplateBytes || !is_utf8(*content))
         return fail(Status::bad_request, fmt::format("Template '{}' must be text of at most 1 MiB", file));
     next.files[file] = *std::move(content);
     if (next.files.size() > kMaxFiles)
         return fail(Status::bad_request, fmt::format("Instance '{}' has too many templates", name));
-    return store(context, name, next);
+    return store_metadata(context, name, next);
 }
 
 }  // namespace lxmgr::instances

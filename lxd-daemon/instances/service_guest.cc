@@ -8,15 +8,6 @@
 
 /// What an instance asks about itself. Reads are from memory.
 namespace lxmgr::instances {
-namespace {
-
-std::string value_or(const api::ConfigMap& config, const std::string& key, std::string fallback) {
-    const auto found = config.find(key);
-    return found == config.end() ? std::move(fallback) : found->second;
-}
-
-}  // namespace
-
 void Service::serve_guests(GuestServer server) { impl_->context.guest_sockets.serve(std::move(server)); }
 
 Result<api::ConfigMap> Service::guest_config(const std::string& name) const {
@@ -31,7 +22,7 @@ Result<api::DeviceMap> Service::guest_devices(const std::string& name) const {
     auto devices = expand(impl_->context, *record).devices;
     for (auto& [device, keys] : devices) {
         const auto address = record->config.find("volatile." + device + ".hwaddr");
-        if (value_or(keys, "type", "") == "nic" && address != record->config.end())
+        if (api::value_of(keys, "type") == "nic" && address != record->config.end())
             keys.emplace("hwaddr", address->second);
     }
     return devices;
@@ -41,8 +32,8 @@ Result<std::string> Service::guest_meta_data(const std::string& name) const {
     LX_TRY_AS(const auto record, require(name));
     const auto config = expand(impl_->context, *record).config;
     return fmt::format("#cloud-config\ninstance-id: {}\nlocal-hostname: {}\n{}",
-                       value_or(record->config, "volatile.cloud-init.instance-id", name), name,
-                       value_or(config, "user.meta-data", ""));
+                       api::value_of(record->config, "volatile.cloud-init.instance-id", name), name,
+                       api::value_of(config, "user.meta-data"));
 }
 
 Result<> Service::set_guest_ready(const std::string& name, bool ready) {

@@ -15,7 +15,7 @@ namespace lxmgr::instances {
 namespace {
 
 /// Stops wait for their guests, starts use the CPUs.
-constexpr std::size_t kStopsAtOnce = 128;
+constexpr std::size_t kBulkStopsAtOnce = 128;
 constexpr std::size_t kStartsAtOnce = 8;
 
 std::optional<std::chrono::seconds> timeout_of(const api::InstanceStatePut& put) {
@@ -135,7 +135,7 @@ Result<operations::OperationPtr> Service::change_state_of_all(api::InstanceState
             const std::lock_guard lock(mutex);
             failures[name] = done.error().message;
         };
-        side_by_side<std::string>(names, put.action == "start" ? kStartsAtOnce : kStopsAtOnce, change);
+        side_by_side<std::string>(names, put.action == "start" ? kStartsAtOnce : kBulkStopsAtOnce, change);
         return told_together(failures);
     });
     auto started = deps_.operations.start(std::move(request));

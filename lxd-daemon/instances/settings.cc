@@ -30,11 +30,6 @@ Result<> add_kernel_limit(const std::string& key, std::string_view name, const s
     return {};
 }
 
-std::string text_of(const api::ConfigMap& expanded, const char* key) {
-    const auto found = expanded.find(key);
-    return found == expanded.end() ? "" : found->second;
-}
-
 }  // namespace
 
 bool flag_of(const api::ConfigMap& expanded, const char* key, bool otherwise) {
@@ -57,8 +52,8 @@ Result<Settings> settings_of(const api::ConfigMap& expanded) {
     settings.nesting = flag_of(expanded, "security.nesting");
     settings.syscalls.deny_default = flag_of(expanded, "security.syscalls.deny_default", true);
     settings.syscalls.deny_compat = flag_of(expanded, "security.syscalls.deny_compat");
-    settings.syscalls.deny = text_of(expanded, "security.syscalls.deny");
-    settings.syscalls.allow = text_of(expanded, "security.syscalls.allow");
+    settings.syscalls.deny = api::value_of(expanded, "security.syscalls.deny");
+    settings.syscalls.allow = api::value_of(expanded, "security.syscalls.allow");
     settings.intercepts.mknod = flag_of(expanded, "security.syscalls.intercept.mknod");
     settings.intercepts.setxattr = flag_of(expanded, "security.syscalls.intercept.setxattr");
     settings.intercepts.sysinfo = flag_of(expanded, "security.syscalls.intercept.sysinfo");

@@ -16,11 +16,6 @@ namespace {
 
 constexpr std::chrono::minutes kRetry{1};
 
-std::string value_of(const api::ConfigMap& config, const char* key) {
-    const auto found = config.find(key);
-    return found == config.end() ? std::string() : found->second;
-}
-
 /// Most instances have no schedule: seen without merging anything.
 bool may_have_schedule(const Context& context, const database::InstanceRecord& record) {
     if (record.config.contains("snapshots.schedule")) return true;
@@ -42,7 +37,7 @@ void snapshot_now(Context& context, const std::string& name) {
     start_operation(context, std::move(request));
 }
 
-void expire(Context& context, const std::string& name, const std::string& snapshot) {
+void expire_snapshots(Context& context, const std::string& name, const std::string& snapshot) {
     auto request = request_for("Cleaning up expired instance snapshots", name, "");
     request.body = step([&context, name, snapshot](const std::stop_token&) -> Result<> {
         const auto row = require_snapshot(context, name, snapshot);
@@ -110,11 +105,11 @@ Time SnapshotTimer::make_scheduled(Time time) {
     for (const auto& record : context_.rows().list()) {
         if (!may_have_schedule(context_, *record)) continue;
         const auto config = expand(context_, *record).config;
-        const std::string schedule = value_of(config, "snapshots.schedule");
+        const std::string schedule = api::value_of(config, "snapshots.schedule");
         if (schedule.empty()) continue;
         const auto due = profiles::next_scheduled(schedule, checked_);
         const bool wanted = context_.live.get(record->name).status != api::StatusCode::stopped ||
-                            profiles::parse_bool(value_of(config, "snapshots.schedule.stopped"));
+                            profiles::parse_bool(api::value_of(config, "snapshots.schedule.stopped"));
         if (due && *due != Time{} && *due <= time && wanted) snapshot_now(context_, record->name);
         if (const auto later = profiles::next_scheduled(schedule, time)) next = earlier(next, *later);
     }
@@ -141,7 +136,7 @@ Time SnapshotTimer::remove_expired(Time time) {
         }
         attempts_[snapshot->id] = time;
         next = earlier(next, time + kRetry);
-        expire(context_, names[snapshot->instance_id], snapshot->name);
+        expire_snapshots(context_, names[snapshot->instance_id], snapshot->name);
     }
     std::erase_if(attempts_, [&](const auto& entry) { return !present.contains(entry.first); });
     return next;

@@ -12,21 +12,16 @@
 namespace lxmgr::instances {
 namespace {
 
-std::string value_of(const api::ConfigMap& config, const char* key) {
-    const auto found = config.find(key);
-    return found == config.end() ? std::string() : found->second;
-}
-
 /// When a new snapshot goes: as asked for, else by snapshots.expiry.
 Result<Time> expiry_of(const api::InstanceSnapshotsPost& post, const ExpandedInstance& expanded,
                        Time created) {
     if (post.expires_at) return *post.expires_at;
-    const std::string text = value_of(expanded.config, "snapshots.expiry");
+    const std::string text = api::value_of(expanded.config, "snapshots.expiry");
     if (text.empty()) return Time{};
     return profiles::expiry_after(text, created);
 }
 
-database::SnapshotRecord record_of(const database::InstanceRecord& instance) {
+database::SnapshotRecord snapshot_record_of(const database::InstanceRecord& instance) {
     database::SnapshotRecord out;
     out.instance_id = instance.id;
     out.description = instance.description;
@@ -89,7 +84,7 @@ Result<> validate_snapshot_name(const std::string& name) {
 
 std::string next_snapshot_name(const Context& context, const database::InstanceRecord& record,
                                const ExpandedInstance& expanded) {
-    std::string pattern = value_of(expanded.config, "snapshots.pattern");
+    std::string pattern = api::value_of(expanded.config, "snapshots.pattern");
     if (pattern.empty()) pattern = "snap%d";
     std::vector<std::string> taken;
     for (const auto& snapshot : context.deps.database.snapshots().list(record.id))
@@ -102,7 +97,7 @@ Result<> create_snapshot(Context& context, const std::string& instance,
     LX_TRY_AS(const auto record, require(context, instance));
     const auto expanded = expand(context, *record);
     auto& snapshots = context.deps.database.snapshots();
-    auto row = record_of(*record);
+    auto row = snapshot_record_of(*record);
     row.name = post.name.empty() ? next_snapshot_name(context, *record, expanded) : post.name;
     LX_TRY(validate_snapshot_name(row.name));
     if (snapshots.find(record->id, row.name))

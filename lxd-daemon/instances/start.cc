@@ -22,11 +22,6 @@
 namespace lxmgr::instances {
 namespace {
 
-std::string value_or(const api::ConfigMap& config, const std::string& key, std::string fallback) {
-    const auto found = config.find(key);
-    return found == config.end() ? std::move(fallback) : found->second;
-}
-
 std::vector<std::string> init_environment(const api::ConfigMap& expanded) {
     constexpr std::string_view kPrefix = "environment.";
     std::vector<std::string> out;
@@ -48,7 +43,7 @@ runtime::StartRequest request_for(const Context& context, const database::Instan
     if (!request.idmap.is_host())
         request.owner_uid = owner_uid(context.deps.state_dir, record.id, request.idmap);
     request.environment = init_environment(expanded.config);
-    request.uuid = value_or(record.config, "volatile.uuid", "");
+    request.uuid = api::value_of(record.config, "volatile.uuid");
     for (const auto& file : own_files) request.attach.push_back({file.mount.get(), file.target, false});
     for (const auto& attach : devices.attaches)
         request.attach.push_back({attach.mount.get(), attach.target, attach.is_directory});
@@ -109,7 +104,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     LX_TRY_AS(const auto root,
               context.stopped_roots.get(*driver, record, idmap,
                                         flag_of(expanded.config, "security.protection.shift")));
-    if (const auto trigger = value_or(record.config, "volatile.apply_template", ""); !trigger.empty()) {
+    if (const auto trigger = api::value_of(record.config, "volatile.apply_template"); !trigger.empty()) {
         if (trigger == "copy") LX_TRY(clear_machine_id(root->get(), idmap));
         LX_TRY(write_identity(root->get(), idmap, name));
     }
@@ -163,7 +158,7 @@ Result<> start_instance(Context& context, const std::string& name, const std::st
         return fail(Status::bad_request, "The instance is frozen: unfreeze it");
     if (context.live.get(name).status != api::StatusCode::stopped)
         return fail(Status::bad_request, "The instance is already running");
-    const auto schedule = value_or(expand(context, *record).config, "snapshots.schedule", "");
+    const auto schedule = api::value_of(expand(context, *record).config, "snapshots.schedule");
     if (profiles::is_scheduled_at_startup(schedule)) LX_TRY(create_snapshot(context, name, {}, requestor));
     context.live.starting(name);
     auto started = start_stopped(context, *record, requestor);

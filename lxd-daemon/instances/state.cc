@@ -6,21 +6,16 @@
 namespace lxmgr::instances {
 namespace {
 
-const std::string* value_of(const api::ConfigMap& config, const std::string& key) {
-    const auto found = config.find(key);
-    return found == config.end() ? nullptr : &found->second;
-}
-
 /// Name inside the instance -> our end of the veth pair, from the devices and volatile.*.
 std::map<std::string, std::string> host_names(const database::InstanceRecord& record,
                                               const api::DeviceMap& expanded) {
     std::map<std::string, std::string> names;
     for (const auto& [device, keys] : expanded) {
-        const auto* type = value_of(keys, "type");
+        const auto* type = api::find_value(keys, "type");
         if (type == nullptr || *type != "nic") continue;
-        const auto* host = value_of(record.config, fmt::format("volatile.{}.host_name", device));
-        const auto* chosen = value_of(record.config, fmt::format("volatile.{}.name", device));
-        const auto* given = value_of(keys, "name");
+        const auto* host = api::find_value(record.config, fmt::format("volatile.{}.host_name", device));
+        const auto* chosen = api::find_value(record.config, fmt::format("volatile.{}.name", device));
+        const auto* given = api::find_value(keys, "name");
         if (host != nullptr) names[given != nullptr ? *given : chosen != nullptr ? *chosen : device] = *host;
     }
     return names;

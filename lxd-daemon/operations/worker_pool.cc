@@ -20,7 +20,7 @@ constexpr std::size_t kStackBytes = std::size_t{4} << 20;  // sanitizers make fr
 constexpr std::size_t kStackBytes = std::size_t{512} << 10;
 #endif
 
-void run_guarded(std::move_only_function<void()>& work) {
+void run_job(std::move_only_function<void()>& work) {
     try {
         work();
     } catch (const std::exception& bug) {
@@ -104,7 +104,7 @@ void WorkerPool::run() {
             auto work = std::move(queue_.front());
             queue_.pop_front();
             lock.unlock();
-            run_guarded(work);
+            run_job(work);
             work = nullptr;  // what it holds is released before the lock is taken again
             lock.lock();
         }

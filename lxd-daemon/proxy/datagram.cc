@@ -14,7 +14,7 @@ namespace {
 constexpr std::size_t kMaxSessions = 1024;
 constexpr std::int64_t kIdleSeconds = 120;
 constexpr int kSweepMs = 30'000;
-constexpr int kRounds = 64;
+constexpr int kDatagramRounds = 64;
 
 /// One sender, as UDP has no connections: answers of the target go back to it.
 struct Session {
@@ -94,7 +94,7 @@ bool open_session(Session& session, const Route& route, const sockaddr_storage& 
 
 void on_datagram_listener(Listener& listener) {
     const Route& route = *listener.route;
-    for (int i = 0; i < kRounds; ++i) {
+    for (int i = 0; i < kDatagramRounds; ++i) {
         sockaddr_storage sender{};
         socklen_t size = sizeof sender;
         const ssize_t received = ::recvfrom(route.listener, buffer, sizeof buffer, MSG_DONTWAIT,
@@ -110,7 +110,7 @@ void on_datagram_listener(Listener& listener) {
 
 void on_session(Source* source) {
     auto& session = *reinterpret_cast<Session*>(source);
-    for (int i = 0; session.used && i < kRounds; ++i) {
+    for (int i = 0; session.used && i < kDatagramRounds; ++i) {
         const ssize_t received = ::recv(session.fd, buffer, sizeof buffer, MSG_DONTWAIT);
         // ECONNREFUSED: nobody listens there, now. It is read once, and the session goes on.
         if (received < 0) return;

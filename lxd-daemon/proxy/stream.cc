@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t kPipeBytes = std::size_t{1} << 18;
 /// Rounds of one connection before others have their turn.
-constexpr int kRounds = 16;
+constexpr int kStreamRounds = 16;
 
 struct Connection;
 struct End {
@@ -107,7 +107,7 @@ void queue(Connection& connection) {
 
 /// Edge-triggered: moves until the kernel has nothing to give and no room, or the turn is over.
 void pump(Connection& connection) {
-    for (int round = 0; round < kRounds; ++round) {
+    for (int round = 0; round < kStreamRounds; ++round) {
         int moved = 0;
         for (int i = 0; i < 2; ++i) {
             const int step = move(connection.ends[i].fd, connection.channels[i], connection.ends[1 - i].fd);
@@ -229,7 +229,7 @@ void on_connected(Connection& connection) {
 }  // namespace
 
 void on_stream_listener(Listener& listener) {
-    for (int i = 0; i < kRounds; ++i) {
+    for (int i = 0; i < kStreamRounds; ++i) {
         const int fd = ::accept4(listener.route->listener, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) rest_listeners();

@@ -10,13 +10,13 @@ Handled certificate_get(const Request&, Services&) {
     co_return fail(Status::not_found, "Certificate not found");
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kCertificatesRoutes[] = {
     {Verb::get, "/1.0/certificates", Access::can_view, certificates_get},
     {Verb::get, "/1.0/certificates/{fingerprint}", Access::can_view, certificate_get},
 };
 
 }  // namespace
 
-std::span<const Route> certificate_routes() { return kRoutes; }
+std::span<const Route> certificate_routes() { return kCertificatesRoutes; }
 
 }  // namespace lxmgr::rest

@@ -16,7 +16,7 @@ namespace lxmgr::rest {
 namespace {
 
 namespace asio = boost::asio;
-constexpr std::chrono::seconds kArrivalTime{30};
+constexpr std::chrono::seconds kConsoleArrivalTime{30};
 
 class Console : public std::enable_shared_from_this<Console> {
 public:
@@ -88,7 +88,7 @@ asio::awaitable<void> Console::serve_control(std::shared_ptr<Console> self) {
 }
 
 asio::awaitable<Result<>> Console::serve() {
-    auto meeting = order_.meeting->all_arrived(kArrivalTime);
+    auto meeting = order_.meeting->all_arrived(kConsoleArrivalTime);
     if (!co_await std::move(meeting))
         co_return fail(Status::bad_request, "Timed out waiting for the websockets");
     auto attach = [this] { return services_.runtime->attach_console(order_.instance); };

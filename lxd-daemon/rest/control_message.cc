@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kMaxSignal = 64;
 
-std::unexpected<Error> bad() { return fail(Status::bad_request, "Bad control message"); }
+std::unexpected<Error> bad_message() { return fail(Status::bad_request, "Bad control message"); }
 
 /// A terminal size: a number in a string, as LXD's clients send it, or a plain one. 0: not valid.
 unsigned short read_size(const nlohmann::json& args, const char* key) {
@@ -25,22 +25,22 @@ unsigned short read_size(const nlohmann::json& args, const char* key) {
 
 Result<ControlMessage> parse_control_message(const std::string& text) {
     const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object()) return bad();
+    if (!json.is_object()) return bad_message();
     const auto command = json.find("command");
-    if (command == json.end() || !command->is_string()) return bad();
+    if (command == json.end() || !command->is_string()) return bad_message();
     ControlMessage message;
     if (*command == "window-resize") {
         const auto args = json.find("args");
-        if (args == json.end() || !args->is_object()) return bad();
+        if (args == json.end() || !args->is_object()) return bad_message();
         message.width = read_size(*args, "width");
         message.height = read_size(*args, "height");
-        if (message.width == 0 || message.height == 0) return bad();
+        if (message.width == 0 || message.height == 0) return bad_message();
         return message;
     }
     const auto signal = json.find("signal");
-    if (*command != "signal" || signal == json.end() || !signal->is_number_integer()) return bad();
+    if (*command != "signal" || signal == json.end() || !signal->is_number_integer()) return bad_message();
     const auto number = signal->get<std::int64_t>();
-    if (number < 1 || number > kMaxSignal) return bad();
+    if (number < 1 || number > kMaxSignal) return bad_message();
     message.kind = ControlMessage::Kind::signal;
     message.signal = static_cast<int>(number);
     return message;

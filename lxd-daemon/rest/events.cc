@@ -27,7 +27,7 @@ Result<unsigned> parse_kinds(const std::string& text) {
     return kinds;
 }
 
-Handled events_get(const Request& request, Services& services) {
+Handled server_events_get(const Request& request, Services& services) {
     const std::string types = request.query_or("type", "");
     LX_CO_TRY_AS(const unsigned kinds, parse_kinds(types.empty() ? "operation,lifecycle,logging" : types));
     const bool all_projects = request.query_or("all-projects", "false") == "true";
@@ -45,12 +45,12 @@ Handled events_get(const Request& request, Services& services) {
     co_return Response::upgrade_done();
 }
 
-constexpr Route kRoutes[] = {
-    {Verb::get, "/1.0/events", Access::authenticated, events_get},
+constexpr Route kEventsRoutes[] = {
+    {Verb::get, "/1.0/events", Access::authenticated, server_events_get},
 };
 
 }  // namespace
 
-std::span<const Route> event_routes() { return kRoutes; }
+std::span<const Route> event_routes() { return kEventsRoutes; }
 
 }  // namespace lxmgr::rest

@@ -17,7 +17,7 @@
 namespace lxmgr::rest {
 namespace {
 
-struct CloseDir {
+struct CloseOutputs {
     void operator()(DIR* dir) const { ::closedir(dir); }
 };
 
@@ -40,7 +40,7 @@ Result<nlohmann::json> list_outputs(const std::string& logs_dir, const std::stri
     auto fd = open_directory(logs_dir);
     if (!fd && fd.error().status != Status::not_found) return std::unexpected(std::move(fd).error());
     if (fd) {
-        const std::unique_ptr<DIR, CloseDir> dir(::fdopendir(fd->get()));
+        const std::unique_ptr<DIR, CloseOutputs> dir(::fdopendir(fd->get()));
         if (!dir) return fail_errno("Reading", "the recorded outputs");
         (void)fd->release();
         while (const dirent* entry = ::readdir(dir.get())) {
@@ -103,7 +103,7 @@ Handled output_delete(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kExecOutputRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/logs/exec-output", Access::can_view, outputs_get},
     {Verb::get, "/1.0/instances/{name}/logs/exec-output/{file}", Access::can_view, output_get},
     {Verb::del, "/1.0/instances/{name}/logs/exec-output/{file}", Access::can_edit, output_delete},
@@ -111,6 +111,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> exec_output_routes() { return kRoutes; }
+std::span<const Route> exec_output_routes() { return kExecOutputRoutes; }
 
 }  // namespace lxmgr::rest

@@ -25,7 +25,7 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 
-constexpr std::chrono::seconds kArrivalTime{30};
+constexpr std::chrono::seconds kExecArrivalTime{30};
 /// A terminal's last output passes through the kernel's work queue: after the command's end it comes within
 /// this time, or a process in the background still holds the terminal.
 constexpr std::chrono::milliseconds kTerminalFlushTime{200};
@@ -272,7 +272,7 @@ asio::awaitable<void> Exec::finish_outputs() {
 
 asio::awaitable<Result<int>> Exec::serve() {
     if (order_.meeting) {
-        auto meeting = order_.meeting->all_arrived(kArrivalTime);
+        auto meeting = order_.meeting->all_arrived(kExecArrivalTime);
         if (!co_await std::move(meeting))
             co_return fail(Status::bad_request, "Timed out waiting for the websockets");
     }

@@ -29,7 +29,7 @@ struct Word {
     bool quoted = false;
 };
 
-std::unexpected<Error> bad(std::string_view what, std::string_view where) {
+std::unexpected<Error> bad_filter(std::string_view what, std::string_view where) {
     return fail(Status::bad_request, fmt::format("Bad filter: {} at '{}'", what, where.substr(0, 80)));
 }
 
@@ -45,7 +45,7 @@ Result<Word> read_quoted(std::string_view& rest) {
             rest.remove_prefix(1);
         word.text += rest.front();
     }
-    return bad("a quote is not closed", start);
+    return bad_filter("a quote is not closed", start);
 }
 
 Result<std::vector<Word>> read_words(std::string_view rest) {
@@ -73,7 +73,7 @@ Result<std::shared_ptr<const re2::RE2>> compile(const std::string& value) {
     options.set_log_errors(false);
     options.set_max_mem(1 << 20);
     auto pattern = std::make_shared<const re2::RE2>(value, options);
-    if (!pattern->ok()) return bad(pattern->error(), value);
+    if (!pattern->ok()) return bad_filter(pattern->error(), value);
     return pattern;
 }
 
@@ -82,12 +82,12 @@ Result<Clause> read_clause(const std::vector<Word>& words, std::size_t& at) {
     Clause clause;
     for (; at < words.size() && is_keyword(words[at], "not"); ++at) clause.negated = !clause.negated;
     if (at + 3 > words.size())
-        return bad("a clause is 'FIELD eq|ne VALUE'", at < words.size() ? words[at].text : "the end");
+        return bad_filter("a clause is 'FIELD eq|ne VALUE'", at < words.size() ? words[at].text : "the end");
     clause.field = words[at].text;
     if (is_keyword(words[at + 1], "ne")) {
         clause.negated = !clause.negated;
     } else if (!is_keyword(words[at + 1], "eq")) {
-        return bad("the operator is not 'eq' or 'ne'", words[at + 1].text);
+        return bad_filter("the operator is not 'eq' or 'ne'", words[at + 1].text);
     }
     clause.value = words[at + 2].text;
     LX_TRY_AS(clause.pattern, compile(clause.value));
@@ -96,7 +96,7 @@ Result<Clause> read_clause(const std::vector<Word>& words, std::size_t& at) {
 }
 
 Result<std::vector<Clause>> parse(std::string_view filter) {
-    if (filter.size() > kMaxFilter) return bad("it is too long", filter);
+    if (filter.size() > kMaxFilter) return bad_filter("it is too long", filter);
     LX_TRY_AS(const auto words, read_words(filter));
     std::vector<Clause> clauses;
     for (std::size_t at = 0; at < words.size();) {
@@ -104,13 +104,13 @@ Result<std::vector<Clause>> parse(std::string_view filter) {
         if (!clauses.empty()) {
             joined_by_or = is_keyword(words[at], "or");
             if (!joined_by_or && !is_keyword(words[at], "and"))
-                return bad("clauses are joined by 'and' or 'or'", words[at].text);
+                return bad_filter("clauses are joined by 'and' or 'or'", words[at].text);
             ++at;
         }
         LX_TRY_AS(auto clause, read_clause(words, at));
         clause.joined_by_or = joined_by_or;
         clauses.push_back(std::move(clause));
-        if (clauses.size() > kMaxClauses) return bad("it has too many clauses", filter);
+        if (clauses.size() > kMaxClauses) return bad_filter("it has too many clauses", filter);
     }
     return clauses;
 }

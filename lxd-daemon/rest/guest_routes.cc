@@ -32,9 +32,9 @@ std::string host_name() {
     return buffer.data();
 }
 
-Handled versions_get(const Request&, Services&) { co_return bare({"/1.0"}); }
+Handled guest_versions_get(const Request&, Services&) { co_return bare({"/1.0"}); }
 
-Handled state_get(const Request& request, Services& services) {
+Handled guest_state_get(const Request& request, Services& services) {
     const bool ready = services.instances->is_guest_ready(request.guest);
     const nlohmann::json state{{"api_version", "1.0"},
                                {"location", host_name()},
@@ -85,7 +85,7 @@ Handled meta_data_get(const Request& request, Services& services) {
     co_return text(std::move(data));
 }
 
-Result<unsigned> parse_kinds(const std::string& types) {
+Result<unsigned> parse_guest_kinds(const std::string& types) {
     unsigned kinds = 0;
     for (const auto& name : split(types, ',')) {
         if (name != "config" && name != "device")
@@ -96,9 +96,9 @@ Result<unsigned> parse_kinds(const std::string& types) {
     return kinds;
 }
 
-Handled events_get(const Request& request, Services& services) {
+Handled guest_events_get(const Request& request, Services& services) {
     const std::string types = request.query_or("type", "");
-    LX_CO_TRY_AS(const unsigned kinds, parse_kinds(types.empty() ? "config,device" : types));
+    LX_CO_TRY_AS(const unsigned kinds, parse_guest_kinds(types.empty() ? "config,device" : types));
     if (request.upgrade == nullptr) co_return fail(Status::bad_request, "Only websockets are served here");
     auto stream = std::make_shared<EventStream>(services.io, kBacklog);
     stream->subscribe(services.hub, kinds, request.guest);
@@ -116,20 +116,20 @@ Handled events_get(const Request& request, Services& services) {
 /// Served only with security.devlxd.images, which this server does not know.
 Handled image_export_get(const Request&, Services&) { co_return fail(Status::forbidden, "not authorized"); }
 
-constexpr Route kRoutes[] = {
-    {Verb::get, "/", Access::anyone, versions_get},
-    {Verb::get, "/1.0", Access::anyone, state_get},
+constexpr Route kGuestRoutes[] = {
+    {Verb::get, "/", Access::anyone, guest_versions_get},
+    {Verb::get, "/1.0", Access::anyone, guest_state_get},
     {Verb::patch, "/1.0", Access::anyone, state_patch},
     {Verb::get, "/1.0/config", Access::anyone, config_get},
     {Verb::get, "/1.0/config/{key}", Access::anyone, config_key_get},
     {Verb::get, "/1.0/devices", Access::anyone, devices_get},
-    {Verb::get, "/1.0/events", Access::anyone, events_get},
+    {Verb::get, "/1.0/events", Access::anyone, guest_events_get},
     {Verb::get, "/1.0/images/{fingerprint}/export", Access::anyone, image_export_get},
     {Verb::get, "/1.0/meta-data", Access::anyone, meta_data_get},
 };
 
 }  // namespace
 
-std::span<const Route> guest_routes() { return kRoutes; }
+std::span<const Route> guest_routes() { return kGuestRoutes; }
 
 }  // namespace lxmgr::rest

@@ -15,11 +15,11 @@ namespace {
 
 std::string url_of_alias(const std::string& name) { return url_of({"images", "aliases", name}); }
 
-api::ImageAlias view(const database::AliasRecord& record) {
+api::ImageAlias alias_view(const database::AliasRecord& record) {
     return {record.name, record.description, record.target, record.type};
 }
 
-Result<database::AliasPtr> require(const Request& request, const Services& services) {
+Result<database::AliasPtr> require_alias(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
     auto found = services.database->images().find_alias(request.path_arg("name"));
     if (!found) return fail(Status::not_found, "Image alias not found");
@@ -36,15 +36,15 @@ Handled aliases_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     auto objects = nlohmann::json::array();
     for (const auto& record : services.database->images().list_aliases()) {
-        objects.push_back(api::to_json(view(*record)));
+        objects.push_back(api::to_json(alias_view(*record)));
     }
     co_return list_response(request, std::move(objects),
                             [](const nlohmann::json& object) { return url_of_alias(object.at("name")); });
 }
 
 Handled alias_get(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
-    const api::ImageAlias alias = view(*record);
+    LX_CO_TRY_AS(const auto record, require_alias(request, services));
+    const api::ImageAlias alias = alias_view(*record);
     co_return Response::sync(api::to_json(alias)).with_etag(etag_of(api::etag_fields(alias)));
 }
 
@@ -67,10 +67,10 @@ Handled aliases_post(const Request& request, Services& services) {
 
 /// PUT and PATCH: both replace what the body gives.
 Handled alias_put(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
-    LX_CO_TRY(check_etag(request, etag_of(api::etag_fields(view(*record)))));
+    LX_CO_TRY_AS(const auto record, require_alias(request, services));
+    LX_CO_TRY(check_etag(request, etag_of(api::etag_fields(alias_view(*record)))));
     LX_CO_TRY_AS(const auto body, request.json());
-    LX_CO_TRY_AS(const auto alias, api::parse_alias_put(body, view(*record)));
+    LX_CO_TRY_AS(const auto alias, api::parse_alias_put(body, alias_view(*record)));
     LX_CO_TRY_AS(const std::string target, resolve_target(services, alias.target));
     database::AliasRecord next = *record;
     next.description = alias.description;
@@ -83,7 +83,7 @@ Handled alias_put(const Request& request, Services& services) {
 }
 
 Handled alias_post(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_alias(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const std::string new_name, api::parse_rename(body));
     LX_CO_TRY(profiles::validate_alias_name(new_name));
@@ -99,7 +99,7 @@ Handled alias_post(const Request& request, Services& services) {
 }
 
 Handled alias_delete(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_alias(request, services));
     auto remove = [&services, record] { return services.database->images().remove_alias(record->name); };
     auto pending = on_worker(services, std::move(remove));
     LX_CO_TRY(co_await std::move(pending));
@@ -107,7 +107,7 @@ Handled alias_delete(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kImageAliasesRoutes[] = {
     {Verb::get, "/1.0/images/aliases", Access::can_view, aliases_get},
     {Verb::post, "/1.0/images/aliases", Access::can_edit, aliases_post},
     {Verb::get, "/1.0/images/aliases/{name}", Access::can_view, alias_get},
@@ -119,6 +119,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> image_alias_routes() { return kRoutes; }
+std::span<const Route> image_alias_routes() { return kImageAliasesRoutes; }
 
 }  // namespace lxmgr::rest

@@ -20,7 +20,7 @@ namespace {
 
 std::string url_of_image(const std::string& fingerprint) { return url_of({"images", fingerprint}); }
 
-api::Image view(const database::ImageRecord& record, const std::vector<database::AliasPtr>& aliases) {
+api::Image image_view(const database::ImageRecord& record, const std::vector<database::AliasPtr>& aliases) {
     api::Image out;
     out.auto_update = record.auto_update;
     out.is_public = record.is_public;
@@ -43,7 +43,7 @@ api::Image view(const database::ImageRecord& record, const std::vector<database:
 }
 
 /// By fingerprint or a unique beginning of it.
-Result<database::ImagePtr> require(const Request& request, const Services& services) {
+Result<database::ImagePtr> require_image(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
     return services.database->images().find_prefix(request.path_arg("fingerprint"));
 }
@@ -57,7 +57,7 @@ Handled images_get(const Request& request, Services& services) {
     const auto aliases = services.database->images().list_aliases();
     auto objects = nlohmann::json::array();
     for (const auto& record : services.database->images().list()) {
-        objects.push_back(api::to_json(view(*record, aliases)));
+        objects.push_back(api::to_json(image_view(*record, aliases)));
     }
     co_return list_response(request, std::move(objects), [](const nlohmann::json& object) {
         return url_of_image(object.at("fingerprint"));
@@ -65,8 +65,8 @@ Handled images_get(const Request& request, Services& services) {
 }
 
 Handled image_get(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
-    const api::Image image = view(*record, services.database->images().list_aliases());
+    LX_CO_TRY_AS(const auto record, require_image(request, services));
+    const api::Image image = image_view(*record, services.database->images().list_aliases());
     co_return Response::sync(api::to_json(image)).with_etag(etag_of(api::etag_fields(image)));
 }
 
@@ -110,8 +110,8 @@ Handled images_post(const Request& request, Services& services) {
     co_return Response::operation(*operation);
 }
 
-Result<> replace(Services& services, const database::ImageRecord& record, const api::ImagePut& fields,
-                 const std::string& requestor) {
+Result<> replace_image(Services& services, const database::ImageRecord& record, const api::ImagePut& fields,
+                       const std::string& requestor) {
     // They become image.* keys of instances.
     api::ConfigMap keys;
     for (const auto& [key, value] : fields.properties) keys.emplace("image." + key, value);
@@ -131,16 +131,16 @@ Result<> replace(Services& services, const database::ImageRecord& record, const 
 }
 
 Result<> check_image_etag(const Request& request, const database::ImageRecord& record) {
-    return check_etag(request, etag_of(api::etag_fields(view(record, {}))));
+    return check_etag(request, etag_of(api::etag_fields(image_view(record, {}))));
 }
 
 Handled image_put(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_image(request, services));
     LX_CO_TRY(check_image_etag(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto fields, api::parse_image_put(body));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
-        return replace(services, *record, fields, requestor);
+        return replace_image(services, *record, fields, requestor);
     };
     auto pending = on_worker(services, std::move(change));
     LX_CO_TRY(co_await std::move(pending));
@@ -148,14 +148,14 @@ Handled image_put(const Request& request, Services& services) {
 }
 
 Handled image_patch(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_image(request, services));
     LX_CO_TRY(check_image_etag(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
     api::ImagePut current{record->auto_update, record->is_public, record->properties, record->expires_at,
                           record->profiles};
     LX_CO_TRY_AS(const auto fields, api::patch_image(body, std::move(current)));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
-        return replace(services, *record, fields, requestor);
+        return replace_image(services, *record, fields, requestor);
     };
     auto pending = on_worker(services, std::move(change));
     LX_CO_TRY(co_await std::move(pending));
@@ -163,7 +163,7 @@ Handled image_patch(const Request& request, Services& services) {
 }
 
 Handled image_delete(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_image(request, services));
     operations::Request wanted;
     wanted.description = "Deleting image";
     wanted.resources = {{"images", {record->fingerprint}}};
@@ -180,7 +180,7 @@ Handled image_delete(const Request& request, Services& services) {
 }
 
 Handled image_export(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_image(request, services));
     auto open = [&services, record] {
         return instances::open_image_export(record->fingerprint, store_of(services).files_of(*record),
                                             services.root + "/tmp");
@@ -196,11 +196,11 @@ Handled image_export(const Request& request, Services& services) {
 }
 
 Handled image_refresh(const Request& request, Services& services) {
-    LX_CO_TRY(require(request, services));
+    LX_CO_TRY(require_image(request, services));
     co_return fail(Status::bad_request, "The image was uploaded: it has no source to be refreshed from");
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kImagesRoutes[] = {
     {Verb::get, "/1.0/images", Access::can_view, images_get},
     {Verb::post, "/1.0/images", Access::can_edit, images_post, Body::file},
     {Verb::get, "/1.0/images/{fingerprint}", Access::can_view, image_get},
@@ -213,6 +213,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> image_routes() { return kRoutes; }
+std::span<const Route> image_routes() { return kImagesRoutes; }
 
 }  // namespace lxmgr::rest

@@ -16,7 +16,7 @@
 namespace lxmgr::rest {
 namespace {
 
-api::InstanceBackup view(const database::BackupRecord& row) {
+api::InstanceBackup backup_view(const database::BackupRecord& row) {
     return {row.name, row.created_at, row.expires_at, row.without_snapshots};
 }
 
@@ -25,7 +25,7 @@ std::string url_of_backup(const Request& request, const std::string& name) {
         {request.old_names ? "containers" : "instances", request.path_arg("name"), "backups", name});
 }
 
-Result<database::BackupPtr> find(const Request& request, const Services& services) {
+Result<database::BackupPtr> find_backup(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
     return services.instances->backups().require(request.path_arg("name"), request.path_arg("backup"));
 }
@@ -36,7 +36,7 @@ Handled backups_get(const Request& request, Services& services) {
     auto out = nlohmann::json::array();
     for (const auto& row : rows) {
         if (request.recursion() > 0) {
-            out.push_back(api::to_json(view(*row)));
+            out.push_back(api::to_json(backup_view(*row)));
         } else {
             out.push_back(url_of_backup(request, row->name));
         }
@@ -55,12 +55,12 @@ Handled backups_post(const Request& request, Services& services) {
 }
 
 Handled backup_get(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto row, find(request, services));
-    co_return Response::sync(api::to_json(view(*row)));
+    LX_CO_TRY_AS(const auto row, find_backup(request, services));
+    co_return Response::sync(api::to_json(backup_view(*row)));
 }
 
 Handled backup_post(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto row, find(request, services));
+    LX_CO_TRY_AS(const auto row, find_backup(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto post, api::parse_backups_post(body));
     LX_CO_TRY_AS(const auto operation,
@@ -70,14 +70,14 @@ Handled backup_post(const Request& request, Services& services) {
 }
 
 Handled backup_delete(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto row, find(request, services));
+    LX_CO_TRY_AS(const auto row, find_backup(request, services));
     LX_CO_TRY_AS(const auto operation, services.instances->backups().remove(
                                            request.path_arg("name"), row->name, request.requestor_json));
     co_return Response::operation(*operation);
 }
 
 Handled backup_export(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto row, find(request, services));
+    LX_CO_TRY_AS(const auto row, find_backup(request, services));
     auto downloading = download_backup(services, row);
     LX_CO_TRY_AS(auto response, co_await std::move(downloading));
     publish_lifecycle(services, request.requestor_json, "instance-backup-retrieved",
@@ -85,7 +85,7 @@ Handled backup_export(const Request& request, Services& services) {
     co_return std::move(response);
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kInstanceBackupsRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/backups", Access::can_view, backups_get},
     {Verb::post, "/1.0/instances/{name}/backups", Access::can_edit, backups_post},
     {Verb::get, "/1.0/instances/{name}/backups/{backup}", Access::can_view, backup_get},
@@ -96,6 +96,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> instance_backup_routes() { return kRoutes; }
+std::span<const Route> instance_backup_routes() { return kInstanceBackupsRoutes; }
 
 }  // namespace lxmgr::rest

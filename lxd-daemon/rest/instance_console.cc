@@ -64,7 +64,7 @@ Handled console_delete(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kInstanceConsoleRoutes[] = {
     {Verb::post, "/1.0/instances/{name}/console", Access::can_edit, console_post},
     {Verb::get, "/1.0/instances/{name}/console", Access::can_view, console_get},
     {Verb::del, "/1.0/instances/{name}/console", Access::can_edit, console_delete},
@@ -72,6 +72,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> console_routes() { return kRoutes; }
+std::span<const Route> console_routes() { return kInstanceConsoleRoutes; }
 
 }  // namespace lxmgr::rest

@@ -58,8 +58,8 @@ Record plan_record(Services& services, const std::string& instance) {
             {{"1", url + ".stdout"}, {"2", url + ".stderr"}}};
 }
 
-operations::Request describe(const api::InstanceExecPost& post, const std::string& instance,
-                             const std::string& requestor) {
+operations::Request describe_exec(const api::InstanceExecPost& post, const std::string& instance,
+                                  const std::string& requestor) {
     operations::Request out;
     out.kind = post.wait_for_websocket ? operations::Class::websocket : operations::Class::task;
     out.description = "Executing command";
@@ -79,7 +79,7 @@ Handled exec_post(const Request& request, Services& services) {
     LX_CO_TRY(services.exec_target.prepare(instance, post.environment));
     add_defaults(post);
 
-    auto wanted = describe(post, instance, request.requestor_json);
+    auto wanted = describe_exec(post, instance, request.requestor_json);
     ExecOrder order{.instance = instance, .post = post, .meeting = nullptr, .record_base = ""};
     if (post.wait_for_websocket) {
         order.meeting = std::make_shared<Meeting>(services.io, socket_names(post.interactive));
@@ -104,12 +104,12 @@ Handled exec_post(const Request& request, Services& services) {
     co_return response;
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kInstanceExecRoutes[] = {
     {Verb::post, "/1.0/instances/{name}/exec", Access::can_edit, exec_post},
 };
 
 }  // namespace
 
-std::span<const Route> exec_routes() { return kRoutes; }
+std::span<const Route> exec_routes() { return kInstanceExecRoutes; }
 
 }  // namespace lxmgr::rest

@@ -184,7 +184,7 @@ Handled file_delete(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kInstanceFilesRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/files", Access::can_edit, file_get},
     {Verb::head, "/1.0/instances/{name}/files", Access::can_edit, file_head},
     {Verb::post, "/1.0/instances/{name}/files", Access::can_edit, file_post, Body::raw_file, place_of},
@@ -193,6 +193,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> instance_file_routes() { return kRoutes; }
+std::span<const Route> instance_file_routes() { return kInstanceFilesRoutes; }
 
 }  // namespace lxmgr::rest

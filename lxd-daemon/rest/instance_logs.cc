@@ -16,7 +16,7 @@
 namespace lxmgr::rest {
 namespace {
 
-struct CloseDir {
+struct CloseLogs {
     void operator()(DIR* dir) const { ::closedir(dir); }
 };
 
@@ -39,7 +39,7 @@ Result<nlohmann::json> list_logs(Services& services, const std::string& instance
     LX_TRY_AS(UniqueFd fd, open_log_dir(services, instance));
     std::vector<std::string> names;
     if (fd) {
-        const std::unique_ptr<DIR, CloseDir> dir(::fdopendir(fd.get()));
+        const std::unique_ptr<DIR, CloseLogs> dir(::fdopendir(fd.get()));
         if (!dir) return fail_errno("Reading", "the log directory");
         const int dir_fd = fd.release();
         while (const dirent* entry = ::readdir(dir.get())) {
@@ -111,7 +111,7 @@ Handled log_delete(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kInstanceLogsRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/logs", Access::can_view, logs_get},
     {Verb::get, "/1.0/instances/{name}/logs/{file}", Access::can_view, log_get},
     {Verb::del, "/1.0/instances/{name}/logs/{file}", Access::can_edit, log_delete},
@@ -119,6 +119,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> instance_log_routes() { return kRoutes; }
+std::span<const Route> instance_log_routes() { return kInstanceLogsRoutes; }
 
 }  // namespace lxmgr::rest

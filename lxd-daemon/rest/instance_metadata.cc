@@ -28,7 +28,7 @@ Handled metadata_get(const Request& request, Services& services) {
     co_return Response::sync(json).with_etag(etag_of(json));
 }
 
-Handled replace(const Request& request, Services& services, bool merge) {
+Handled replace_metadata(const Request& request, Services& services, bool merge) {
     auto reading = metadata_of(request, services);
     LX_CO_TRY_AS(const auto current, co_await std::move(reading));
     const auto json = images::metadata_to_json(*current);
@@ -50,11 +50,11 @@ Handled replace(const Request& request, Services& services, bool merge) {
 }
 
 Handled metadata_put(const Request& request, Services& services) {
-    auto done = replace(request, services, false);
+    auto done = replace_metadata(request, services, false);
     co_return co_await std::move(done);
 }
 Handled metadata_patch(const Request& request, Services& services) {
-    auto done = replace(request, services, true);
+    auto done = replace_metadata(request, services, true);
     co_return co_await std::move(done);
 }
 
@@ -113,7 +113,7 @@ Handled template_delete(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kInstanceMetadataRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/metadata", Access::can_view, metadata_get},
     {Verb::put, "/1.0/instances/{name}/metadata", Access::can_edit, metadata_put},
     {Verb::patch, "/1.0/instances/{name}/metadata", Access::can_edit, metadata_patch},
@@ -124,6 +124,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> instance_metadata_routes() { return kRoutes; }
+std::span<const Route> instance_metadata_routes() { return kInstanceMetadataRoutes; }
 
 }  // namespace lxmgr::rest

@@ -29,12 +29,12 @@ Handled sftp_get(const Request& request, Services& services) {
     co_return Response::upgrade_done();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kInstanceSftpRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/sftp", Access::can_edit, sftp_get},
 };
 
 }  // namespace
 
-std::span<const Route> instance_sftp_routes() { return kRoutes; }
+std::span<const Route> instance_sftp_routes() { return kInstanceSftpRoutes; }
 
 }  // namespace lxmgr::rest

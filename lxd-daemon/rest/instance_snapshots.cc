@@ -36,18 +36,18 @@ Handled snapshots_post(const Request& request, Services& services) {
     co_return Response::operation(*operation);
 }
 
-Result<api::InstanceSnapshot> find(const Request& request, const Services& services) {
+Result<api::InstanceSnapshot> find_snapshot(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
     return services.instances->snapshot(request.path_arg("name"), request.path_arg("snapshot"));
 }
 
 Handled snapshot_get(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto snapshot, find(request, services));
+    LX_CO_TRY_AS(const auto snapshot, find_snapshot(request, services));
     co_return Response::sync_text(api::to_json_text(snapshot)).with_etag(etag_of(api::etag_fields(snapshot)));
 }
 
-Handled change(const Request& request, Services& services, bool keep_absent) {
-    LX_CO_TRY_AS(const auto snapshot, find(request, services));
+Handled change_snapshot(const Request& request, Services& services, bool keep_absent) {
+    LX_CO_TRY_AS(const auto snapshot, find_snapshot(request, services));
     LX_CO_TRY(check_etag(request, etag_of(api::etag_fields(snapshot))));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto put, api::parse_instance_snapshot_put(body));
@@ -58,11 +58,15 @@ Handled change(const Request& request, Services& services, bool keep_absent) {
     co_return Response::operation(*operation);
 }
 
-Handled snapshot_put(const Request& request, Services& services) { return change(request, services, false); }
-Handled snapshot_patch(const Request& request, Services& services) { return change(request, services, true); }
+Handled snapshot_put(const Request& request, Services& services) {
+    return change_snapshot(request, services, false);
+}
+Handled snapshot_patch(const Request& request, Services& services) {
+    return change_snapshot(request, services, true);
+}
 
 Handled snapshot_post(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto snapshot, find(request, services));
+    LX_CO_TRY_AS(const auto snapshot, find_snapshot(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto post, api::parse_instance_snapshot_post(body));
     if (post.migration)
@@ -75,7 +79,7 @@ Handled snapshot_post(const Request& request, Services& services) {
 }
 
 Handled snapshot_delete(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto snapshot, find(request, services));
+    LX_CO_TRY_AS(const auto snapshot, find_snapshot(request, services));
     LX_CO_TRY_AS(const auto operation, services.instances->remove_snapshot(
                                            request.path_arg("name"), snapshot.name, request.requestor_json));
     co_return Response::operation(*operation);
@@ -90,7 +94,7 @@ Handled rebuild_post(const Request& request, Services& services) {
     co_return Response::operation(*operation);
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kInstanceSnapshotsRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/snapshots", Access::can_view, snapshots_get},
     {Verb::post, "/1.0/instances/{name}/snapshots", Access::can_edit, snapshots_post},
     {Verb::get, "/1.0/instances/{name}/snapshots/{snapshot}", Access::can_view, snapshot_get},
@@ -103,6 +107,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> instance_snapshot_routes() { return kRoutes; }
+std::span<const Route> instance_snapshot_routes() { return kInstanceSnapshotsRoutes; }
 
 }  // namespace lxmgr::rest

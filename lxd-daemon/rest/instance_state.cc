@@ -10,7 +10,7 @@
 namespace lxmgr::rest {
 namespace {
 
-Handled state_get(const Request& request, Services& services) {
+Handled instance_state_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     auto read = [&services, name = request.path_arg("name")] { return services.instances->state(name); };
     auto pending = on_worker(services, std::move(read));
@@ -27,13 +27,13 @@ Handled state_put(const Request& request, Services& services) {
     co_return Response::operation(*operation);
 }
 
-constexpr Route kRoutes[] = {
-    {Verb::get, "/1.0/instances/{name}/state", Access::can_view, state_get},
+constexpr Route kInstanceStateRoutes[] = {
+    {Verb::get, "/1.0/instances/{name}/state", Access::can_view, instance_state_get},
     {Verb::put, "/1.0/instances/{name}/state", Access::can_edit, state_put},
 };
 
 }  // namespace
 
-std::span<const Route> instance_state_routes() { return kRoutes; }
+std::span<const Route> instance_state_routes() { return kInstanceStateRoutes; }
 
 }  // namespace lxmgr::rest

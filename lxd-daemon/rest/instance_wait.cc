@@ -126,12 +126,12 @@ Handled wait_get(const Request& request, Services& services) {
     }
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kInstanceWaitRoutes[] = {
     {Verb::get, "/1.0/instances/{name}/lxmgr_wait", Access::can_view, wait_get},
 };
 
 }  // namespace
 
-std::span<const Route> instance_wait_routes() { return kRoutes; }
+std::span<const Route> instance_wait_routes() { return kInstanceWaitRoutes; }
 
 }  // namespace lxmgr::rest

@@ -80,7 +80,7 @@ Handled instances_get(const Request& request, Services& services) {
 }
 
 /// Wire: client-wire-notes, "export / import".
-Handled import_backup(const Request& request, Services& services) {
+Handled import_instance(const Request& request, Services& services) {
     for (const char* header : {"x-lxd-config", "x-lxd-devices", "x-lxd-profiles"}) {
         if (request.header(header))
             co_return fail(
@@ -103,7 +103,7 @@ Handled import_backup(const Request& request, Services& services) {
 Handled instances_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     if (!request.files.empty()) {
-        auto pending = import_backup(request, services);
+        auto pending = import_instance(request, services);
         co_return co_await std::move(pending);
     }
     LX_CO_TRY_AS(const auto body, request.json());
@@ -198,7 +198,7 @@ Handled instance_delete(const Request& request, Services& services) {
     co_return Response::operation(*operation);
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kInstancesRoutes[] = {
     {Verb::get, "/1.0/instances", Access::can_view, instances_get},
     {Verb::post, "/1.0/instances", Access::can_edit, instances_post, Body::backup},
     {Verb::put, "/1.0/instances", Access::can_edit, instances_put},
@@ -211,6 +211,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> instance_routes() { return kRoutes; }
+std::span<const Route> instance_routes() { return kInstancesRoutes; }
 
 }  // namespace lxmgr::rest

@@ -56,7 +56,7 @@ std::string group_of(const profiles::ConfigKey& key, std::string_view entity) {
                                          : std::string(key.name.substr(0, key.name.find('.')));
 }
 
-nlohmann::json describe(const profiles::ConfigKey& key) {
+nlohmann::json describe_key(const profiles::ConfigKey& key) {
     nlohmann::json out{{"type", key.type},
                        {"shortdesc", key.doc},
                        {"longdesc", ""},
@@ -74,7 +74,7 @@ Handled configuration_get(const Request&, Services&) {
         const std::string_view entity = entity_of(key.scope);
         auto& group = configs[std::string(entity)][group_of(key, entity)];
         nlohmann::json row = nlohmann::json::object();
-        row[std::string(key.name)] = describe(key);
+        row[std::string(key.name)] = describe_key(key);
         group["keys"].push_back(std::move(row));
     }
     nlohmann::json out = nlohmann::json::object();
@@ -82,12 +82,12 @@ Handled configuration_get(const Request&, Services&) {
     co_return Response::sync(out);
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kMetadataConfigurationRoutes[] = {
     {Verb::get, "/1.0/metadata/configuration", Access::authenticated, configuration_get},
 };
 
 }  // namespace
 
-std::span<const Route> metadata_configuration_routes() { return kRoutes; }
+std::span<const Route> metadata_configuration_routes() { return kMetadataConfigurationRoutes; }
 
 }  // namespace lxmgr::rest

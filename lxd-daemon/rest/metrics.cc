@@ -37,10 +37,10 @@ Handled metrics_get(const Request& request, Services& services) {
     co_return Response::raw(std::move(text), "application/openmetrics-text; version=1.0.0; charset=utf-8");
 }
 
-constexpr Route kRoutes[] = {{Verb::get, "/1.0/metrics", Access::can_view, metrics_get}};
+constexpr Route kMetricsRoutes[] = {{Verb::get, "/1.0/metrics", Access::can_view, metrics_get}};
 
 }  // namespace
 
-std::span<const Route> metrics_routes() { return kRoutes; }
+std::span<const Route> metrics_routes() { return kMetricsRoutes; }
 
 }  // namespace lxmgr::rest

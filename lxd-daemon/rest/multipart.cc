@@ -8,7 +8,7 @@ namespace {
 constexpr std::size_t kMaxHeaderBytes = 8192;
 constexpr int kMaxParts = 16;
 
-std::unexpected<Error> bad(const char* what) { return fail(Status::bad_request, what); }
+std::unexpected<Error> bad_part(const char* what) { return fail(Status::bad_request, what); }
 
 /// Reads a quoted string or a token from the front of `rest`.
 std::string read_value(std::string_view& rest) {
@@ -49,7 +49,7 @@ Result<std::string> multipart_boundary(std::string_view content_type) {
     auto boundary = header_parameter(content_type, "boundary");
     // RFC 2046, section 5.1.1: 1 to 70 characters.
     if (boundary.empty() || boundary.size() > 70 || has_control_chars(boundary))
-        return bad("Bad multipart boundary");
+        return bad_part("Bad multipart boundary");
     return boundary;
 }
 
@@ -68,7 +68,7 @@ Result<> MultipartParser::feed(std::string_view bytes) {
 }
 
 Result<> MultipartParser::finish() const {
-    if (state_ != State::epilogue) return bad("The multipart body ends too early");
+    if (state_ != State::epilogue) return bad_part("The multipart body ends too early");
     return {};
 }
 
@@ -111,7 +111,7 @@ Result<bool> MultipartParser::step_delimiter_line() {
         state_ = State::epilogue;
         return true;
     }
-    if (!rest.starts_with("\r\n")) return bad("Bad multipart delimiter");
+    if (!rest.starts_with("\r\n")) return bad_part("Bad multipart delimiter");
     // The line's CR LF stays: with it even an empty header block ends in CR LF CR LF.
     state_ = State::headers;
     return true;
@@ -121,11 +121,11 @@ Result<bool> MultipartParser::step_headers() {
     const std::string_view rest = std::string_view(held_).substr(at_);
     const auto end = rest.find("\r\n\r\n");
     if (end == std::string_view::npos) {
-        if (rest.size() > kMaxHeaderBytes) return bad("The headers of a multipart part are too long");
+        if (rest.size() > kMaxHeaderBytes) return bad_part("The headers of a multipart part are too long");
         return false;
     }
-    if (end > kMaxHeaderBytes) return bad("The headers of a multipart part are too long");
-    if (++parts_ > kMaxParts) return bad("The multipart body has too many parts");
+    if (end > kMaxHeaderBytes) return bad_part("The headers of a multipart part are too long");
+    if (++parts_ > kMaxParts) return bad_part("The multipart body has too many parts");
     std::string name;
     std::string filename;
     for (const auto& line : split(rest.substr(0, end), '\n')) {
@@ -137,7 +137,8 @@ Result<bool> MultipartParser::step_headers() {
         filename = header_parameter(value, "filename");
     }
     filename = filename.substr(filename.find_last_of("/\\") + 1);
-    if (has_control_chars(name) || has_control_chars(filename)) return bad("Bad name of a multipart part");
+    if (has_control_chars(name) || has_control_chars(filename))
+        return bad_part("Bad name of a multipart part");
     at_ += end + 4;
     state_ = State::body;
     LX_TRY(sink_.begin(std::move(name), std::move(filename)));

@@ -22,7 +22,7 @@ namespace {
 
 std::string url_of_network(const std::string& name) { return url_of({"networks", name}); }
 
-api::Network view(const database::NetworkRecord& record, const instances::Networks& networks) {
+api::Network network_view(const database::NetworkRecord& record, const instances::Networks& networks) {
     return {record.name, record.description, record.type, record.config, networks.used_by(record.name), true};
 }
 
@@ -35,7 +35,7 @@ std::string type_of(const network::InterfaceState& interface) {
     return interface.kind.empty() ? "physical" : "unknown";
 }
 
-api::Network view(const network::InterfaceState& interface, const instances::Networks& networks) {
+api::Network network_view(const network::InterfaceState& interface, const instances::Networks& networks) {
     return {interface.name, "", type_of(interface), {}, networks.used_by(interface.name), false};
 }
 
@@ -45,12 +45,13 @@ bool is_listed(const network::InterfaceState& interface) { return interface.kind
 Result<nlohmann::json> all_networks(Services& services) {
     auto out = nlohmann::json::array();
     const auto managed = services.database->networks().list();
-    for (const auto& record : managed) out.push_back(api::to_json(view(*record, *services.networks)));
+    for (const auto& record : managed) out.push_back(api::to_json(network_view(*record, *services.networks)));
     LX_TRY_AS(const auto interfaces, network::interface_states());
     for (const auto& interface : interfaces) {
         const bool known =
             std::ranges::any_of(managed, [&](const auto& row) { return row->name == interface.name; });
-        if (!known && is_listed(interface)) out.push_back(api::to_json(view(interface, *services.networks)));
+        if (!known && is_listed(interface))
+            out.push_back(api::to_json(network_view(interface, *services.networks)));
     }
     return out;
 }
@@ -58,10 +59,10 @@ Result<nlohmann::json> all_networks(Services& services) {
 /// Managed, or an interface of the host.
 Result<api::Network> find_network(Services& services, const std::string& name) {
     if (const auto record = services.database->networks().find(name))
-        return view(*record, *services.networks);
+        return network_view(*record, *services.networks);
     const auto interface = network::interface_state(name);
     if (!interface) return fail(Status::not_found, "Network not found");
-    return view(*interface, *services.networks);
+    return network_view(*interface, *services.networks);
 }
 
 Result<database::NetworkPtr> require_managed(const Request& request, const Services& services) {
@@ -107,8 +108,8 @@ Handled networks_post(const Request& request, Services& services) {
     co_return Response::created(url);
 }
 
-Result<> replace(Services& services, const database::NetworkRecord& record, const api::NetworkPut& fields,
-                 const std::string& requestor) {
+Result<> replace_network(Services& services, const database::NetworkRecord& record,
+                         const api::NetworkPut& fields, const std::string& requestor) {
     database::NetworkRecord next = record;
     next.description = fields.description;
     next.config = fields.config;
@@ -128,7 +129,7 @@ Handled network_put(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto fields, api::parse_network_put(body));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
-        return replace(services, *record, fields, requestor);
+        return replace_network(services, *record, fields, requestor);
     };
     auto pending = on_worker(services, std::move(change));
     LX_CO_TRY(co_await std::move(pending));
@@ -142,7 +143,7 @@ Handled network_patch(const Request& request, Services& services) {
     api::NetworkPut current{record->description, record->config};
     LX_CO_TRY_AS(const auto fields, api::patch_network(body, std::move(current)));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
-        return replace(services, *record, fields, requestor);
+        return replace_network(services, *record, fields, requestor);
     };
     auto pending = on_worker(services, std::move(change));
     LX_CO_TRY(co_await std::move(pending));
@@ -212,7 +213,7 @@ Handled network_leases(const Request& request, Services& services) {
     co_return Response::sync(out);
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kNetworksRoutes[] = {
     {Verb::get, "/1.0/networks", Access::can_view, networks_get},
     {Verb::post, "/1.0/networks", Access::can_edit, networks_post},
     {Verb::get, "/1.0/networks/{name}", Access::can_view, network_get},
@@ -226,6 +227,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> network_routes() { return kRoutes; }
+std::span<const Route> network_routes() { return kNetworksRoutes; }
 
 }  // namespace lxmgr::rest

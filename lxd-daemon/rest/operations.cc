@@ -18,7 +18,7 @@ namespace {
 namespace asio = boost::asio;
 using operations::OperationPtr;
 
-Result<OperationPtr> require(const Request& request, Services& services) {
+Result<OperationPtr> require_operation(const Request& request, Services& services) {
     auto operation = services.operations.find(request.path_arg("id"));
     if (!operation) return fail(Status::not_found, "Operation not found");
     return operation;
@@ -40,12 +40,12 @@ Handled operations_get(const Request& request, Services& services) {
 }
 
 Handled operation_get(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto operation, require(request, services));
+    LX_CO_TRY_AS(const auto operation, require_operation(request, services));
     co_return Response::sync(operation->to_json());
 }
 
 Handled operation_delete(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto operation, require(request, services));
+    LX_CO_TRY_AS(const auto operation, require_operation(request, services));
     LX_CO_TRY(operation->cancel());
     co_return Response::empty();
 }
@@ -62,7 +62,7 @@ Result<std::chrono::steady_clock::time_point> wait_deadline(const Request& reque
 
 /// Answers with the operation as it is when it has ended, or when the time is up.
 Handled operation_wait(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto operation, require(request, services));
+    LX_CO_TRY_AS(const auto operation, require_operation(request, services));
     LX_CO_TRY_AS(const auto deadline, wait_deadline(request));
     const auto timer = std::make_shared<asio::steady_timer>(services.io, deadline);
     bool gone = false;
@@ -84,7 +84,7 @@ Handled operation_wait(const Request& request, Services& services) {
 
 /// Access is by the secret alone: it was given to whoever started the operation.
 Handled operation_websocket(const Request& request, Services& services) {
-    LX_CO_TRY(require(request, services));
+    LX_CO_TRY(require_operation(request, services));
     const auto found = services.meetings.find(request.path_arg("id"));
     if (found == services.meetings.end())
         co_return fail(Status::bad_request, "This operation has no websockets");
@@ -102,7 +102,7 @@ Handled operation_websocket(const Request& request, Services& services) {
     co_return Response::upgrade_done();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kOperationsRoutes[] = {
     {Verb::get, "/1.0/operations", Access::authenticated, operations_get},
     {Verb::get, "/1.0/operations/{id}", Access::authenticated, operation_get},
     {Verb::del, "/1.0/operations/{id}", Access::authenticated, operation_delete},
@@ -112,6 +112,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> operation_routes() { return kRoutes; }
+std::span<const Route> operation_routes() { return kOperationsRoutes; }
 
 }  // namespace lxmgr::rest

@@ -22,8 +22,8 @@ constexpr std::string_view kDefault = "default";
 
 std::string url_of_profile(const std::string& name) { return url_of({"profiles", name}); }
 
-api::Profile view(const database::ProfileRecord& record,
-                  const std::vector<database::InstancePtr>& instances) {
+api::Profile profile_view(const database::ProfileRecord& record,
+                          const std::vector<database::InstancePtr>& instances) {
     api::Profile out{record.name, record.description, record.config, record.devices, {}};
     for (const auto& instance : instances) {
         if (std::ranges::find(instance->profiles, record.name) == instance->profiles.end()) continue;
@@ -32,7 +32,7 @@ api::Profile view(const database::ProfileRecord& record,
     return out;
 }
 
-Result<database::ProfilePtr> require(const Request& request, const Services& services) {
+Result<database::ProfilePtr> require_profile(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
     auto found = services.database->profiles().find(request.path_arg("name"));
     if (!found) return fail(Status::not_found, "Profile not found");
@@ -49,15 +49,15 @@ Handled profiles_get(const Request& request, Services& services) {
     const auto instances = services.database->instances().list();
     auto objects = nlohmann::json::array();
     for (const auto& record : services.database->profiles().list()) {
-        objects.push_back(api::to_json(view(*record, instances)));
+        objects.push_back(api::to_json(profile_view(*record, instances)));
     }
     co_return list_response(request, std::move(objects),
                             [](const nlohmann::json& object) { return url_of_profile(object.at("name")); });
 }
 
 Handled profile_get(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
-    const api::Profile profile = view(*record, services.database->instances().list());
+    LX_CO_TRY_AS(const auto record, require_profile(request, services));
+    const api::Profile profile = profile_view(*record, services.database->instances().list());
     co_return Response::sync(api::to_json(profile)).with_etag(etag_of(api::etag_fields(profile)));
 }
 
@@ -79,8 +79,8 @@ Handled profiles_post(const Request& request, Services& services) {
 }
 
 /// Running instances get the new profile at once, or it stays as it was.
-Result<> replace(Services& services, const database::ProfileRecord& record, const api::ProfilePut& fields,
-                 const std::string& requestor) {
+Result<> replace_profile(Services& services, const database::ProfileRecord& record,
+                         const api::ProfilePut& fields, const std::string& requestor) {
     LX_TRY(validate(fields));
     database::ProfileRecord next = record;
     next.description = fields.description;
@@ -92,16 +92,16 @@ Result<> replace(Services& services, const database::ProfileRecord& record, cons
 }
 
 Result<> check_profile_etag(const Request& request, const database::ProfileRecord& record) {
-    return check_etag(request, etag_of(api::etag_fields(view(record, {}))));
+    return check_etag(request, etag_of(api::etag_fields(profile_view(record, {}))));
 }
 
 Handled profile_put(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_profile(request, services));
     LX_CO_TRY(check_profile_etag(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto fields, api::parse_profile_put(body));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
-        return replace(services, *record, fields, requestor);
+        return replace_profile(services, *record, fields, requestor);
     };
     auto pending = on_worker(services, std::move(change));
     LX_CO_TRY(co_await std::move(pending));
@@ -109,13 +109,13 @@ Handled profile_put(const Request& request, Services& services) {
 }
 
 Handled profile_patch(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_profile(request, services));
     LX_CO_TRY(check_profile_etag(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
     api::ProfilePut current{record->description, record->config, record->devices};
     LX_CO_TRY_AS(auto fields, api::patch_profile(body, std::move(current)));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
-        return replace(services, *record, fields, requestor);
+        return replace_profile(services, *record, fields, requestor);
     };
     auto pending = on_worker(services, std::move(change));
     LX_CO_TRY(co_await std::move(pending));
@@ -123,7 +123,7 @@ Handled profile_patch(const Request& request, Services& services) {
 }
 
 Handled profile_post(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_profile(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto new_name, api::parse_rename(body));
     if (record->name == kDefault) {
@@ -141,7 +141,7 @@ Handled profile_post(const Request& request, Services& services) {
 }
 
 Handled profile_delete(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_profile(request, services));
     if (record->name == kDefault) {
         co_return fail(Status::forbidden, "The 'default' profile cannot be deleted");
     }
@@ -152,7 +152,7 @@ Handled profile_delete(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kProfilesRoutes[] = {
     {Verb::get, "/1.0/profiles", Access::can_view, profiles_get},
     {Verb::post, "/1.0/profiles", Access::can_edit, profiles_post},
     {Verb::get, "/1.0/profiles/{name}", Access::can_view, profile_get},
@@ -164,6 +164,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> profile_routes() { return kRoutes; }
+std::span<const Route> profile_routes() { return kProfilesRoutes; }
 
 }  // namespace lxmgr::rest

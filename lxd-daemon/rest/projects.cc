@@ -40,13 +40,13 @@ Handled project_get(const Request& request, Services& services) {
     co_return Response::sync(api::to_json(project)).with_etag(etag_of(api::etag_fields(project)));
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kProjectsRoutes[] = {
     {Verb::get, "/1.0/projects", Access::authenticated, projects_get},
     {Verb::get, "/1.0/projects/{name}", Access::authenticated, project_get},
 };
 
 }  // namespace
 
-std::span<const Route> project_routes() { return kRoutes; }
+std::span<const Route> project_routes() { return kProjectsRoutes; }
 
 }  // namespace lxmgr::rest

@@ -225,12 +225,12 @@ Handled resources_get(const Request&, Services& services) {
     co_return Response::sync(host);
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kResourcesRoutes[] = {
     {Verb::get, "/1.0/resources", Access::authenticated, resources_get},
 };
 
 }  // namespace
 
-std::span<const Route> resource_routes() { return kRoutes; }
+std::span<const Route> resource_routes() { return kResourcesRoutes; }
 
 }  // namespace lxmgr::rest

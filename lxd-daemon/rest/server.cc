@@ -11,7 +11,7 @@
 namespace lxmgr::rest {
 namespace {
 
-Handled versions_get(const Request&, Services&) { co_return Response::sync({"/1.0"}); }
+Handled server_versions_get(const Request&, Services&) { co_return Response::sync({"/1.0"}); }
 
 Handled server_get(const Request&, Services& services) {
     const auto view = services.server->view();
@@ -61,8 +61,8 @@ Handled shutdown_put(const Request&, Services& services) {
     co_return Response::empty();
 }
 
-constexpr Route kRoutes[] = {
-    {Verb::get, "/", Access::anyone, versions_get},
+constexpr Route kServerRoutes[] = {
+    {Verb::get, "/", Access::anyone, server_versions_get},
     {Verb::get, "/1.0", Access::anyone, server_get},
     {Verb::put, "/1.0", Access::admin, server_put},
     {Verb::patch, "/1.0", Access::admin, server_patch},
@@ -72,6 +72,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> server_routes() { return kRoutes; }
+std::span<const Route> server_routes() { return kServerRoutes; }
 
 }  // namespace lxmgr::rest

@@ -15,11 +15,11 @@ namespace {
 
 std::string url_of_pool(const std::string& name) { return url_of({"storage-pools", name}); }
 
-api::StoragePool view(const database::PoolRecord& record, const instances::Pools& pools) {
+api::StoragePool pool_view(const database::PoolRecord& record, const instances::Pools& pools) {
     return {record.name, record.driver, record.description, record.config, pools.used_by(record.name)};
 }
 
-Result<database::PoolPtr> require(const Request& request, const Services& services) {
+Result<database::PoolPtr> require_pool_record(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
     auto found = services.database->pools().find(request.path_arg("pool"));
     if (!found) return fail(Status::not_found, "Storage pool not found");
@@ -31,7 +31,7 @@ Handled pools_get(const Request& request, Services& services) {
     auto read = [&services]() -> Result<nlohmann::json> {
         auto objects = nlohmann::json::array();
         for (const auto& record : services.database->pools().list()) {
-            objects.push_back(api::to_json(view(*record, *services.pools)));
+            objects.push_back(api::to_json(pool_view(*record, *services.pools)));
         }
         return objects;
     };
@@ -42,9 +42,9 @@ Handled pools_get(const Request& request, Services& services) {
 }
 
 Handled pool_get(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_pool_record(request, services));
     auto read = [&services, record]() -> Result<nlohmann::json> {
-        return api::to_json(view(*record, *services.pools));
+        return api::to_json(pool_view(*record, *services.pools));
     };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(const auto object, co_await std::move(pending));
@@ -66,8 +66,8 @@ Handled pools_post(const Request& request, Services& services) {
     co_return Response::created(url);
 }
 
-Result<> replace(Services& services, const database::PoolRecord& record, const api::StoragePoolPut& fields,
-                 const std::string& requestor) {
+Result<> replace_pool(Services& services, const database::PoolRecord& record,
+                      const api::StoragePoolPut& fields, const std::string& requestor) {
     database::PoolRecord next = record;
     next.description = fields.description;
     next.config = fields.config;
@@ -82,12 +82,12 @@ Result<> check_pool_etag(const Request& request, const database::PoolRecord& rec
 }
 
 Handled pool_put(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_pool_record(request, services));
     LX_CO_TRY(check_pool_etag(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto fields, api::parse_storage_pool_put(body));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
-        return replace(services, *record, fields, requestor);
+        return replace_pool(services, *record, fields, requestor);
     };
     auto pending = on_worker(services, std::move(change));
     LX_CO_TRY(co_await std::move(pending));
@@ -95,13 +95,13 @@ Handled pool_put(const Request& request, Services& services) {
 }
 
 Handled pool_patch(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_pool_record(request, services));
     LX_CO_TRY(check_pool_etag(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
     api::StoragePoolPut current{record->description, record->config};
     LX_CO_TRY_AS(const auto fields, api::patch_storage_pool(body, std::move(current)));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
-        return replace(services, *record, fields, requestor);
+        return replace_pool(services, *record, fields, requestor);
     };
     auto pending = on_worker(services, std::move(change));
     LX_CO_TRY(co_await std::move(pending));
@@ -109,7 +109,7 @@ Handled pool_patch(const Request& request, Services& services) {
 }
 
 Handled pool_delete(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_pool_record(request, services));
     auto remove = [&services, record] { return services.pools->remove(record->name); };
     auto pending = on_worker(services, std::move(remove));
     LX_CO_TRY(co_await std::move(pending));
@@ -118,7 +118,7 @@ Handled pool_delete(const Request& request, Services& services) {
 }
 
 Handled pool_resources(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require(request, services));
+    LX_CO_TRY_AS(const auto record, require_pool_record(request, services));
     auto read = [&services, record]() -> Result<api::StoragePoolResources> {
         LX_TRY_AS(storage::Driver * driver, services.pools->driver(record->name));
         LX_TRY_AS(const auto space, driver->space());
@@ -130,7 +130,7 @@ Handled pool_resources(const Request& request, Services& services) {
     co_return Response::sync(api::to_json(resources));
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kStoragePoolsRoutes[] = {
     {Verb::get, "/1.0/storage-pools", Access::can_view, pools_get},
     {Verb::post, "/1.0/storage-pools", Access::admin, pools_post},
     {Verb::get, "/1.0/storage-pools/{pool}", Access::can_view, pool_get},
@@ -142,6 +142,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> storage_pool_routes() { return kRoutes; }
+std::span<const Route> storage_pool_routes() { return kStoragePoolsRoutes; }
 
 }  // namespace lxmgr::rest

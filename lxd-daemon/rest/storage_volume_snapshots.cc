@@ -17,7 +17,7 @@ Result<database::VolumeSnapshotPtr> require_snapshot(const Request& request, con
     return found;
 }
 
-Handled snapshots_get(const Request& request, Services& services) {
+Handled volume_snapshots_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto volume, require_row(request, services));
     auto out = nlohmann::json::array();
     for (const auto& snapshot : services.database->volumes().snapshots(volume->id)) {
@@ -32,7 +32,7 @@ Handled snapshots_get(const Request& request, Services& services) {
     co_return Response::sync(out);
 }
 
-Handled snapshots_post(const Request& request, Services& services) {
+Handled volume_snapshots_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto name, require_custom(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto post, api::parse_storage_volume_snapshots_post(body));
@@ -41,13 +41,13 @@ Handled snapshots_post(const Request& request, Services& services) {
     co_return Response::operation(*operation);
 }
 
-Handled snapshot_get(const Request& request, Services& services) {
+Handled volume_snapshot_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
     const auto shown = volume_snapshot(*row);
     co_return Response::sync(api::to_json(shown)).with_etag(etag_of(api::etag_fields(shown)));
 }
 
-Handled change(const Request& request, Services& services, bool keep_absent) {
+Handled change_volume_snapshot(const Request& request, Services& services, bool keep_absent) {
     LX_CO_TRY_AS(const auto name, require_custom(request, services));
     LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
     LX_CO_TRY(check_etag(request, etag_of(api::etag_fields(volume_snapshot(*row)))));
@@ -65,10 +65,14 @@ Handled change(const Request& request, Services& services, bool keep_absent) {
     co_return Response::empty();
 }
 
-Handled snapshot_put(const Request& request, Services& services) { return change(request, services, false); }
-Handled snapshot_patch(const Request& request, Services& services) { return change(request, services, true); }
+Handled volume_snapshot_put(const Request& request, Services& services) {
+    return change_volume_snapshot(request, services, false);
+}
+Handled volume_snapshot_patch(const Request& request, Services& services) {
+    return change_volume_snapshot(request, services, true);
+}
 
-Handled snapshot_post(const Request& request, Services& services) {
+Handled volume_snapshot_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto name, require_custom(request, services));
     LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
@@ -81,7 +85,7 @@ Handled snapshot_post(const Request& request, Services& services) {
     co_return Response::operation(*operation);
 }
 
-Handled snapshot_delete(const Request& request, Services& services) {
+Handled volume_snapshot_delete(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto name, require_custom(request, services));
     LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
     LX_CO_TRY_AS(const auto operation,
@@ -90,19 +94,19 @@ Handled snapshot_delete(const Request& request, Services& services) {
 }
 
 #define SNAPSHOTS "/1.0/storage-pools/{pool}/volumes/{type}/{name}/snapshots"
-constexpr Route kRoutes[] = {
-    {Verb::get, SNAPSHOTS, Access::can_view, snapshots_get},
-    {Verb::post, SNAPSHOTS, Access::can_edit, snapshots_post},
-    {Verb::get, SNAPSHOTS "/{snapshot}", Access::can_view, snapshot_get},
-    {Verb::put, SNAPSHOTS "/{snapshot}", Access::can_edit, snapshot_put},
-    {Verb::patch, SNAPSHOTS "/{snapshot}", Access::can_edit, snapshot_patch},
-    {Verb::post, SNAPSHOTS "/{snapshot}", Access::can_edit, snapshot_post},
-    {Verb::del, SNAPSHOTS "/{snapshot}", Access::can_edit, snapshot_delete},
+constexpr Route kStorageVolumeSnapshotsRoutes[] = {
+    {Verb::get, SNAPSHOTS, Access::can_view, volume_snapshots_get},
+    {Verb::post, SNAPSHOTS, Access::can_edit, volume_snapshots_post},
+    {Verb::get, SNAPSHOTS "/{snapshot}", Access::can_view, volume_snapshot_get},
+    {Verb::put, SNAPSHOTS "/{snapshot}", Access::can_edit, volume_snapshot_put},
+    {Verb::patch, SNAPSHOTS "/{snapshot}", Access::can_edit, volume_snapshot_patch},
+    {Verb::post, SNAPSHOTS "/{snapshot}", Access::can_edit, volume_snapshot_post},
+    {Verb::del, SNAPSHOTS "/{snapshot}", Access::can_edit, volume_snapshot_delete},
 };
 #undef SNAPSHOTS
 
 }  // namespace
 
-std::span<const Route> storage_volume_snapshot_routes() { return kRoutes; }
+std::span<const Route> storage_volume_snapshot_routes() { return kStorageVolumeSnapshotsRoutes; }
 
 }  // namespace lxmgr::rest

@@ -147,7 +147,7 @@ Handled volume_state(const Request& request, Services& services) {
     co_return Response::sync(state);
 }
 
-Handled import_backup(const Request& request, Services& services, std::string pool) {
+Handled import_volume(const Request& request, Services& services, std::string pool) {
     if (request.header("x-lxd-type").value_or("backup") != "backup")
         co_return fail(Status::bad_request, "Only backups can be imported as storage volumes");
     instances::BackupUpload upload;
@@ -168,7 +168,7 @@ Handled import_backup(const Request& request, Services& services, std::string po
 Handled volumes_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const std::string pool, require_pool(request, services));
     if (!request.files.empty()) {
-        auto pending = import_backup(request, services, pool);
+        auto pending = import_volume(request, services, pool);
         co_return co_await std::move(pending);
     }
     LX_CO_TRY_AS(const auto body, request.json());
@@ -204,7 +204,7 @@ Result<> check_volume_etag(const Request& request, const database::VolumeRecord&
     return check_etag(request, etag_of(api::etag_fields(volume)));
 }
 
-Handled change(const Request& request, Services& services, api::StorageVolumePut put) {
+Handled change_volume(const Request& request, Services& services, api::StorageVolumePut put) {
     LX_CO_TRY_AS(const auto name, require_custom(request, services));
     auto work = [&services, name, put, requestor = request.requestor_json] {
         return services.instances->volumes().update(name, put, requestor);
@@ -219,7 +219,7 @@ Handled volume_put(const Request& request, Services& services) {
     LX_CO_TRY(check_volume_etag(request, *row));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto put, api::parse_storage_volume_put(body));
-    auto pending = change(request, services, put);
+    auto pending = change_volume(request, services, put);
     co_return co_await std::move(pending);
 }
 
@@ -229,7 +229,7 @@ Handled volume_patch(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto body, request.json());
     api::StorageVolumePut current{row->description, row->config, ""};
     LX_CO_TRY_AS(const auto put, api::patch_storage_volume(body, std::move(current)));
-    auto pending = change(request, services, put);
+    auto pending = change_volume(request, services, put);
     co_return co_await std::move(pending);
 }
 
@@ -268,7 +268,7 @@ Handled volume_delete(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kStorageVolumesRoutes[] = {
     {Verb::get, "/1.0/storage-pools/{pool}/volumes", Access::can_view, volumes_get},
     {Verb::post, "/1.0/storage-pools/{pool}/volumes", Access::can_edit, volumes_post, Body::backup},
     {Verb::get, "/1.0/storage-pools/{pool}/volumes/{type}", Access::can_view, volumes_get},
@@ -283,6 +283,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> storage_volume_routes() { return kRoutes; }
+std::span<const Route> storage_volume_routes() { return kStorageVolumesRoutes; }
 
 }  // namespace lxmgr::rest

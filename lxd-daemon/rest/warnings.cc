@@ -25,7 +25,7 @@ const char* status_text(int status) {
     return status == kAcknowledged ? "acknowledged" : "resolved";
 }
 
-api::Warning view(const database::WarningRecord& record) {
+api::Warning warning_view(const database::WarningRecord& record) {
     api::Warning out;
     out.uuid = record.uuid;
     out.type = record.type;
@@ -46,7 +46,7 @@ Result<nlohmann::json> find_warning(Services& services, const std::string& uuid)
     LX_TRY_AS(const auto records, services.database->warnings().list());
     const auto found = std::ranges::find(records, uuid, &database::WarningRecord::uuid);
     if (found == records.end()) return fail(Status::not_found, "Warning not found");
-    return api::to_json(view(*found));
+    return api::to_json(warning_view(*found));
 }
 
 Handled warnings_get(const Request& request, Services& services) {
@@ -54,7 +54,7 @@ Handled warnings_get(const Request& request, Services& services) {
     auto read = [&services]() -> Result<nlohmann::json> {
         LX_TRY_AS(const auto records, services.database->warnings().list());
         auto out = nlohmann::json::array();
-        for (const auto& record : records) out.push_back(api::to_json(view(record)));
+        for (const auto& record : records) out.push_back(api::to_json(warning_view(record)));
         return out;
     };
     auto pending = on_worker(services, std::move(read));
@@ -94,7 +94,7 @@ Handled warning_delete(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
-constexpr Route kRoutes[] = {
+constexpr Route kWarningsRoutes[] = {
     {Verb::get, "/1.0/warnings", Access::can_view, warnings_get},
     {Verb::get, "/1.0/warnings/{uuid}", Access::can_view, warning_get},
     {Verb::put, "/1.0/warnings/{uuid}", Access::can_edit, warning_put},
@@ -104,6 +104,6 @@ constexpr Route kRoutes[] = {
 
 }  // namespace
 
-std::span<const Route> warning_routes() { return kRoutes; }
+std::span<const Route> warning_routes() { return kWarningsRoutes; }
 
 }  // namespace lxmgr::rest

@@ -27,7 +27,7 @@ Parts split_path(const std::string& path) {
 }
 
 /// The mount point, made where it is missing, as the container's root would make it.
-Result<UniqueFd> make_target(int root, const std::string& path, bool is_directory) {
+Result<UniqueFd> make_hotplug_target(int root, const std::string& path, bool is_directory) {
     auto target = sys::open_in_root(root, path, O_PATH | (is_directory ? O_DIRECTORY : 0));
     if (target || target.error().sys_errno != ENOENT) return target;
     if (is_directory) return sys::make_directories_in_root(root, path, 0755);
@@ -84,7 +84,7 @@ Result<> Impl::attach(const std::string& name, const Attach& attach) {
             fmt::format("'{}' is privileged and gets device nodes when it starts: stop it first", name));
     }
     auto attached = in_container(name, [&](int root, int) -> Result<> {
-        LX_TRY_AS(const UniqueFd target, make_target(root, attach.target, attach.is_directory));
+        LX_TRY_AS(const UniqueFd target, make_hotplug_target(root, attach.target, attach.is_directory));
         failpoint("runtime.attach.target");
         return sys::attach_at(attach.mount_fd, target.get());
     });

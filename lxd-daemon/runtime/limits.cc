@@ -11,7 +11,7 @@
 namespace lxmgr::runtime {
 namespace {
 
-using Home = sys::Cgroups::Home;
+using LimitHome = sys::Cgroups::Home;
 
 /// The seat, from which commands are started, is a process of the container's cgroups but not of the
 /// container's.
@@ -54,13 +54,13 @@ std::string number_or(std::optional<std::uint64_t> value, std::string_view unlim
 /// Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst. A soft limit makes the kernel reclaim
 /// first here (v1) or slow the group down (v2); a hard one ends in the OOM killer. v1 counts memory and swap
 /// together, and wants that limit to be the higher one of the two at any time.
-Result<> add_memory(Settings& out, Home home, const Limits& limits, const Shape& shape) {
+Result<> add_memory(Settings& out, LimitHome home, const Limits& limits, const Shape& shape) {
     const std::optional<std::uint64_t> none;
     const auto hard = limits.memory_soft ? none : limits.memory_bytes;
     const auto soft = limits.memory_soft ? limits.memory_bytes : none;
     constexpr const char* kMemory = "limits.memory";
     constexpr const char* kSwap = "limits.memory.swap";
-    if (home == Home::v2) {
+    if (home == LimitHome::v2) {
         if (shape.memory) {
             out.push_back({"memory", "memory.max", number_or(hard, "max"), kMemory});
             out.push_back({"memory", "memory.high", number_or(soft, "max"), kMemory});
@@ -85,12 +85,12 @@ Result<> add_memory(Settings& out, Home home, const Limits& limits, const Shape&
 }
 
 /// How readily the group's memory is swapped out; v1 only. Without any swap it is not at all.
-Result<> add_swappiness(Settings& out, const sys::Cgroups& cgroups, Home home, const Limits& limits,
+Result<> add_swappiness(Settings& out, const sys::Cgroups& cgroups, LimitHome home, const Limits& limits,
                         const Shape& shape) {
-    if (home == Home::v2 && limits.swappiness)
+    if (home == LimitHome::v2 && limits.swappiness)
         return fail(Status::bad_request,
                     "limits.memory.swap.priority: this host's cgroup2 has no swappiness of single groups");
-    if (home == Home::v2 || (!shape.swappiness && !shape.swap)) return {};
+    if (home == LimitHome::v2 || (!shape.swappiness && !shape.swap)) return {};
     LX_TRY_AS(const std::string usual, cgroups.read_parent("memory", "memory.swappiness"));
     const bool never = limits.swap_bytes == std::optional<std::uint64_t>(0);
     const auto wanted = never ? std::optional<std::uint64_t>(0) : limits.swappiness;
@@ -99,7 +99,7 @@ Result<> add_swappiness(Settings& out, const sys::Cgroups& cgroups, Home home, c
     return {};
 }
 
-void add_cpu(Settings& out, Home home, const Limits& limits) {
+void add_cpu(Settings& out, LimitHome home, const Limits& limits) {
     const std::uint64_t weight =
         std::clamp<std::uint64_t>(limits.cpu_weight.value_or(kDefaultWeight), 1, 10'000);
     const std::uint64_t period = limits.cpu_period_us.value_or(kDefaultPeriodUs);
@@ -107,7 +107,7 @@ void add_cpu(Settings& out, Home home, const Limits& limits) {
     const auto less = [&](std::uint64_t value, std::uint64_t least) {
         return std::to_string(value > limits.cpu_handicap + least ? value - limits.cpu_handicap : least);
     };
-    if (home == Home::v1) {
+    if (home == LimitHome::v1) {
         // 1024 shares are the default there, as weight 100 is in cgroup2.
         out.push_back({"cpu", "cpu.shares", less(weight * 1024 / 100, 2), key});
         out.push_back({"cpu", "cpu.cfs_period_us", std::to_string(period), key});
@@ -121,22 +121,22 @@ void add_cpu(Settings& out, Home home, const Limits& limits) {
 
 /// A cpuset file: the numbers, or all that our parent has. By name: a group with processes cannot get an
 /// empty set back (ENOSPC, seen on 6.1).
-Result<> add_set(Settings& out, const sys::Cgroups& cgroups, Home home, const char* file,
+Result<> add_set(Settings& out, const sys::Cgroups& cgroups, LimitHome home, const char* file,
                  const std::optional<std::vector<int>>& numbers, const char* key) {
     if (numbers) {
         out.push_back({"cpuset", file, fmt::format("{}", fmt::join(*numbers, ",")), key});
         return {};
     }
-    const std::string source = home == Home::v1 ? file : fmt::format("{}.effective", file);
+    const std::string source = home == LimitHome::v1 ? file : fmt::format("{}.effective", file);
     LX_TRY_AS(const std::string all, cgroups.read_parent("cpuset", source));
     out.push_back({"cpuset", file, std::string(trim(all)), key});
     return {};
 }
 
 /// Which file there is depends on the kernel's I/O schedulers: BFQ, CFQ before Linux 5.0, or iocost.
-Result<> add_disk(Settings& out, const sys::Cgroups& cgroups, const std::string& name, Home home,
+Result<> add_disk(Settings& out, const sys::Cgroups& cgroups, const std::string& name, LimitHome home,
                   const Limits& limits) {
-    const std::string_view controller = home == Home::v1 ? "blkio" : "io";
+    const std::string_view controller = home == LimitHome::v1 ? "blkio" : "io";
     for (const std::string_view file : {"bfq.weight", "weight"}) {
         const std::string full = fmt::format("{}.{}", controller, file);
         if (!cgroups.read(name, controller, full)) continue;
@@ -154,11 +154,11 @@ Result<> add_disk(Settings& out, const sys::Cgroups& cgroups, const std::string&
                     controller));
 }
 
-void add_hugepages(Settings& out, Home home, const Limits& limits, const Shape& shape) {
+void add_hugepages(Settings& out, LimitHome home, const Limits& limits, const Shape& shape) {
     for (const std::string& size : shape.pages) {
         const auto found = limits.hugepages.find(size);
         const auto bytes = found == limits.hugepages.end() ? std::nullopt : std::optional(found->second);
-        const bool v1 = home == Home::v1;
+        const bool v1 = home == LimitHome::v1;
         out.push_back({"hugetlb", fmt::format("hugetlb.{}.{}", size, v1 ? "limit_in_bytes" : "max"),
                        number_or(bytes, v1 ? "-1" : "max"), "limits.hugepages." + size});
     }
@@ -172,10 +172,10 @@ bool wants_cpu(const Limits& limits) {
 class Homes {
 public:
     Homes(const sys::Cgroups& cgroups, const std::string& name) : cgroups_(cgroups), name_(name) {}
-    Result<Home> of(std::string_view controller, bool wanted, std::string_view key) const {
-        Home home = cgroups_.home(controller);
-        if (home == Home::v1 && !cgroups_.has_v1(name_, controller)) home = Home::none;
-        if (home != Home::none || !wanted) return home;
+    Result<LimitHome> of(std::string_view controller, bool wanted, std::string_view key) const {
+        LimitHome home = cgroups_.home(controller);
+        if (home == LimitHome::v1 && !cgroups_.has_v1(name_, controller)) home = LimitHome::none;
+        if (home != LimitHome::none || !wanted) return home;
         return fail(Status::bad_request,
                     fmt::format("{}: this host has no {} cgroup controller", key, controller));
     }
@@ -189,8 +189,8 @@ Result<> add_cpuset(Settings& out, const sys::Cgroups& cgroups, const Homes& hom
                     const Shape& shape) {
     if (!shape.cpus && !shape.nodes) return {};
     const char* const key = limits.memory_nodes ? "limits.cpu.nodes" : "limits.cpu";
-    LX_TRY_AS(const Home home, homes.of("cpuset", limits.cpus || limits.memory_nodes, key));
-    if (home == Home::none) return {};
+    LX_TRY_AS(const LimitHome home, homes.of("cpuset", limits.cpus || limits.memory_nodes, key));
+    if (home == LimitHome::none) return {};
     if (shape.cpus) LX_TRY(add_set(out, cgroups, home, "cpuset.cpus", limits.cpus, "limits.cpu"));
     if (shape.nodes)
         LX_TRY(add_set(out, cgroups, home, "cpuset.mems", limits.memory_nodes, "limits.cpu.nodes"));
@@ -201,15 +201,15 @@ Result<> add_io(Settings& out, const sys::Cgroups& cgroups, const std::string& n
                 const Shape& shape) {
     const Homes homes(cgroups, name);
     if (shape.disk) {
-        const bool v1 = cgroups.home("blkio") == Home::v1;
-        LX_TRY_AS(const Home home,
+        const bool v1 = cgroups.home("blkio") == LimitHome::v1;
+        LX_TRY_AS(const LimitHome home,
                   homes.of(v1 ? "blkio" : "io", limits.disk_priority.has_value(), "limits.disk.priority"));
-        if (home != Home::none) LX_TRY(add_disk(out, cgroups, name, home, limits));
+        if (home != LimitHome::none) LX_TRY(add_disk(out, cgroups, name, home, limits));
     }
     if (!shape.pages.empty()) {
         const std::string key = "limits.hugepages." + *shape.pages.begin();
-        LX_TRY_AS(const Home home, homes.of("hugetlb", !limits.hugepages.empty(), key));
-        if (home != Home::none) add_hugepages(out, home, limits, shape);
+        LX_TRY_AS(const LimitHome home, homes.of("hugetlb", !limits.hugepages.empty(), key));
+        if (home != LimitHome::none) add_hugepages(out, home, limits, shape);
     }
     return {};
 }
@@ -222,22 +222,22 @@ Result<Settings> settings_for(const sys::Cgroups& cgroups, const std::string& na
     if (shape.memory || shape.swap || shape.swappiness) {
         const char* const key = limits.memory_bytes ? "limits.memory" : "limits.memory.swap";
         const bool wanted = limits.memory_bytes || limits.swap_bytes || limits.swappiness;
-        LX_TRY_AS(const Home home, homes.of("memory", wanted, key));
-        if (home != Home::none) {
+        LX_TRY_AS(const LimitHome home, homes.of("memory", wanted, key));
+        if (home != LimitHome::none) {
             LX_TRY(add_memory(out, home, limits, shape));
             LX_TRY(add_swappiness(out, cgroups, home, limits, shape));
         }
     }
     if (shape.processes) {
-        LX_TRY_AS(const Home home, homes.of("pids", limits.processes.has_value(), "limits.processes"));
+        LX_TRY_AS(const LimitHome home, homes.of("pids", limits.processes.has_value(), "limits.processes"));
         const auto count =
             limits.processes ? std::optional(*limits.processes + kSeatProcesses) : std::nullopt;
-        if (home != Home::none)
+        if (home != LimitHome::none)
             out.push_back({"pids", "pids.max", number_or(count, "max"), "limits.processes"});
     }
     if (shape.cpu) {
-        LX_TRY_AS(const Home home, homes.of("cpu", wants_cpu(limits), "limits.cpu.allowance"));
-        if (home != Home::none) add_cpu(out, home, limits);
+        LX_TRY_AS(const LimitHome home, homes.of("cpu", wants_cpu(limits), "limits.cpu.allowance"));
+        if (home != LimitHome::none) add_cpu(out, home, limits);
     }
     LX_TRY(add_cpuset(out, cgroups, homes, limits, shape));
     LX_TRY(add_io(out, cgroups, name, limits, shape));
@@ -311,7 +311,7 @@ Result<bool> change_limits(sys::Cgroups& cgroups, const std::string& name, const
                            const Limits& new_limits) {
     bool joined = false;
     for (const std::string_view controller : needed_controllers(new_limits)) {
-        if (cgroups.home(controller) != Home::v1 || cgroups.has_v1(name, controller)) continue;
+        if (cgroups.home(controller) != LimitHome::v1 || cgroups.has_v1(name, controller)) continue;
         LX_TRY(cgroups.create_v1(name, controller));
         LX_TRY(cgroups.gather_v1(name, controller));
         joined = true;
@@ -334,7 +334,7 @@ Result<bool> change_limits(sys::Cgroups& cgroups, const std::string& name, const
 
 Result<Usage> read_usage(const sys::Cgroups& cgroups, const std::string& name) {
     Usage usage;
-    if (cgroups.home("memory") == Home::v1) {
+    if (cgroups.home("memory") == LimitHome::v1) {
         usage.memory_bytes = number_in(cgroups, name, "memory", "memory.usage_in_bytes");
         usage.memory_peak_bytes = number_in(cgroups, name, "memory", "memory.max_usage_in_bytes");
         const std::uint64_t both = number_in(cgroups, name, "memory", "memory.memsw.usage_in_bytes");

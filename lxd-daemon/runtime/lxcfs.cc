@@ -21,7 +21,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kStartTimeout{5000};
+constexpr milliseconds kLxcfsStartTimeout{5000};
 constexpr milliseconds kTakeOverTimeout{1000};
 constexpr milliseconds kEndTimeout{3000};
 /// One that ends sooner than this has failed to start.
@@ -96,7 +96,7 @@ void Lxcfs::recover() {
 Result<std::vector<LxcfsFile>> Lxcfs::clone_files() {
     std::unique_lock lock(mutex_);
     want(lock);
-    if (!wake_.wait_for(lock, kStartTimeout, [this] { return state_ != State::starting; }))
+    if (!wake_.wait_for(lock, kLxcfsStartTimeout, [this] { return state_ != State::starting; }))
         return fail(Status::unavailable, "lxcfs does not start in time");
     if (state_ != State::ready) return std::unexpected(problem_);
     std::vector<LxcfsFile> out;
@@ -187,7 +187,7 @@ Result<Lxcfs::Process> Lxcfs::take_over_or_start(bool& fresh) {
         }
         fresh = true;
         LX_TRY_AS(Process process, start());
-        if (await_mount(process, kStartTimeout)) {
+        if (await_mount(process, kLxcfsStartTimeout)) {
             hooks_.keep(process.pid);
             return process;
         }

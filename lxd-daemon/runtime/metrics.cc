@@ -14,7 +14,7 @@
 namespace lxmgr::runtime {
 namespace {
 
-using Home = sys::Cgroups::Home;
+using MetricHome = sys::Cgroups::Home;
 
 /// "name value" lines.
 std::map<std::string, std::uint64_t> table_of(const std::string& text) {
@@ -51,7 +51,7 @@ constexpr std::array<std::pair<const char*, const char*>, 12> kV1Names{{
 
 void read_memory(const sys::Cgroups& cgroups, const std::string& name, Counts& counts) {
     auto table = read_table(cgroups, name, "memory", "memory.stat");
-    if (cgroups.home("memory") == Home::v1) {
+    if (cgroups.home("memory") == MetricHome::v1) {
         for (const auto& [theirs, ours] : kV1Names) {
             if (const auto found = table.find(theirs); found != table.end())
                 counts.memory[ours] = found->second;
@@ -119,12 +119,12 @@ void read_disks(const sys::Cgroups& cgroups, const std::string& name, Counts& co
     const auto text = [&](const char* controller, const char* file) {
         return cgroups.read(name, controller, file).value_or("");
     };
-    if (cgroups.home("blkio") == Home::v1 && cgroups.has_v1(name, "blkio")) {
+    if (cgroups.home("blkio") == MetricHome::v1 && cgroups.has_v1(name, "blkio")) {
         read_io_v1(text("blkio", "blkio.throttle.io_service_bytes_recursive"), disks,
                    &Counts::Disk::read_bytes, &Counts::Disk::written_bytes);
         read_io_v1(text("blkio", "blkio.throttle.io_serviced_recursive"), disks, &Counts::Disk::reads,
                    &Counts::Disk::writes);
-    } else if (cgroups.home("io") == Home::v2) {
+    } else if (cgroups.home("io") == MetricHome::v2) {
         read_io_v2(text("io", "io.stat"), disks);
     }
     for (auto& [device, disk] : disks) counts.disks.push_back(std::move(disk));

@@ -20,7 +20,7 @@ std::unexpected<Error> lost(std::string_view why) {
     return fail(Status::unavailable, fmt::format("The container's monitor {}", why));
 }
 
-Received parse(const char* data, std::size_t size, wire::ReceivedFds& fds) {
+Received parse_answer(const char* data, std::size_t size, wire::ReceivedFds& fds) {
     wire::Reader reader(data, size);
     Received received;
     if (reader.ok()) received.type = reader.type();
@@ -79,7 +79,7 @@ Result<std::optional<Received>> poll_monitor(int socket) {
     if (size == -ECONNRESET) size = wire::receive_message(socket, buffer, sizeof buffer, fds, MSG_DONTWAIT);
     if (size == -EAGAIN) return std::optional<Received>();
     if (size <= 0 || static_cast<std::size_t>(size) < sizeof(wire::Header)) return lost("is gone");
-    return std::optional(parse(buffer, static_cast<std::size_t>(size), fds));
+    return std::optional(parse_answer(buffer, static_cast<std::size_t>(size), fds));
 }
 
 Result<Received> receive_from_monitor(int socket, std::chrono::milliseconds timeout) {

@@ -11,7 +11,7 @@
 namespace lxmgr::runtime {
 namespace {
 
-constexpr std::chrono::milliseconds kDeathTimeout{10'000};
+constexpr std::chrono::milliseconds kLeftoverDeathTimeout{10'000};
 
 /// The map of a running container, user_namespaces(7); empty when it is gone.
 std::vector<sys::IdRange> read_map(pid_t pid, const char* file) {
@@ -93,7 +93,7 @@ Result<> Impl::bury(const std::string& name, const std::string& run_dir) {
 Result<> Impl::end_strays(const std::string& name) {
     if (!cgroups_.wait_empty(name, std::chrono::milliseconds(0))) {
         LX_TRY(cgroups_.kill(name));
-        if (!cgroups_.wait_empty(name, kDeathTimeout))
+        if (!cgroups_.wait_empty(name, kLeftoverDeathTimeout))
             return fail(Status::internal, fmt::format("Processes of '{}' do not end", name));
     }
     return cgroups_.remove(name);

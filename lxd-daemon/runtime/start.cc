@@ -24,7 +24,7 @@ namespace lxmgr::runtime {
 namespace {
 
 /// A start waits for other containers' cgroup moves and for memory; this long means that something hangs.
-constexpr std::chrono::milliseconds kStartTimeout{60'000};
+constexpr std::chrono::milliseconds kMonitorStartTimeout{60'000};
 
 Result<> check(const StartRequest& request) {
     if (!is_dns_label(request.name))
@@ -154,7 +154,7 @@ Result<> Impl::launch_monitor(const StartRequest& request, Starting& starting) {
               spawn(command, {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {theirs.get(), 3}}));
     starting.undo.add([live = starting.live] {
         live->connection.reset();  // before `go` this makes it undo everything and end
-        if (!sys::wait_ended(live->monitor.pidfd.get(), kStartTimeout)) {
+        if (!sys::wait_ended(live->monitor.pidfd.get(), kMonitorStartTimeout)) {
             if (live->init_pidfd) (void)sys::send_signal(live->init_pidfd.get(), SIGKILL).has_value();
             (void)sys::send_signal(live->monitor.pidfd.get(), SIGKILL).has_value();
         }
@@ -182,7 +182,7 @@ Result<LivePtr> Impl::boot(const StartRequest& request, Starting& starting) {
                        numbers_of(starting.cgroup_procs),
                        numbers_of(starting.keeper_procs)};
     const auto await = [&](wire::Type wanted) -> Result<Received> {
-        LX_TRY_AS(Received message, receive_from_monitor(control, kStartTimeout));
+        LX_TRY_AS(Received message, receive_from_monitor(control, kMonitorStartTimeout));
         if (message.type == wire::Type::failed) return std::unexpected(failure_of(message, &request));
         if (message.type != wanted)
             return fail(Status::internal, "The container's monitor sent an unexpected message");

@@ -34,7 +34,7 @@ struct Plan {
 
 /// Answers with an errno and, when that is 0, the descriptor. System calls only: a fork of a program with
 /// threads.
-[[noreturn]] void answer(int socket, int error, int fd) {
+[[noreturn]] void answer_lock(int socket, int error, int fd) {
     iovec data{&error, sizeof error};
     alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
     msghdr message{};
@@ -64,10 +64,11 @@ struct Plan {
         ::syscall(SYS_fchdir, plan.staging) == 0 &&
         ::syscall(SYS_move_mount, plan.mount, "", plan.staging, kSlot, kEmptyBoth) == 0;
     // The working directory follows into the copied namespace; descriptors stay with the old one.
-    if (!attached || ::syscall(SYS_unshare, CLONE_NEWUSER | CLONE_NEWNS) != 0) answer(plan.socket, errno, -1);
+    if (!attached || ::syscall(SYS_unshare, CLONE_NEWUSER | CLONE_NEWNS) != 0)
+        answer_lock(plan.socket, errno, -1);
     const auto locked = static_cast<int>(
         ::syscall(SYS_open_tree, AT_FDCWD, plan.part, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
-    answer(plan.socket, locked < 0 ? errno : 0, locked);
+    answer_lock(plan.socket, locked < 0 ? errno : 0, locked);
 }
 
 Result<UniqueFd> receive(int socket) {

@@ -20,11 +20,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string value_of(const api::ConfigMap& config, const char* key) {
-    const auto found = config.find(key);
-    return found == config.end() ? std::string() : found->second;
-}
-
 bool is_taken(const Context& context, const std::string& key, const std::string& value) {
     return std::ranges::any_of(context.rows().list(), [&](const database::InstancePtr& other) {
         return std::ranges::any_of(other->config, [&](const auto& entry) {
@@ -88,8 +83,8 @@ Result<std::vector<database::SnapshotRecord>> read_snapshots(const Context& cont
 /// The root device, own or of a profile, made to name the pool.
 void put_root_into(const Context& context, const std::string& pool, database::InstanceRecord& record) {
     for (const auto& [name, keys] : expand(context, record).devices) {
-        if (value_of(keys, "type") != "disk" || value_of(keys, "path") != "/") continue;
-        if (value_of(keys, "pool") == pool) return;
+        if (api::value_of(keys, "type") != "disk" || api::value_of(keys, "path") != "/") continue;
+        if (api::value_of(keys, "pool") == pool) return;
         record.devices[name] = keys;
         record.devices[name]["pool"] = pool;
         return;
@@ -132,7 +127,7 @@ Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
     put_root_into(context, choose_pool(context, upload, index), record);
     LX_TRY(check_new_record(context, record));
     const api::ConfigMap kept = record.config;
-    add_volatile(record, value_of(kept, "volatile.base_image"), "");
+    add_volatile(record, api::value_of(kept, "volatile.base_image"), "");
     record.config.erase("volatile.apply_template");
     // What the image's templates make of the name is made anew.
     if (record.name != index.name) record.config["volatile.apply_template"] = "copy";

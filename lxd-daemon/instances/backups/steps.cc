@@ -154,7 +154,7 @@ Result<> delete_backup(Context& context, const BackupSubject& subject, const std
 
 namespace {
 
-Result<> expire(Context& context, const database::BackupRecord& backup) {
+Result<> expire_backup(Context& context, const database::BackupRecord& backup) {
     if (const auto volume = context.deps.database.volumes().find_id(backup.volume_id))
         return delete_backup(context, subject_of(*volume), backup.name, "");
     for (const auto& record : context.rows().list()) {
@@ -174,7 +174,7 @@ Time expire_backups(Context& context, Time time) {
             next = next == Time{} ? backup->expires_at : std::min(next, backup->expires_at);
             continue;
         }
-        if (auto removed = expire(context, *backup); !removed)
+        if (auto removed = expire_backup(context, *backup); !removed)
             log::error("expired backup not removed", {{"error", removed.error().message}});
     }
     return next;

@@ -16,8 +16,8 @@ namespace {
 
 using nlohmann::json;
 
-json index_of(const database::VolumeRecord& record,
-              const std::vector<database::VolumeSnapshotPtr>& snapshots) {
+json volume_index_of(const database::VolumeRecord& record,
+                     const std::vector<database::VolumeSnapshotPtr>& snapshots) {
     json names = json::array(), rows = json::array();
     for (const auto& snapshot : snapshots) {
         names.push_back(snapshot->name);
@@ -59,7 +59,7 @@ Result<> write_volume_backup(Context& context, const database::VolumeRecord& rec
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
     std::vector<database::VolumeSnapshotPtr> snapshots;
     if (with_snapshots) snapshots = context.deps.database.volumes().snapshots(record.id);
-    LX_TRY(tar.add_text("backup/index.yaml", images::json_to_yaml(index_of(record, snapshots)), 0644));
+    LX_TRY(tar.add_text("backup/index.yaml", images::json_to_yaml(volume_index_of(record, snapshots)), 0644));
     LX_TRY_AS(const NewDirectory moment, NewDirectory::begin(context, record.pool));
     LX_TRY(copy_volume_now(context, record, moment.place()));
     failpoint("instances.volume.backup.moment");

@@ -5,7 +5,7 @@ namespace {
 
 constexpr std::uint32_t kSize = 1, kOwner = 2, kMode = 4, kTimes = 8, kExtended = 0x80000000;
 
-void put(std::string& bytes, std::uint64_t value, int count) {
+void put_number(std::string& bytes, std::uint64_t value, int count) {
     for (int shift = 8 * (count - 1); shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift);
 }
 
@@ -61,8 +61,8 @@ Attributes PacketReader::attributes() {
     return out;
 }
 
-void PacketWriter::u32(std::uint32_t value) { put(bytes_, value, 4); }
-void PacketWriter::u64(std::uint64_t value) { put(bytes_, value, 8); }
+void PacketWriter::u32(std::uint32_t value) { put_number(bytes_, value, 4); }
+void PacketWriter::u64(std::uint64_t value) { put_number(bytes_, value, 8); }
 void PacketWriter::text(std::string_view value) {
     u32(static_cast<std::uint32_t>(value.size()));
     bytes_ += value;
@@ -70,7 +70,7 @@ void PacketWriter::text(std::string_view value) {
 
 std::string PacketWriter::finish() && {
     std::string length;
-    put(length, bytes_.size() - 4, 4);
+    put_number(length, bytes_.size() - 4, 4);
     bytes_.replace(0, 4, length);
     return std::move(bytes_);
 }

@@ -38,7 +38,7 @@ struct Place {
     std::string name;
 };
 
-Result<Place> place_of(const InstanceRoot& root, const std::string& path) {
+Result<Place> path_place_of(const InstanceRoot& root, const std::string& path) {
     LX_TRY_AS(auto parts, split_last(path));
     LX_TRY_AS(UniqueFd parent, open_parent(root, parts.first));
     return Place{std::move(parent), std::move(parts.second)};
@@ -48,7 +48,7 @@ Result<Place> place_of(const InstanceRoot& root, const std::string& path) {
 
 Server::Reply Server::remove(std::uint32_t id, PacketReader& in, bool directory) {
     LX_TRY_AS(const std::string path, path_from(in));
-    LX_TRY_AS(const Place place, place_of(root_, path));
+    LX_TRY_AS(const Place place, path_place_of(root_, path));
     if (::unlinkat(place.parent.get(), place.name.c_str(), directory ? AT_REMOVEDIR : 0) != 0)
         return fail_errno("Removing", path);
     return ok_reply(id);
@@ -58,7 +58,7 @@ Server::Reply Server::make_directory(std::uint32_t id, PacketReader& in) {
     LX_TRY_AS(const std::string path, path_from(in));
     const Attributes attributes = in.attributes();
     if (!in.ok()) return std::string();
-    LX_TRY_AS(const Place place, place_of(root_, path));
+    LX_TRY_AS(const Place place, path_place_of(root_, path));
     const Ownership ownership{attributes.uid, attributes.gid, attributes.mode.value_or(0755) & kModeBits};
     LX_TRY(as_owner(root_, ownership, [&]() -> Result<> {
         if (::mkdirat(place.parent.get(), place.name.c_str(), 0700) != 0)
@@ -85,8 +85,8 @@ Server::Reply Server::real_path(std::uint32_t id, PacketReader& in) {
 Server::Reply Server::rename(std::uint32_t id, PacketReader& in, bool replace) {
     LX_TRY_AS(const std::string from, path_from(in));
     LX_TRY_AS(const std::string to, path_from(in));
-    LX_TRY_AS(const Place source, place_of(root_, from));
-    LX_TRY_AS(const Place target, place_of(root_, to));
+    LX_TRY_AS(const Place source, path_place_of(root_, from));
+    LX_TRY_AS(const Place target, path_place_of(root_, to));
     const unsigned flags = replace ? 0 : RENAME_NOREPLACE;
     if (::renameat2(source.parent.get(), source.name.c_str(), target.parent.get(), target.name.c_str(),
                     flags) != 0)
@@ -97,8 +97,8 @@ Server::Reply Server::rename(std::uint32_t id, PacketReader& in, bool replace) {
 Server::Reply Server::hard_link(std::uint32_t id, PacketReader& in) {
     LX_TRY_AS(const std::string from, path_from(in));
     LX_TRY_AS(const std::string to, path_from(in));
-    LX_TRY_AS(const Place source, place_of(root_, from));
-    LX_TRY_AS(const Place target, place_of(root_, to));
+    LX_TRY_AS(const Place source, path_place_of(root_, from));
+    LX_TRY_AS(const Place target, path_place_of(root_, to));
     if (::linkat(source.parent.get(), source.name.c_str(), target.parent.get(), target.name.c_str(), 0) != 0)
         return fail_errno("Linking", from);
     return ok_reply(id);
@@ -126,7 +126,7 @@ Server::Reply Server::symlink(std::uint32_t id, PacketReader& in) {
     if (!in.ok()) return std::string();
     if (target.empty() || target.size() >= PATH_MAX || target.contains('\0'))
         return fail(Status::bad_request, "The target of the symlink is empty, too long or holds a zero byte");
-    LX_TRY_AS(const Place place, place_of(root_, path));
+    LX_TRY_AS(const Place place, path_place_of(root_, path));
     LX_TRY(as_owner(root_, {}, [&]() -> Result<> {
         if (::symlinkat(target.c_str(), place.parent.get(), place.name.c_str()) != 0)
             return fail_errno("Creating symlink", path);

@@ -8,7 +8,7 @@
 namespace lxmgr::instances {
 namespace {
 
-Place place_of(const std::string& pool, const std::string& directory) {
+Place copy_place_of(const std::string& pool, const std::string& directory) {
     return {pool, {storage::VolumeType::custom, directory}};
 }
 
@@ -19,7 +19,7 @@ public:
 
     Result<> add(const std::string& from_pool, const database::VolumeSnapshotRecord& snapshot) {
         LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context_, pool_));
-        LX_TRY(copy_snapshot_volume(context_, place_of(from_pool, snapshot.volume), fresh.place()));
+        LX_TRY(copy_snapshot_volume(context_, copy_place_of(from_pool, snapshot.volume), fresh.place()));
         failpoint("instances.volume.copy.snapshot");
         rows_.push_back(snapshot);
         rows_.back().volume = fresh.name();
@@ -54,11 +54,11 @@ private:
     std::vector<NewDirectory> directories_;
 };
 
-Result<> copy_content(Context& context, const VolumeCopyPlan& plan, const Place& to) {
+Result<> copy_volume_content(Context& context, const VolumeCopyPlan& plan, const Place& to) {
     LX_TRY_AS(const auto source, require_volume(context, plan.source));
     if (plan.snapshot.empty()) return copy_volume_now(context, *source, to);
     LX_TRY_AS(const auto snapshot, require_volume_snapshot(context, plan.source, plan.snapshot));
-    return copy_snapshot_volume(context, place_of(source->pool, snapshot->volume), to);
+    return copy_snapshot_volume(context, copy_place_of(source->pool, snapshot->volume), to);
 }
 
 bool is_same(const database::VolumeSnapshotRecord& one, const database::VolumeSnapshotPtr& other) {
@@ -73,7 +73,7 @@ Result<> refresh_volume(Context& context, const VolumeCopyPlan& plan, const data
     LX_TRY_AS(const auto source, require_volume(context, plan.source));
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(target.id));
     LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, target.pool));
-    LX_TRY(copy_content(context, plan, fresh.place()));
+    LX_TRY(copy_volume_content(context, plan, fresh.place()));
     CopiedSnapshots added(context, target.pool);
     std::vector<database::VolumeSnapshotPtr> gone;
     if (plan.with_snapshots) {
@@ -125,7 +125,7 @@ Result<> move_to_other_pool(Context& context, const database::VolumeRecord& row,
     auto& database = context.deps.database;
     auto& volumes = database.volumes();
     LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, to.pool));
-    LX_TRY(copy_snapshot_volume(context, place_of(row.pool, row.volume), fresh.place()));
+    LX_TRY(copy_snapshot_volume(context, copy_place_of(row.pool, row.volume), fresh.place()));
     const auto old_snapshots = volumes.snapshots(row.id);
     CopiedSnapshots moved(context, to.pool);
     if (with_snapshots) {
@@ -158,7 +158,7 @@ Result<> move_to_other_pool(Context& context, const database::VolumeRecord& row,
 }  // namespace
 
 Result<> copy_volume_now(Context& context, const database::VolumeRecord& source, const Place& to) {
-    const Place from = place_of(source.pool, source.volume);
+    const Place from = copy_place_of(source.pool, source.volume);
     const auto users = context.volume_mounts.instances(source.id);
     if (from.pool == to.pool) {
         LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(source.pool));
@@ -181,7 +181,7 @@ Result<> copy_volume(Context& context, const VolumeCopyPlan& plan, const std::st
     if (target && plan.refresh) return refresh_volume(context, plan, *target);
     if (target) return fail(Status::conflict, "Volume by that name already exists");
     LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool));
-    LX_TRY(copy_content(context, plan, fresh.place()));
+    LX_TRY(copy_volume_content(context, plan, fresh.place()));
     failpoint("instances.volume.copy.made");
     CopiedSnapshots snapshots(context, record.pool);
     if (plan.with_snapshots && plan.snapshot.empty()) {

@@ -13,7 +13,7 @@ api::ConfigMap details_of(const Place& place) {
     return {{"pool", place.pool}, {"directory", place.volume.name}};
 }
 
-Place place_of(const std::string& pool, const std::string& directory) {
+Place directory_place_of(const std::string& pool, const std::string& directory) {
     return {pool, {storage::VolumeType::custom, directory}};
 }
 
@@ -38,7 +38,7 @@ bool is_known(Context& context, const std::string& pool, const std::string& dire
 }  // namespace
 
 Result<NewDirectory> NewDirectory::begin(Context& context, const std::string& pool) {
-    Place place = place_of(pool, random_hex(16));
+    Place place = directory_place_of(pool, random_hex(16));
     LX_TRY_AS(const auto intent,
               context.deps.database.intents().add(kVolumeDirectoryIntent, details_of(place)));
     failpoint("instances.volume.intent");
@@ -52,7 +52,7 @@ NewDirectory::~NewDirectory() {
 Result<> NewDirectory::belongs_to_a_row() { return context_->deps.database.intents().remove(intent_); }
 
 Result<> DoomedDirectories::doom(const std::string& pool, const std::string& directory) {
-    Place place = place_of(pool, directory);
+    Place place = directory_place_of(pool, directory);
     LX_TRY_AS(const auto intent,
               context_.deps.database.intents().add(kVolumeDirectoryIntent, details_of(place)));
     doomed_.push_back({std::move(place), intent});

@@ -9,16 +9,11 @@
 namespace lxmgr::instances {
 namespace {
 
-std::string value_of(const api::ConfigMap& config, const char* key) {
-    const auto found = config.find(key);
-    return found == config.end() ? std::string() : found->second;
-}
-
 /// When a new snapshot goes: as asked for, else by snapshots.expiry.
-Result<Time> expiry_of(const api::StorageVolumeSnapshotsPost& post, const api::ConfigMap& config,
-                       Time created) {
+Result<Time> volume_expiry_of(const api::StorageVolumeSnapshotsPost& post, const api::ConfigMap& config,
+                              Time created) {
     if (post.expires_at) return *post.expires_at;
-    const std::string text = value_of(config, "snapshots.expiry");
+    const std::string text = api::value_of(config, "snapshots.expiry");
     if (text.empty()) return Time{};
     return profiles::expiry_after(text, created);
 }
@@ -26,7 +21,7 @@ Result<Time> expiry_of(const api::StorageVolumeSnapshotsPost& post, const api::C
 }  // namespace
 
 std::string next_volume_snapshot_name(const Context& context, const database::VolumeRecord& volume) {
-    std::string pattern = value_of(volume.config, "snapshots.pattern");
+    std::string pattern = api::value_of(volume.config, "snapshots.pattern");
     if (pattern.empty()) pattern = "snap%d";
     std::vector<std::string> taken;
     for (const auto& snapshot : context.deps.database.volumes().snapshots(volume.id))
@@ -47,7 +42,7 @@ Result<> create_volume_snapshot(Context& context, const VolumeName& name,
     row.description = post.description.empty() ? volume->description : post.description;
     row.config = volume->config;
     row.created_at = now();
-    LX_TRY_AS(row.expires_at, expiry_of(post, volume->config, row.created_at));
+    LX_TRY_AS(row.expires_at, volume_expiry_of(post, volume->config, row.created_at));
     LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool));
     LX_TRY(copy_volume_now(context, *volume, fresh.place()));
     failpoint("instances.volume.snapshot.made");

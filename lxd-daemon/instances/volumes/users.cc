@@ -9,15 +9,10 @@ namespace {
 
 using Key = std::pair<std::string, std::string>;
 
-std::string value_of(const api::ConfigMap& keys, const char* key) {
-    const auto found = keys.find(key);
-    return found == keys.end() ? std::string() : found->second;
-}
-
 /// The volume of a disk device; of all others, a key with an empty name.
 Key volume_of(const api::ConfigMap& keys) {
-    if (value_of(keys, "type") != "disk") return {};
-    return {value_of(keys, "pool"), value_of(keys, "source")};
+    if (api::value_of(keys, "type") != "disk") return {};
+    return {api::value_of(keys, "pool"), api::value_of(keys, "source")};
 }
 
 bool has_volume(const api::DeviceMap& devices) {

@@ -57,7 +57,7 @@ struct Request {
     winsize size;
 };
 
-bool parse(const char* data, std::size_t bytes, wire::ReceivedFds& fds, Request& request) {
+bool parse_seat(const char* data, std::size_t bytes, wire::ReceivedFds& fds, Request& request) {
     wire::Reader reader(data, bytes);
     request.command.uid = reader.u32();
     request.command.gid = reader.u32();
@@ -148,7 +148,7 @@ void run_seat(const SeatPlan& plan) {
         if (size < 0) {
             errno = static_cast<int>(-size);
             answer_failure(Step::read_spec);
-        } else if (!parse(buffer, static_cast<std::size_t>(size), fds, request)) {
+        } else if (!parse_seat(buffer, static_cast<std::size_t>(size), fds, request)) {
             answer_failure(Step::read_spec);
         } else {
             request.command.confinement = &plan.confinement;
