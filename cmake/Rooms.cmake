@@ -72,6 +72,8 @@ function(lx_batches variable size)
       list(LENGTH batches number)
       set(batch ${CMAKE_CURRENT_BINARY_DIR}/batch_${number}.cc)
       file(CONFIGURE OUTPUT ${batch} CONTENT "${text}" @ONLY)
+      # GCC takes what is included for a header, in which a type without linkage would be a mistake.
+      set_source_files_properties(${batch} PROPERTIES COMPILE_OPTIONS -Wno-subobject-linkage)
       list(APPEND batches ${batch})
       set(text)
       set(held 0)
