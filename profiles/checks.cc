@@ -228,6 +228,7 @@ Result<> gateway(std::string_view, std::string_view value) {
     return must("auto or none");
 }
 
+Result<> disk_rate(std::string_view, std::string_view value) { return parses(parse_disk_rate(value)); }
 Result<> bit_rate(std::string_view, std::string_view value) { return parses(parse_bit_rate(value)); }
 Result<> natural32(std::string_view, std::string_view value) {
     if (const auto number = parse_uint(value); number && *number <= 4294967295) return {};
@@ -265,6 +266,11 @@ Result<> file_mode(std::string_view, std::string_view value) {
     const bool fits = value.size() == 3 || (value.size() == 4 && value.front() == '0');
     if (octal && fits) return {};
     return must("permissions in octal such as 0660");
+}
+
+Result<> shutdown_action(std::string_view, std::string_view value) {
+    if (value == "stop" || value == "force-stop") return {};
+    return must("stop or force-stop: stateful-stop is not supported by this server");
 }
 
 Result<> device_id(std::string_view, std::string_view value) {

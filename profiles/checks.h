@@ -18,6 +18,8 @@ Result<> positive(std::string_view key, std::string_view value);
 /// Any text; newlines and tabs are welcome, other control characters are not.
 Result<> text(std::string_view key, std::string_view value);
 
+/// boot.host_shutdown_action: stop or force-stop.
+Result<> shutdown_action(std::string_view key, std::string_view value);
 Result<> memory_limit(std::string_view key, std::string_view value);
 Result<> memory_enforce(std::string_view key, std::string_view value);
 /// A size, or nothing at all when it is "0".
@@ -67,6 +69,8 @@ Result<> interface_name(std::string_view key, std::string_view value);
 /// Six pairs of hex digits, not a multicast address.
 Result<> hwaddr(std::string_view key, std::string_view value);
 /// Bits a second: "10Mbit".
+/// Bytes ("10MiB") or operations ("500iops") a second.
+Result<> disk_rate(std::string_view key, std::string_view value);
 Result<> bit_rate(std::string_view key, std::string_view value);
 /// 0 to 4294967295.
 Result<> natural32(std::string_view key, std::string_view value);

@@ -66,6 +66,12 @@ Result<> validate_volume_name(std::string_view name);
 
 /// "512MiB", "1GB", "50%" (of `total_bytes`, where given), "1073741824". Errors: `bad_request`.
 Result<std::uint64_t> parse_size(std::string_view text, std::uint64_t total_bytes = 0);
+/// Of a disk, each second: "10MiB" or "500iops". Errors: `bad_request`; 0 is one.
+struct DiskRate {
+    std::uint64_t per_second = 0;
+    bool is_operations = false;
+};
+Result<DiskRate> parse_disk_rate(std::string_view text);
 /// Bits a second: "10Mbit", "1Gibit", "1000000". Errors: `bad_request`.
 Result<std::uint64_t> parse_bit_rate(std::string_view text);
 bool parse_bool(std::string_view text);  ///< LXD's true words: "true", "1", "yes", "on"; false for all else

@@ -8,6 +8,12 @@ constexpr auto D = KeyScope::disk;
 constexpr auto N = KeyScope::nic_bridged;
 
 constexpr ConfigKey kDiskKeys[] = {
+    {D, "limits.max", "string", "", Live::yes, check::disk_rate, "limits.read and limits.write in one."},
+    {D, "limits.read", "string", "", Live::yes, check::disk_rate,
+     "Largest rate of reading from the block device: bytes a second (10MiB) or operations a second "
+     "(500iops)."},
+    {D, "limits.write", "string", "", Live::yes, check::disk_rate,
+     "Largest rate of writing to the block device. With cgroup v1, of direct and synchronous writes only."},
     {D, "path", "string", "", Live::yes, check::absolute_path,
      "Mount point inside the instance; / is the root disk."},
     {D, "pool", "string", "", Live::no, nullptr,

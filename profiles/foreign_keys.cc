@@ -10,9 +10,7 @@ namespace {
 
 constexpr std::string_view kInstance[] = {
     "agent.nic_config",
-    "boot.autorestart",
     "boot.debug_edk2",
-    "boot.host_shutdown_action",
     "boot.mode",
     "cloud-init.ssh-keys.*",
     "cluster.evacuate",
@@ -107,13 +105,10 @@ constexpr std::string_view kDisk[] = {
     "io.bus",
     "io.cache",
     "io.threads",
-    "limits.max",
     "limits.max.burst",
     "limits.max.burst.length",
-    "limits.read",
     "limits.read.burst",
     "limits.read.burst.length",
-    "limits.write",
     "limits.write.burst",
     "limits.write.burst.length",
     "size",

@@ -9,12 +9,16 @@ constexpr auto I = KeyScope::instance;
 // Default values and live marks as LXD 5.0 documents them (shared/api/config-keys.tsv). A key is in this
 // table only when the daemon does what it says.
 constexpr ConfigKey kInstanceKeys[] = {
+    {I, "boot.autorestart", "bool", "false", Live::yes, check::boolean,
+     "Start the instance again when it ends by itself, at most ten times a minute."},
     {I, "boot.autostart", "bool", "", Live::no, check::boolean,
      "Start the instance with the daemon; unset: as it was when the host went down."},
     {I, "boot.autostart.delay", "integer", "0", Live::no, check::natural,
      "Seconds to wait after starting this instance before the next."},
     {I, "boot.autostart.priority", "integer", "0", Live::no, check::integer,
      "Start order; higher is earlier."},
+    {I, "boot.host_shutdown_action", "string", "stop", Live::yes, check::shutdown_action,
+     "What the host's shutdown does: stop (in an orderly way) or force-stop."},
     {I, "boot.host_shutdown_timeout", "integer", "30", Live::yes, check::natural,
      "Seconds to wait for a clean stop when the host shuts down."},
     {I, "boot.stop.priority", "integer", "0", Live::no, check::integer, "Stop order; higher is earlier."},

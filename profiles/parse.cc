@@ -101,6 +101,25 @@ Result<std::uint64_t> parse_size(std::string_view text, std::uint64_t total_byte
     return *number * factor;
 }
 
+Result<DiskRate> parse_disk_rate(std::string_view text) {
+    constexpr std::string_view kOperations = "iops";
+    DiskRate rate;
+    rate.is_operations = text.ends_with(kOperations);
+    if (rate.is_operations) {
+        text.remove_suffix(kOperations.size());
+        const auto number = parse_uint(text);
+        // The kernel counts operations in 32 bits.
+        if (!number || *number > 4294967295)
+            return fail(Status::bad_request, fmt::format("'{}iops' is no rate such as 500iops", text));
+        rate.per_second = *number;
+    } else {
+        LX_TRY_AS(rate.per_second, parse_size(text));
+    }
+    if (rate.per_second == 0)
+        return fail(Status::bad_request, "a rate of 0 would stop the disk: unset the key");
+    return rate;
+}
+
 Result<std::uint64_t> parse_bit_rate(std::string_view text) {
     // LXD's bit units.
     constexpr std::array<Unit, 13> kBits{{{"Kibit", std::uint64_t{1} << 10},

@@ -22,11 +22,17 @@ struct Candidate {
     std::string name;
     std::int64_t priority = 0;
     std::chrono::seconds time{};  ///< start: pause after it; stop: how long it may take
+    bool force = false;           ///< stop: at once
 };
 
 std::int64_t number_in(const api::ConfigMap& config, const char* key, std::int64_t fallback) {
     const auto found = config.find(key);
     return found == config.end() ? fallback : parse_int(found->second).value_or(fallback);
+}
+
+bool is_forced(const api::ConfigMap& config) {
+    const auto action = config.find("boot.host_shutdown_action");
+    return action != config.end() && action->second == "force-stop";
 }
 
 bool wants_start(const api::ConfigMap& config) {
@@ -49,8 +55,8 @@ bool is_over(const Context& context, const database::InstanceRecord& record) {
 
 void stop_one(Context& context, const Candidate& candidate) {
     const auto& name = candidate.name;
-    if (!stop_instance(context, name, false, candidate.time, "", {}) &&
-        context.live.get(name).status != api::StatusCode::stopped) {
+    const bool orderly = !candidate.force && stop_instance(context, name, false, candidate.time, "", {});
+    if (!orderly && context.live.get(name).status != api::StatusCode::stopped) {
         if (auto killed = stop_instance(context, name, true, std::nullopt, "", {}); !killed)
             log::error("instance not stopped", {{"instance", name}, {"error", killed.error().message}});
     }
@@ -191,8 +197,8 @@ void Service::stop_all() {
             if (status(record->name) == api::StatusCode::stopped) continue;
             const auto config = expand(impl_->context, *record).config;
             const auto time = number_in(config, "boot.host_shutdown_timeout", kHostShutdownSeconds);
-            candidates.push_back(
-                {record->name, number_in(config, "boot.stop.priority", 0), std::chrono::seconds(time)});
+            candidates.push_back({record->name, number_in(config, "boot.stop.priority", 0),
+                                  std::chrono::seconds(time), is_forced(config)});
         }
         sort_by_priority(candidates);
         const std::function<void(const Candidate&)> stop = [this](const Candidate& candidate) {

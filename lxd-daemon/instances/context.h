@@ -12,6 +12,7 @@
 #include "lxd-daemon/instances/limits.h"
 #include "lxd-daemon/instances/live.h"
 #include "lxd-daemon/instances/metadata_cache.h"
+#include "lxd-daemon/instances/restarts.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/instances/sftp/sessions.h"
 #include "lxd-daemon/instances/snapshot_timer.h"
@@ -35,7 +36,8 @@ struct Context {
     HostIds host_ids = HostIds::read();
     std::mutex idmap_mutex;               ///< held from the choice of an id map until it is stored
     SnapshotTimer snapshot_timer{*this};  ///< to be told of every change of what it watches
-    HotDevices hot_devices{*this};        ///< to be told of the devices of every run
+    Restarts restarts;
+    HotDevices hot_devices{*this};  ///< to be told of the devices of every run
     std::atomic<bool> host_shutdown =
         false;  ///< instances that stop now are to run again after the host's boot
 

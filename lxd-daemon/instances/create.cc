@@ -9,6 +9,7 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/disk_rates.h"
 #include "lxd-daemon/instances/names.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
@@ -77,7 +78,7 @@ Result<> check_new_record(Context& context, database::InstanceRecord& record) {
     LX_TRY(context.deps.pools.driver(record.pool));
     LX_TRY(validate_devices_for(context, expanded.devices, record));
     CpuPlacement trial;  // what it will hold is chosen at its start
-    LX_TRY(limits_of(record.name, expanded.config, trial));
+    LX_TRY(all_limits(context, record, expanded, trial));
     LX_TRY(settings_of(expanded.config));
     if (!context.rows().find(record.name)) return {};
     return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", record.name));

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "lxd-daemon/base/log.h"
@@ -7,6 +8,7 @@
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/operations/operation.h"
+#include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -71,6 +73,16 @@ void follow_up(Context& context, const std::string& name, bool reboot, bool ephe
     }
 }
 
+/// boot.autorestart, for an end that nobody asked us for.
+bool shall_run_again(Context& context, const database::InstanceRecord& record) {
+    const auto config = expand(context, record).config;
+    const auto key = config.find("boot.autorestart");
+    if (key == config.end() || !profiles::parse_bool(key->second)) return false;
+    if (context.restarts.may_restart(record.name, std::chrono::steady_clock::now())) return true;
+    log::warn("instance ends again and again: it is not restarted any more", {{"instance", record.name}});
+    return false;
+}
+
 }  // namespace
 
 void handle_exit(Context& context, const std::string& name, const runtime::ExitStatus& status) {
@@ -96,6 +108,8 @@ void handle_exit(Context& context, const std::string& name, const runtime::ExitS
         const nlohmann::json detail{{"exit", status.detail}, {"kind", kind_name(status.kind)}};
         context.lifecycle(crashed ? "instance-stopped" : "instance-shutdown", name, "", detail);
     }
+    if (!live.being_stopped && !reboot && shall_run_again(context, *record))
+        return follow_up(context, name, true, false);
     follow_up(context, name, reboot, record->ephemeral && !reboot && status.kind != Kind::reboot);
 }
 

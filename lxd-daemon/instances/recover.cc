@@ -7,6 +7,7 @@
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/disk_rates.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/remains.h"
 #include "lxd-daemon/instances/settings.h"
@@ -72,7 +73,7 @@ void recover_one(Context& context, const database::InstanceRecord& record) {
         return;
     }
     const auto expanded = expand(context, record);
-    const auto limits = limits_of(record.name, expanded.config, context.cpus);
+    const auto limits = all_limits(context, record, expanded, context.cpus);
     if (limits && limits->cpus) {
         // Which CPUs the last daemon gave it is not known.
         runtime::Limits others = *limits;

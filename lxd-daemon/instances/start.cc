@@ -9,6 +9,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/disk_rates.h"
 #include "lxd-daemon/instances/engine_config.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/identity.h"
@@ -95,7 +96,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     LX_TRY_AS(auto settings, settings_of(expanded.config));
     LX_TRY_AS(const auto record, take_idmap(context, expanded.config, stored));
     const auto idmap = current_idmap(context, record.config);
-    LX_TRY_AS(const auto limits, limits_of(name, expanded.config, context.cpus));
+    LX_TRY_AS(const auto limits, all_limits(context, record, expanded, context.cpus));
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
     Revert prepared;
     LX_TRY(prepare(context, name, idmap, limits, prepared));

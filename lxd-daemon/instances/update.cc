@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/disk_rates.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
@@ -66,7 +67,7 @@ Result<> apply_live_expanded(Context& context, const LiveChange& change, databas
         context.hot_devices.watch(name, devices);
     });
     LX_TRY(update_guest_api(context, after.name, change.old_expanded, change.new_expanded, undo));
-    LX_TRY_AS(const auto limits, limits_of(after.name, change.new_expanded.config, context.cpus));
+    LX_TRY_AS(const auto limits, all_limits(context, after, change.new_expanded, context.cpus));
     if (limits == change.old_limits) return {};
     LX_TRY(context.deps.runtime.set_limits(after.name, change.old_limits, limits));
     context.live.set_limits(after.name, limits);
@@ -86,7 +87,7 @@ Result<> check_record(Context& context, database::InstanceRecord& record) {
     LX_TRY(validate_devices_for(context, expanded.devices, record));
     LX_TRY(prepare_devices(context, expanded.devices, record));
     CpuPlacement trial;
-    LX_TRY(limits_of(record.name, expanded.config, trial));
+    LX_TRY(all_limits(context, record, expanded, trial));
     LX_TRY(settings_of(expanded.config));
     return {};
 }

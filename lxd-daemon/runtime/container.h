@@ -20,6 +20,12 @@
 namespace lxmgr::runtime {
 
 /// Limits in kernel terms; what is unset is unlimited (the parent's).
+/// Of one block device, each second; nothing: as fast as it goes.
+struct DiskRates {
+    std::optional<std::uint64_t> read_bytes, read_operations, write_bytes, write_operations;
+    bool operator==(const DiskRates&) const = default;
+};
+
 struct Limits {
     std::optional<std::uint64_t> memory_bytes;
     bool memory_soft = false;                 ///< limits.memory.enforce=soft
@@ -31,7 +37,8 @@ struct Limits {
     unsigned cpu_handicap = 0;                       ///< 10 less limits.cpu.priority; taken off the weight
     std::optional<unsigned> disk_priority;           ///< 0..10
     std::map<std::string, std::uint64_t> hugepages;  ///< bytes by page size, "2MB"
-    std::optional<std::uint64_t> cpu_weight;  ///< 1..10000, cgroup2 cpu.weight; turned into shares on v1
+    std::map<std::string, DiskRates> disk_rates;  ///< by whole disk, "8:0"; v1 cannot delay buffered writes
+    std::optional<std::uint64_t> cpu_weight;      ///< 1..10000, cgroup2 cpu.weight; turned into shares on v1
     std::optional<std::uint64_t> cpu_quota_us, cpu_period_us;
     bool operator==(const Limits&) const = default;
 };

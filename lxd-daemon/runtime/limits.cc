@@ -32,7 +32,7 @@ using Settings = std::vector<Setting>;
 struct Shape {
     bool memory = false, processes = false, swap = false, swappiness = false, cpu = false, cpus = false,
          nodes = false, disk = false;
-    std::set<std::string> pages;
+    std::set<std::string> pages, disks;
 
     void add(const Limits& limits) {
         memory |= limits.memory_bytes.has_value();
@@ -44,6 +44,7 @@ struct Shape {
         nodes |= limits.memory_nodes.has_value();
         disk |= limits.disk_priority.has_value();
         for (const auto& [size, bytes] : limits.hugepages) pages.insert(size);
+        for (const auto& [device, rates] : limits.disk_rates) disks.insert(device);
     }
 };
 
@@ -154,6 +155,33 @@ Result<> add_disk(Settings& out, const sys::Cgroups& cgroups, const std::string&
                     controller));
 }
 
+/// Documentation/admin-guide/cgroup-v1/blkio-controller.rst (0 takes a rule away) and cgroup-v2.rst, io.max.
+void add_disk_rates(Settings& out, LimitHome home, const Limits& limits, const Shape& shape) {
+    constexpr const char* kKey = "limits.read, limits.write or limits.max";
+    for (const std::string& disk : shape.disks) {
+        const auto found = limits.disk_rates.find(disk);
+        const DiskRates rates = found == limits.disk_rates.end() ? DiskRates{} : found->second;
+        if (home == LimitHome::v2) {
+            const std::string max = "max";
+            out.push_back(
+                {"io", "io.max",
+                 fmt::format("{} rbps={} wbps={} riops={} wiops={}", disk, number_or(rates.read_bytes, max),
+                             number_or(rates.write_bytes, max), number_or(rates.read_operations, max),
+                             number_or(rates.write_operations, max)),
+                 kKey});
+            continue;
+        }
+        const auto add = [&](const char* what, const std::optional<std::uint64_t>& rate) {
+            out.push_back({"blkio", fmt::format("blkio.throttle.{}_device", what),
+                           fmt::format("{} {}", disk, number_or(rate, "0")), kKey});
+        };
+        add("read_bps", rates.read_bytes);
+        add("read_iops", rates.read_operations);
+        add("write_bps", rates.write_bytes);
+        add("write_iops", rates.write_operations);
+    }
+}
+
 void add_hugepages(Settings& out, LimitHome home, const Limits& limits, const Shape& shape) {
     for (const std::string& size : shape.pages) {
         const auto found = limits.hugepages.find(size);
@@ -206,6 +234,12 @@ Result<> add_io(Settings& out, const sys::Cgroups& cgroups, const std::string& n
                   homes.of(v1 ? "blkio" : "io", limits.disk_priority.has_value(), "limits.disk.priority"));
         if (home != LimitHome::none) LX_TRY(add_disk(out, cgroups, name, home, limits));
     }
+    if (!shape.disks.empty()) {
+        const bool v1 = cgroups.home("blkio") == LimitHome::v1;
+        LX_TRY_AS(const LimitHome home,
+                  homes.of(v1 ? "blkio" : "io", !limits.disk_rates.empty(), "limits.read"));
+        if (home != LimitHome::none) add_disk_rates(out, home, limits, shape);
+    }
     if (!shape.pages.empty()) {
         const std::string key = "limits.hugepages." + *shape.pages.begin();
         LX_TRY_AS(const LimitHome home, homes.of("hugetlb", !limits.hugepages.empty(), key));
@@ -248,7 +282,7 @@ std::vector<std::string_view> needed_controllers(const Limits& limits) {
     std::vector<std::string_view> needed{"memory", "pids", "name=systemd"};
     if (wants_cpu(limits)) needed.emplace_back("cpu");
     if (limits.cpus || limits.memory_nodes) needed.emplace_back("cpuset");
-    if (limits.disk_priority) needed.emplace_back("blkio");
+    if (limits.disk_priority || !limits.disk_rates.empty()) needed.emplace_back("blkio");
     if (!limits.hugepages.empty()) needed.emplace_back("hugetlb");
     return needed;
 }

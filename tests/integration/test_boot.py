@@ -112,6 +112,43 @@ class BootTest(DaemonCase):
         for name in names:  # all ran at the shutdown
             self.api.wait_status(name, "Running")
 
+    def test_forced_at_the_shutdown(self):
+        self.create("deaf", DEAF)
+        self.api.update("deaf", config={"boot.host_shutdown_action": "force-stop"})
+        self.assert_api_error(400, self.api.update, "deaf", config={"boot.host_shutdown_action": "stateful-stop"})
+        self.api.start("deaf")
+        self.wait_up("deaf")
+        began = time.monotonic()
+        self.assertEqual(self.daemon.terminate(signal.SIGPWR, 60), 0)
+        self.assertLess(time.monotonic() - began, 10)
+        self.daemon.start()
+        self.api.wait_status("deaf", "Running")
+
+    def test_runs_again_when_it_ends_by_itself(self):
+        self.api.create("box", "tiny", config={"boot.autorestart": "true"})
+        self.api.start("box")
+        for end in (lambda pid: os.kill(pid, signal.SIGKILL), lambda _: self.api.exec("box", ["poweroff", "-f"])):
+            pid = self.api.state("box")["pid"]
+            with self.api.events() as events:
+                end(pid)
+                events.wait_action("instance-restarted", "box")
+            self.assertNotIn(self.api.state("box")["pid"], (0, pid))
+        self.api.stop("box")
+        self.assertEqual(self.api.instance("box")["status"], "Stopped")
+        # One that cannot run is not started for ever.
+        self.api.push("box", "/sbin/init", b"#!/bin/sh\nexit 3\n", mode="0755")
+        with self.api.events() as events:
+            try:
+                self.api.start("box")
+            except ApiError:
+                pass  # it ended before the start did
+            deadline = time.monotonic() + 20
+            while "not restarted any more" not in self.daemon.log_tail():
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
+            self.assertLessEqual(events.actions().count("instance-restarted"), 10)
+        self.api.wait_status("box", "Stopped")
+
     def test_ephemeral_at_the_shutdown(self):
         self.api.create("mayfly", "tiny", ephemeral=True)
         self.api.start("mayfly")

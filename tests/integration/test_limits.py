@@ -155,6 +155,39 @@ class LimitsTest(DaemonCase):
                 self.assertIn("limits.disk.priority" if isinstance(error, ApiError) else name, str(error))
         self.assertNotIn("limits.disk.priority", self.api.instance("box")["config"])
 
+    def disk_rates(self):
+        """What the kernel keeps for our disk: of v1 by file, of cgroup2 by word; without what is unlimited."""
+        if self.on_v1("blkio"):
+            names = {"rbps": "read_bps", "riops": "read_iops", "wbps": "write_bps", "wiops": "write_iops"}
+            lines = {word: self.cgroup_file("blkio", f"blkio.throttle.{name}_device", "") for word, name in names.items()}
+            return {word: line.split()[1] for word, line in lines.items() if line}
+        words = [word.split("=") for line in self.cgroup_file("io", "", "io.max").splitlines() for word in line.split()[1:]]
+        return {word: rate for word, rate in words if rate != "max"}
+
+    def test_disk_rates(self):
+        share = os.path.join(self.daemon.base, "share")
+        os.makedirs(share)
+        disk = {"type": "disk", "source": share, "path": "/mnt/share", "limits.read": "20MiB"}
+        self.api.launch("box", "tiny", devices={"share": disk})
+        self.assertEqual(self.disk_rates(), {"rbps": str(20 << 20)})
+        pid = self.api.state("box")["pid"]
+        mount = next(line for line in self.api.sh("box", "cat /proc/self/mountinfo").splitlines() if "/mnt/share" in line)
+        # The lowest of all disks on one block device; the device stays in place.
+        root = self.api.instance("box")["expanded_devices"]["root"]
+        self.api.update("box", devices={"share": {**disk, "limits.write": "300iops"}, "root": {**root, "limits.max": "10MiB"}})
+        self.assertEqual(self.disk_rates(), {"rbps": str(10 << 20), "wbps": str(10 << 20), "wiops": "300"})
+        self.assertIn(mount, self.api.sh("box", "cat /proc/self/mountinfo"))
+        self.api.update("box", devices={"share": {key: value for key, value in disk.items() if key != "limits.read"},
+                                        "root": root})
+        self.assertEqual(self.disk_rates(), {})
+        self.assertEqual(self.api.state("box")["pid"], pid)
+        for bad in ("0", "0iops", "fast", "-1iops", "5000000000iops"):
+            self.assertIn("limits.read", self.assert_api_error(400, self.api.update, "box",
+                                                               devices={"share": {**disk, "limits.read": bad}}))
+        memory = {"type": "disk", "source": "tmpfs:", "path": "/ram", "limits.max": "1MiB"}
+        self.assertIn("'ram'", self.assert_api_error(400, self.api.update, "box", devices={"ram": memory}))
+        self.assertNotIn("ram", self.api.instance("box")["devices"])
+
     def test_hugepages(self):
         self.launch()
         for key, bytes_each in (("hugepages.64KB", 1 << 16), ("hugepages.1MB", 1 << 20), ("hugepages.2MB", 1 << 21),

@@ -44,7 +44,8 @@ class ReferenceTest(DaemonCase):
                 for row in group["keys"]:
                     (name, key), = row.items()
                     self.assertTrue(entity and name and key["type"] and key["shortdesc"], (entity, name))
-        self.assertEqual(configs["instance"]["boot"]["keys"][0]["boot.autostart"]["type"], "bool")
+        boot = {name: key for row in configs["instance"]["boot"]["keys"] for name, key in row.items()}
+        self.assertEqual(boot["boot.autostart"]["type"], "bool")
 
 
 if __name__ == "__main__":
