@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <cctype>
 #include <string>
 
 #include "lxd-daemon/base/strings.h"
@@ -228,6 +229,18 @@ Result<> gateway(std::string_view, std::string_view value) {
     return must("auto or none");
 }
 
+Result<> module_list(std::string_view, std::string_view value) {
+    const auto is_name = [](const std::string& name) {
+        const auto good = [](char c) {
+            return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-';
+        };
+        return !name.empty() && name.size() <= 64 && name.front() != '-' && std::ranges::all_of(name, good);
+    };
+    for (const std::string& name : split(value, ','))
+        if (!is_name(std::string(trim(name))))
+            return must("names of kernel modules such as br_netfilter, with commas between");
+    return {};
+}
 Result<> disk_rate(std::string_view, std::string_view value) { return parses(parse_disk_rate(value)); }
 Result<> bit_rate(std::string_view, std::string_view value) { return parses(parse_bit_rate(value)); }
 Result<> natural32(std::string_view, std::string_view value) {

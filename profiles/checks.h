@@ -69,6 +69,8 @@ Result<> interface_name(std::string_view key, std::string_view value);
 /// Six pairs of hex digits, not a multicast address.
 Result<> hwaddr(std::string_view key, std::string_view value);
 /// Bits a second: "10Mbit".
+/// Names of kernel modules, with commas between them.
+Result<> module_list(std::string_view key, std::string_view value);
 /// Bytes ("10MiB") or operations ("500iops") a second.
 Result<> disk_rate(std::string_view key, std::string_view value);
 Result<> bit_rate(std::string_view key, std::string_view value);

@@ -20,7 +20,6 @@ constexpr std::string_view kInstance[] = {
     "limits.memory.hugepages",
     "limits.memory.oom_priority",
     "limits.network.priority",
-    "linux.kernel_modules",
     "linux.kernel_modules.load",
     "migration.incremental.memory",
     "migration.incremental.memory.goal",
@@ -81,18 +80,15 @@ constexpr std::string_view kInstance[] = {
     "security.syscalls.intercept.mount.allowed",
     "security.syscalls.intercept.mount.fuse",
     "security.syscalls.intercept.mount.shift",
-    "security.syscalls.intercept.sched_setscheduler",
     "security.syscalls.whitelist",
     "smbios11.*",
-    "snapshots.expiry.manual",
     "systemd.credential-binary.*",
     "systemd.credential.*",
     "ubuntu_pro.guest_attach",
 };
 
 constexpr std::string_view kVolume[] = {
-    "block.*",    "btrfs.*", "initial.*", "lvm.*", "security.shared", "size", "snapshots.expiry.manual",
-    "volatile.*", "zfs.*",
+    "block.*", "btrfs.*", "initial.*", "lvm.*", "security.shared", "size", "volatile.*", "zfs.*",
 };
 
 constexpr std::string_view kDisk[] = {

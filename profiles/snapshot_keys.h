@@ -3,6 +3,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lxd-daemon/api/types.h"
 #include "lxd-daemon/base/clock.h"
 #include "lxd-daemon/base/result.h"
 
@@ -12,6 +13,13 @@ namespace lxmgr::profiles {
 /// snapshots.expiry: "3d 4H", of M (minutes), H, d, w, m (months), y; each at most once.
 /// Errors: `bad_request` saying what is allowed.
 Result<Time> expiry_after(std::string_view text, Time from);
+
+/// What made a snapshot: somebody's request, or snapshots.schedule.
+enum class SnapshotOrigin { hand, schedule };
+
+/// When a snapshot made now goes, by snapshots.expiry or, of one made by hand, snapshots.expiry.manual where
+/// that is set; the epoch: never.
+Result<Time> snapshot_expiry(const api::ConfigMap& config, SnapshotOrigin origin, Time created);
 
 /// snapshots.schedule: a cron line of five fields, or aliases with commas between them.
 /// The next time after `after`; the epoch when there is none (@never, @startup, 30 February).

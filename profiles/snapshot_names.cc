@@ -169,4 +169,12 @@ Result<Time> expiry_after(std::string_view text, Time from) {
            std::chrono::hours(amounts[1]);
 }
 
+Result<Time> snapshot_expiry(const api::ConfigMap& config, SnapshotOrigin origin, Time created) {
+    const bool by_hand = origin == SnapshotOrigin::hand;
+    const std::string manual = by_hand ? api::value_of(config, "snapshots.expiry.manual") : std::string();
+    const std::string text = manual.empty() ? api::value_of(config, "snapshots.expiry") : manual;
+    if (text.empty()) return Time{};
+    return expiry_after(text, created);
+}
+
 }  // namespace lxmgr::profiles

@@ -13,6 +13,8 @@ constexpr ConfigKey kVolumeKeys[] = {
      "Show the files with the ids that they have on disk."},
     {V, "snapshots.expiry", "string", "", Live::yes, check::snapshot_expiry,
      "How long new snapshots live, such as 3d 12H: M (minutes), H, d, w, m (months), y."},
+    {V, "snapshots.expiry.manual", "string", "as snapshots.expiry", Live::yes, check::snapshot_expiry,
+     "How long snapshots are kept that were not made by the schedule."},
     {V, "snapshots.pattern", "string", "snap%d", Live::yes, check::snapshot_pattern,
      "Name of new snapshots: %d counts up, {{ creation_date|date:'2006-01-02_15-04-05' }} is the time."},
     {V, "snapshots.schedule", "string", "", Live::yes, check::snapshot_schedule,

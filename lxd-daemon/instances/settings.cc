@@ -56,6 +56,7 @@ Result<Settings> settings_of(const api::ConfigMap& expanded) {
     settings.syscalls.allow = api::value_of(expanded, "security.syscalls.allow");
     settings.intercepts.mknod = flag_of(expanded, "security.syscalls.intercept.mknod");
     settings.intercepts.setxattr = flag_of(expanded, "security.syscalls.intercept.setxattr");
+    settings.intercepts.scheduler = flag_of(expanded, "security.syscalls.intercept.sched_setscheduler");
     settings.intercepts.sysinfo = flag_of(expanded, "security.syscalls.intercept.sysinfo");
     LX_TRY(runtime::check_syscall_policy(settings.syscalls));
     return settings;

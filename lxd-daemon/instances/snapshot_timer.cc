@@ -32,8 +32,9 @@ void start_operation(Context& context, operations::Request request) {
 
 void snapshot_now(Context& context, const std::string& name) {
     auto request = request_for("Snapshotting instance", name, "");
-    request.body =
-        step([&context, name](const std::stop_token&) { return create_snapshot(context, name, {}, ""); });
+    request.body = step([&context, name](const std::stop_token&) {
+        return create_snapshot(context, name, {}, "", profiles::SnapshotOrigin::schedule);
+    });
     start_operation(context, std::move(request));
 }
 

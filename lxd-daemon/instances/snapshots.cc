@@ -12,15 +12,6 @@
 namespace lxmgr::instances {
 namespace {
 
-/// When a new snapshot goes: as asked for, else by snapshots.expiry.
-Result<Time> expiry_of(const api::InstanceSnapshotsPost& post, const ExpandedInstance& expanded,
-                       Time created) {
-    if (post.expires_at) return *post.expires_at;
-    const std::string text = api::value_of(expanded.config, "snapshots.expiry");
-    if (text.empty()) return Time{};
-    return profiles::expiry_after(text, created);
-}
-
 database::SnapshotRecord snapshot_record_of(const database::InstanceRecord& instance) {
     database::SnapshotRecord out;
     out.instance_id = instance.id;
@@ -93,7 +84,8 @@ std::string next_snapshot_name(const Context& context, const database::InstanceR
 }
 
 Result<> create_snapshot(Context& context, const std::string& instance,
-                         const api::InstanceSnapshotsPost& post, const std::string& requestor) {
+                         const api::InstanceSnapshotsPost& post, const std::string& requestor,
+                         profiles::SnapshotOrigin origin) {
     LX_TRY_AS(const auto record, require(context, instance));
     const auto expanded = expand(context, *record);
     auto& snapshots = context.deps.database.snapshots();
@@ -103,7 +95,11 @@ Result<> create_snapshot(Context& context, const std::string& instance,
     if (snapshots.find(record->id, row.name))
         return fail(Status::conflict, fmt::format("Snapshot \"{}/{}\" already exists", instance, row.name));
     row.created_at = now();
-    LX_TRY_AS(row.expires_at, expiry_of(post, expanded, row.created_at));
+    if (post.expires_at) {
+        row.expires_at = *post.expires_at;
+    } else {
+        LX_TRY_AS(row.expires_at, profiles::snapshot_expiry(expanded.config, origin, row.created_at));
+    }
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
     const auto volume = new_snapshot_volume();
     row.volume = volume.name;

@@ -5,6 +5,7 @@
 
 #include "lxd-daemon/api/instance_snapshot.h"
 #include "lxd-daemon/instances/context.h"
+#include "profiles/snapshot_keys.h"
 
 /// Private to the room: snapshots, and what copies, restoring and rebuilding share with them. A snapshot
 /// volume is named by an id that only its row knows; a volume that no row knows is rubbish of a crash, and
@@ -20,7 +21,8 @@ api::InstanceSnapshot view(const Context& context, const database::SnapshotRecor
 
 // Blocking steps; the caller's operation holds the lock "instance:NAME".
 Result<> create_snapshot(Context& context, const std::string& instance,
-                         const api::InstanceSnapshotsPost& post, const std::string& requestor);
+                         const api::InstanceSnapshotsPost& post, const std::string& requestor,
+                         profiles::SnapshotOrigin origin = profiles::SnapshotOrigin::hand);
 Result<> delete_snapshot(Context& context, const std::string& instance, const std::string& snapshot,
                          const std::string& requestor);
 Result<> rename_snapshot(Context& context, const std::string& instance, const std::string& snapshot,

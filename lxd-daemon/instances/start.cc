@@ -14,6 +14,7 @@
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/identity.h"
 #include "lxd-daemon/instances/idmaps.h"
+#include "lxd-daemon/instances/kernel_modules.h"
 #include "lxd-daemon/instances/metadata.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
@@ -94,6 +95,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
         return fail(Status::bad_request, "Instance is protected: unset security.protection.start first");
     LX_TRY(forget_ready(context, stored));
     LX_TRY_AS(auto settings, settings_of(expanded.config));
+    LX_TRY(load_kernel_modules(expanded.config));
     LX_TRY_AS(const auto record, take_idmap(context, expanded.config, stored));
     const auto idmap = current_idmap(context, record.config);
     LX_TRY_AS(const auto limits, all_limits(context, record, expanded, context.cpus));
@@ -160,7 +162,8 @@ Result<> start_instance(Context& context, const std::string& name, const std::st
     if (context.live.get(name).status != api::StatusCode::stopped)
         return fail(Status::bad_request, "The instance is already running");
     const auto schedule = api::value_of(expand(context, *record).config, "snapshots.schedule");
-    if (profiles::is_scheduled_at_startup(schedule)) LX_TRY(create_snapshot(context, name, {}, requestor));
+    if (profiles::is_scheduled_at_startup(schedule))
+        LX_TRY(create_snapshot(context, name, {}, requestor, profiles::SnapshotOrigin::schedule));
     context.live.starting(name);
     auto started = start_stopped(context, *record, requestor);
     if (!started) {

@@ -8,6 +8,7 @@
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/disk_rates.h"
 #include "lxd-daemon/instances/guest.h"
+#include "lxd-daemon/instances/kernel_modules.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
 #include "profiles/config_keys.h"
@@ -67,6 +68,7 @@ Result<> apply_live_expanded(Context& context, const LiveChange& change, databas
         context.hot_devices.watch(name, devices);
     });
     LX_TRY(update_guest_api(context, after.name, change.old_expanded, change.new_expanded, undo));
+    LX_TRY(load_kernel_modules(change.new_expanded.config));
     LX_TRY_AS(const auto limits, all_limits(context, after, change.new_expanded, context.cpus));
     if (limits == change.old_limits) return {};
     LX_TRY(context.deps.runtime.set_limits(after.name, change.old_limits, limits));

@@ -301,6 +301,32 @@ void tell_info_to(Job& job) {
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) job.pass_on();
 }
 
+/// Real-time and other policies for processes of the container's. Only in the caller's pid namespace do its
+/// pids mean what it means by them, and only a child is in it.
+void schedule_for(Job& job) {
+    const auto* arguments = job.call.data.args;
+    struct sched_param parameter{};
+    const int pids = open_of(job.pid(), "ns/pid", O_RDONLY);
+    const bool known = pids >= 0 && read_caller(job.pid(), job.caller) &&
+                       in_namespace_of(job.pid(), job.init) && open_handles(job.pid(), AT_FDCWD, job.handles);
+    const bool may = (job.caller.capabilities >> CAP_SYS_NICE & 1) != 0;
+    const auto target = static_cast<pid_t>(arguments[0]);
+    if (!known || !may || target < 0 || !job.is_valid()) return job.pass_on();
+    const auto address = static_cast<off_t>(arguments[2]);
+    if (::pread(job.handles.memory, &parameter, sizeof parameter, address) != sizeof parameter)
+        return job.answer(-EFAULT);
+    const auto policy = static_cast<int>(arguments[1]);
+    if (target == 0) {
+        const int rc = ::sched_setscheduler(job.pid(), policy, &parameter);
+        return job.answer(rc == 0 ? 0 : -errno);
+    }
+    const pid_t child = ::setns(pids, CLONE_NEWPID) == 0 ? ::fork() : -1;
+    if (child == 0) ::_exit(::sched_setscheduler(target, policy, &parameter) == 0 ? 0 : errno);
+    int status = 0;
+    if (child < 0 || ::waitpid(child, &status, 0) != child || !WIFEXITED(status)) return job.answer(-EPERM);
+    job.answer(-WEXITSTATUS(status));
+}
+
 }  // namespace
 
 void respond(int listener, std::uint64_t id, std::int64_t value) {
@@ -326,6 +352,8 @@ void perform(int listener, const seccomp_notif& call, pid_t init) {
             return make_node_for(job, static_cast<int>(arguments[0]), arguments + 1);
         case SYS_setxattr:
             return set_attribute_for(job);
+        case SYS_sched_setscheduler:
+            return schedule_for(job);
         case SYS_sysinfo:
             return tell_info_to(job);
         default:

@@ -37,6 +37,7 @@ const std::vector<std::string>& api_extensions() {
         "container_syscall_filtering",
         "container_syscall_filtering_allow_deny_syntax",
         "container_syscall_intercept",
+        "container_syscall_intercept_sched_setscheduler",
         "container_syscall_intercept_sysinfo",
         "instance_pool_move",
         "instances_rebuild",

@@ -68,9 +68,10 @@ struct SyscallPolicy {
     bool operator==(const SyscallPolicy&) const = default;
 };
 /// Calls that an unprivileged container may make after all, where they are safe: nodes of the devices that
-/// it has anyway, the mark of opaque directories of overlays, and sysinfo(2) with its own limits.
+/// it has anyway, the mark of opaque directories of overlays, sysinfo(2) with its own limits, and
+/// sched_setscheduler(2).
 struct Intercepts {
-    bool mknod = false, setxattr = false, sysinfo = false;
+    bool mknod = false, setxattr = false, sysinfo = false, scheduler = false;
     bool operator==(const Intercepts&) const = default;
 };
 /// Errors: `bad_request` naming the line that is wrong.

@@ -217,6 +217,7 @@ Result<std::string> compile_intercepts(const Intercepts& intercepts, bool privil
         LX_TRY(notify(SCMP_SYS(mknodat), {SCMP_A2(SCMP_CMP_MASKED_EQ, S_IFMT, S_IFCHR)}));
     }
     if (intercepts.setxattr) LX_TRY(notify(SCMP_SYS(setxattr), {SCMP_A3(SCMP_CMP_EQ, 1)}));
+    if (intercepts.scheduler) LX_TRY(notify(SCMP_SYS(sched_setscheduler), {}));
     if (intercepts.sysinfo) LX_TRY(notify(SCMP_SYS(sysinfo), {}));
     return export_program(context.get());
 }

@@ -7,7 +7,7 @@ import time
 from harness.case import DaemonCase, main
 from harness.rest import PATIENCE
 
-KEYS = {f"security.syscalls.intercept.{call}": "true" for call in ("mknod", "setxattr", "sysinfo")}
+KEYS = {f"security.syscalls.intercept.{call}": "true" for call in ("mknod", "setxattr", "sysinfo", "sched_setscheduler")}
 
 
 class InterceptTest(DaemonCase):
@@ -53,6 +53,40 @@ class InterceptTest(DaemonCase):
         self.api.update("box", config={"limits.memory": "96MiB"})
         self.assertEqual(self.api.sh("box", "free -m | grep Mem:").split()[1], "96")
 
+    def push_scheduler(self):
+        """schedule PID POLICY PRIORITY: prints the errno of sched_setscheduler(2), and the policy that PID has then."""
+        source = os.path.join(self.daemon.base, "schedule.c")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write("""#include <errno.h>
+                #include <sched.h>
+                #include <stdio.h>
+                #include <stdlib.h>
+                #include <sys/syscall.h>
+                #include <unistd.h>
+                int main(int c, char** v) {
+                    struct sched_param p = {c > 3 ? atoi(v[3]) : 0};
+                    long rc = syscall(SYS_sched_setscheduler, atoi(v[1]), atoi(v[2]), &p);
+                    printf("%d %d\\n", rc == 0 ? 0 : errno, sched_getscheduler(atoi(v[1])));
+                }""")
+        subprocess.run(["gcc", "-static", "-o", source[:-2], source], check=True)
+        with open(source[:-2], "rb") as file:
+            self.api.push("box", "/bin/schedule", file.read(), mode="0755")
+
+    def test_scheduling_policies(self):
+        self.launch()
+        self.push_scheduler()
+        fifo, other = 1, 0
+        self.assertEqual(self.api.sh("box", f"schedule 0 {fifo} 5"), f"0 {fifo}")
+        out = self.api.sh("box", f"sleep 100 >/dev/null 2>&1 & schedule $! {fifo} 7; schedule $! {other} 0; kill $!")
+        self.assertEqual(out.split("\n"), [f"0 {fifo}", f"0 {other}"])
+        self.assertEqual(self.api.sh("box", f"schedule 0 {fifo} 100"), f"22 {other}")  # EINVAL: no such priority
+        self.assertEqual(self.api.sh("box", f"schedule 99999 {fifo} 5").split()[0], "3")  # ESRCH: no such process in here
+        code, said, _ = self.api.exec("box", ["schedule", "0", str(fifo), "5"], user=1000, group=1000)
+        self.assertEqual((code, said.decode().strip()), (0, f"1 {other}"))  # EPERM: not its right
+        host = str(os.getpid())
+        self.assertNotEqual(self.api.sh("box", f"schedule {host} {fifo} 5").split()[0], "0")
+        self.assertEqual(os.sched_getscheduler(0), other)
+
     def test_init_is_answered_and_so_is_a_guest_without_a_daemon(self):
         self.api.create("box", "tiny", config=KEYS)
         init = self.api.pull("box", "/sbin/init").body.decode()
@@ -85,6 +119,8 @@ class InterceptTest(DaemonCase):
     def test_without_the_keys_nothing_changes(self):
         self.api.launch("box", "tiny", config={"limits.memory": "64MiB"})
         self.assertIn("not permitted", self.fails("mknod /root/null c 1 3"))
+        self.push_scheduler()
+        self.assertEqual(self.api.sh("box", "schedule 0 1 5"), "1 0")
         self.assertNotEqual(self.api.sh("box", "free -m | grep Mem:").split()[1], "64")
 
 

@@ -1,4 +1,5 @@
 """Custom volumes: life, snapshots, copies, moves; as disks of instances, at start and while they run."""
+import datetime
 import os
 import time
 
@@ -106,6 +107,11 @@ class VolumeTest(VolumeBase):
             self.assert_api_error(400, self.api.create, "c", "tiny", devices={"d": self.disk("one", **keys)})
         self.assertEqual(len(self.directories()), 1)
 
+    @staticmethod
+    def days(snapshot):
+        begin, end = (datetime.datetime.fromisoformat(snapshot[key][:19]) for key in ("created_at", "expires_at"))
+        return (end - begin).days
+
     def test_snapshots(self):
         self.volume("one", config={"snapshots.expiry": "1d", "snapshots.pattern": "day%d"})
         with self.api.events() as events:
@@ -113,6 +119,13 @@ class VolumeTest(VolumeBase):
             self.wait_event(events, "storage-volume-snapshot-created", "custom/one/snapshots/day0")
             self.snapshot("one", "s", expires_at=NEVER)
             self.assertEqual(self.snapshots("one"), ["day0", "s"])
+            self.volume("other", config={"snapshots.expiry": "1d", "snapshots.expiry.manual": "2d"})
+            for name, days in (("one", 1), ("other", 2)):
+                if name == "other":
+                    self.snapshot(name)
+                shown = self.api.get(f"{self.url(name)}/snapshots?recursion=1")[0]
+                self.assertEqual(self.days(shown), days)
+            self.api.do("DELETE", self.url("other"))
             self.assert_api_error(409, self.snapshot, "one", "s")
             self.assert_api_error(400, self.snapshot, "one", "a/b")
             shown = self.api.get(f"{self.url('one')}/snapshots/s")

@@ -7,18 +7,7 @@
 #include "profiles/snapshot_keys.h"
 
 namespace lxmgr::instances {
-namespace {
-
-/// When a new snapshot goes: as asked for, else by snapshots.expiry.
-Result<Time> volume_expiry_of(const api::StorageVolumeSnapshotsPost& post, const api::ConfigMap& config,
-                              Time created) {
-    if (post.expires_at) return *post.expires_at;
-    const std::string text = api::value_of(config, "snapshots.expiry");
-    if (text.empty()) return Time{};
-    return profiles::expiry_after(text, created);
-}
-
-}  // namespace
+namespace {}  // namespace
 
 std::string next_volume_snapshot_name(const Context& context, const database::VolumeRecord& volume) {
     std::string pattern = api::value_of(volume.config, "snapshots.pattern");
@@ -30,7 +19,8 @@ std::string next_volume_snapshot_name(const Context& context, const database::Vo
 }
 
 Result<> create_volume_snapshot(Context& context, const VolumeName& name,
-                                const api::StorageVolumeSnapshotsPost& post, const std::string& requestor) {
+                                const api::StorageVolumeSnapshotsPost& post, const std::string& requestor,
+                                profiles::SnapshotOrigin origin) {
     auto& database = context.deps.database;
     LX_TRY_AS(const auto volume, require_volume(context, name));
     database::VolumeSnapshotRecord row;
@@ -42,7 +32,11 @@ Result<> create_volume_snapshot(Context& context, const VolumeName& name,
     row.description = post.description.empty() ? volume->description : post.description;
     row.config = volume->config;
     row.created_at = now();
-    LX_TRY_AS(row.expires_at, volume_expiry_of(post, volume->config, row.created_at));
+    if (post.expires_at) {
+        row.expires_at = *post.expires_at;
+    } else {
+        LX_TRY_AS(row.expires_at, profiles::snapshot_expiry(volume->config, origin, row.created_at));
+    }
     LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool));
     LX_TRY(copy_volume_now(context, *volume, fresh.place()));
     failpoint("instances.volume.snapshot.made");

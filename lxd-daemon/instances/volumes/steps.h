@@ -7,6 +7,7 @@
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/volumes/directories.h"
 #include "lxd-daemon/instances/volumes/service.h"
+#include "profiles/snapshot_keys.h"
 
 /// Private to the room: blocking steps on custom volumes; the caller's operation holds the volume's lock.
 namespace lxmgr::instances {
@@ -45,7 +46,8 @@ Result<> copy_volume_now(Context& context, const database::VolumeRecord& source,
 /// The name that snapshots.pattern gives now.
 std::string next_volume_snapshot_name(const Context& context, const database::VolumeRecord& volume);
 Result<> create_volume_snapshot(Context& context, const VolumeName& name,
-                                const api::StorageVolumeSnapshotsPost& post, const std::string& requestor);
+                                const api::StorageVolumeSnapshotsPost& post, const std::string& requestor,
+                                profiles::SnapshotOrigin origin = profiles::SnapshotOrigin::hand);
 Result<> rename_volume_snapshot(Context& context, const VolumeName& name, const std::string& snapshot,
                                 const std::string& new_name, const std::string& requestor);
 Result<> update_volume_snapshot(Context& context, const VolumeName& name, const std::string& snapshot,

@@ -19,8 +19,9 @@ void start_volume_operation(Context& context, operations::Request request) {
 
 void volume_snapshot_now(Context& context, const VolumeName& name) {
     auto request = volume_request(context, "Creating storage volume snapshot", name, "", true);
-    request.body = step(
-        [&context, name](const std::stop_token&) { return create_volume_snapshot(context, name, {}, ""); });
+    request.body = step([&context, name](const std::stop_token&) {
+        return create_volume_snapshot(context, name, {}, "", profiles::SnapshotOrigin::schedule);
+    });
     start_volume_operation(context, std::move(request));
 }
 
