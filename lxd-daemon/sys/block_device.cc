@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <cerrno>
 #include <filesystem>
 
 #include "lxd-daemon/base/files.h"
@@ -51,8 +52,11 @@ std::string whole_disk(dev_t device) {
 
 Result<std::string> disk_of(const std::string& path) {
     struct statx st{};
-    if (::statx(AT_FDCWD, path.c_str(), 0, STATX_TYPE | STATX_MNT_ID, &st) != 0)
+    if (::statx(AT_FDCWD, path.c_str(), 0, STATX_TYPE | STATX_MNT_ID, &st) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return fail(Status::not_found, fmt::format("'{}' does not exist", path));
         return fail_errno("statx", path);
+    }
     dev_t device = makedev(st.stx_dev_major, st.stx_dev_minor);
     if (st.stx_dev_major == 0) {
         LX_TRY_AS(device, mounted_device(path, st.stx_mnt_id));

@@ -184,6 +184,10 @@ class LimitsTest(DaemonCase):
         for bad in ("0", "0iops", "fast", "-1iops", "5000000000iops"):
             self.assertIn("limits.read", self.assert_api_error(400, self.api.update, "box",
                                                                devices={"share": {**disk, "limits.read": bad}}))
+        absent = {"type": "disk", "source": share + "/absent", "path": "/mnt/absent", "limits.read": "1MiB"}
+        self.api.update("box", devices={"absent": {**absent, "required": "false"}})
+        self.assertEqual(self.disk_rates(), {})
+        self.assert_api_error(400, self.api.update, "box", devices={"other": {**absent, "path": "/mnt/other"}})
         memory = {"type": "disk", "source": "tmpfs:", "path": "/ram", "limits.max": "1MiB"}
         self.assertIn("'ram'", self.assert_api_error(400, self.api.update, "box", devices={"ram": memory}))
         self.assertNotIn("ram", self.api.instance("box")["devices"])

@@ -124,3 +124,16 @@ TEST(ParseProxyAddressTest, RefusesTheRest) {
     }
     EXPECT_FALSE(parse_proxy_address("unix:@" + std::string(108, 'x')));
 }
+
+TEST(ParseDiskRateTest, BytesOrOperations) {
+    const auto bytes = parse_disk_rate("10MiB");
+    ASSERT_TRUE(bytes);
+    EXPECT_EQ(bytes->per_second, 10U << 20U);
+    EXPECT_FALSE(bytes->is_operations);
+    const auto operations = parse_disk_rate("500iops");
+    ASSERT_TRUE(operations);
+    EXPECT_EQ(operations->per_second, 500U);
+    EXPECT_TRUE(operations->is_operations);
+    for (const char* bad : {"", "0", "0iops", "iops", "-1iops", "1.5iops", "10 MiB", "5000000000iops", "50%"})
+        EXPECT_FALSE(parse_disk_rate(bad)) << bad;
+}

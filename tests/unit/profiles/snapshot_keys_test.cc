@@ -78,3 +78,16 @@ TEST_F(SnapshotKeysTest, PatternsCountAndTellTheTime) {
          {"", "a/b", "a b", "%d%d", "{{ creation_date }}", "{{ x|date:'2006' }}", "{{", "{% if %}"})
         EXPECT_FALSE(expand_snapshot_pattern(bad, time)) << bad;
 }
+
+TEST_F(SnapshotKeysTest, ExpiryByOrigin) {
+    const Time from = parse_rfc3339("2026-01-01T00:00:00Z").value();
+    const auto after = [&](const lxmgr::api::ConfigMap& config, SnapshotOrigin origin) {
+        return snapshot_expiry(config, origin, from).value() - from;
+    };
+    EXPECT_EQ(snapshot_expiry({}, SnapshotOrigin::hand, from).value(), Time{});
+    const lxmgr::api::ConfigMap one{{"snapshots.expiry", "1d"}};
+    EXPECT_EQ(after(one, SnapshotOrigin::hand), std::chrono::hours(24));
+    const lxmgr::api::ConfigMap both{{"snapshots.expiry", "1d"}, {"snapshots.expiry.manual", "2d"}};
+    EXPECT_EQ(after(both, SnapshotOrigin::hand), std::chrono::hours(48));
+    EXPECT_EQ(after(both, SnapshotOrigin::schedule), std::chrono::hours(24));
+}
