@@ -4,6 +4,7 @@
 
 #include "lxmgr/commands.h"
 #include "lxmgr/complete.h"
+#include "lxmgr/manual.h"
 #include "lxmgr/object.h"
 
 namespace lxmgr::cli {
@@ -87,6 +88,11 @@ Result<int> run_reference(Client&, const Args&) {
     return 0;
 }
 
+Result<int> run_manual(Client&, const Args&) {
+    std::fputs(manual_page().c_str(), stdout);
+    return 0;
+}
+
 Result<int> run_bash(Client&, const Args&) {
     std::fputs(kBash, stdout);
     return 0;
@@ -125,6 +131,7 @@ const Command kCompletionCommands[] = {
      run_fish},
     {"__complete", "What the words may become", kWords, {}, "", "", run_complete, true},
     {"__reference", "Print docs/reference/cli.md", {}, {}, "", "", run_reference, true},
+    {"__manual", "Print lxmgr(1)", {}, {}, "", "", run_manual, true},
 };
 
 }  // namespace
