@@ -1,23 +1,16 @@
 #include "images/fingerprint.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <unistd.h>
 
-#include <array>
-#include <memory>
 #include <vector>
 
-#include "lxd-daemon/base/strings.h"
+#include "images/sha256.h"
 
 namespace lxmgr::images {
 namespace {
 
-struct FreeDigest {
-    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-
-Result<> add_file(EVP_MD_CTX* digest, const std::string& path, const std::stop_token& stop) {
+Result<> add_file(Sha256& digest, const std::string& path, const std::stop_token& stop) {
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
     if (!fd) return fail_errno("Opening", path);
     std::vector<char> buffer(std::size_t{256} << 10);
@@ -27,26 +20,17 @@ Result<> add_file(EVP_MD_CTX* digest, const std::string& path, const std::stop_t
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) return fail_errno("Reading", path);
         if (n == 0) return {};
-        if (EVP_DigestUpdate(digest, buffer.data(), static_cast<std::size_t>(n)) != 1) {
-            return fail(Status::internal, "SHA-256 failed");
-        }
+        LX_TRY(digest.add({buffer.data(), static_cast<std::size_t>(n)}));
     }
 }
 
 }  // namespace
 
 Result<std::string> fingerprint_of(const ImageFiles& files, const std::stop_token& stop) {
-    const std::unique_ptr<EVP_MD_CTX, FreeDigest> digest(EVP_MD_CTX_new());
-    if (!digest || EVP_DigestInit_ex(digest.get(), EVP_sha256(), nullptr) != 1) {
-        return fail(Status::internal, "SHA-256 is not available");
-    }
-    LX_TRY(add_file(digest.get(), files.metadata_path, stop));
-    if (!files.rootfs_path.empty()) LX_TRY(add_file(digest.get(), files.rootfs_path, stop));
-    std::array<unsigned char, EVP_MAX_MD_SIZE> hash{};
-    unsigned size = 0;
-    if (EVP_DigestFinal_ex(digest.get(), hash.data(), &size) != 1)
-        return fail(Status::internal, "SHA-256 failed");
-    return to_hex(std::string_view(reinterpret_cast<const char*>(hash.data()), size));
+    LX_TRY_AS(Sha256 digest, Sha256::open());
+    LX_TRY(add_file(digest, files.metadata_path, stop));
+    if (!files.rootfs_path.empty()) LX_TRY(add_file(digest, files.rootfs_path, stop));
+    return digest.finish();
 }
 
 }  // namespace lxmgr::images

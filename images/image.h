@@ -59,6 +59,11 @@ struct ImportedImage {
 Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string& store_dir,
                                     std::stop_token stop);
 
+/// Moves a whole image into the store, durably: one whose content and fingerprint are known. On failure the
+/// files are where they were.
+Result<ImageFiles> keep_files(const ImageFiles& files, const std::string& fingerprint,
+                              const std::string& store_dir);
+
 /// Limits that a hostile image cannot exceed when unpacked.
 struct UnpackLimits {
     std::uint64_t max_bytes = std::uint64_t{64} << 30;

@@ -3,10 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <future>
 #include <string_view>
 
+#include "images/architecture.h"
 #include "images/fingerprint.h"
 #include "images/image.h"
 #include "images/scan.h"
@@ -15,41 +15,6 @@
 
 namespace lxmgr::images {
 namespace {
-
-/// LXD's architecture names, and the other names by which image makers call them.
-struct Architecture {
-    std::string_view name;
-    std::array<std::string_view, 4> aliases;
-};
-constexpr std::array kArchitectures{
-    Architecture{"x86_64", {"amd64"}},
-    Architecture{"i686", {"i386", "i586", "386", "x86"}},
-    Architecture{"aarch64", {"arm64"}},
-    Architecture{"armv8l", {}},
-    Architecture{"armv7l", {"armhf", "armhfp", "arm"}},
-    Architecture{"armv6l", {"armel"}},
-    Architecture{"ppc", {"powerpc"}},
-    Architecture{"ppc64", {"powerpc64"}},
-    Architecture{"ppc64le", {"ppc64el"}},
-    Architecture{"s390x", {}},
-    Architecture{"mips", {"mipsel"}},
-    Architecture{"mips64", {"mips64el"}},
-    Architecture{"riscv32", {}},
-    Architecture{"riscv64", {}},
-    Architecture{"loongarch64", {"loong64"}},
-};
-
-Result<std::string> architecture_name(std::string_view given) {
-    if (given.empty()) return fail(Status::bad_request, "metadata.yaml: 'architecture' is missing");
-    for (const auto& [name, aliases] : kArchitectures) {
-        if (given == name) return std::string(name);
-        for (const auto alias : aliases) {
-            if (given == alias) return std::string(name);
-        }
-    }
-    return fail(Status::bad_request,
-                fmt::format("metadata.yaml: architecture '{}' is unknown", given.substr(0, 64)));
-}
 
 /// An upload's file made private and durable. Returns its size.
 Result<std::uint64_t> settle(const std::string& path) {
@@ -76,7 +41,14 @@ Result<> move_into_store(const std::string& from, const std::string& to, Revert&
 Result<Metadata> check_content(const ImageFiles& upload, const std::stop_token& stop) {
     const bool unified = upload.rootfs_path.empty();
     LX_TRY_AS(Metadata metadata, scan_metadata(upload.metadata_path, unified, stop));
-    LX_TRY_AS(metadata.architecture, architecture_name(metadata.architecture));
+    if (metadata.architecture.empty())
+        return fail(Status::bad_request, "metadata.yaml: 'architecture' is missing");
+    const std::string_view name = architecture_name(metadata.architecture);
+    if (name.empty()) {
+        return fail(Status::bad_request, fmt::format("metadata.yaml: architecture '{}' is unknown",
+                                                     metadata.architecture.substr(0, 64)));
+    }
+    metadata.architecture = name;
     if (!unified) LX_TRY(scan_rootfs(upload.rootfs_path, stop));
     return metadata;
 }
@@ -104,14 +76,20 @@ Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string&
     LX_TRY_AS(out.metadata, std::move(checked));
     LX_TRY_AS(out.fingerprint, std::move(fingerprint));
 
-    Revert undo;
-    out.files.metadata_path = fmt::format("{}/{}", store_dir, out.fingerprint);
     failpoint("image-import-checked");
-    LX_TRY(move_into_store(upload.metadata_path, out.files.metadata_path, undo));
-    if (!unified) {
+    LX_TRY_AS(out.files, keep_files(upload, out.fingerprint, store_dir));
+    return out;
+}
+
+Result<ImageFiles> keep_files(const ImageFiles& files, const std::string& fingerprint,
+                              const std::string& store_dir) {
+    Revert undo;
+    ImageFiles out{fmt::format("{}/{}", store_dir, fingerprint), ""};
+    LX_TRY(move_into_store(files.metadata_path, out.metadata_path, undo));
+    if (!files.rootfs_path.empty()) {
         failpoint("image-import-metadata-moved");
-        out.files.rootfs_path = out.files.metadata_path + ".rootfs";
-        LX_TRY(move_into_store(upload.rootfs_path, out.files.rootfs_path, undo));
+        out.rootfs_path = out.metadata_path + ".rootfs";
+        LX_TRY(move_into_store(files.rootfs_path, out.rootfs_path, undo));
     }
     failpoint("image-import-moved");
     LX_TRY(sync_directory(store_dir));

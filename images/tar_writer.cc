@@ -114,7 +114,21 @@ struct TarWriter::Tree {
 
 void TarWriter::FreeArchive::operator()(archive* a) const { archive_write_free(a); }
 
+struct TarWriter::Sink {
+    ByteSink take;
+    std::optional<Error> error;
+
+    static la_ssize_t write(archive*, void* self, const void* bytes, std::size_t size) noexcept {
+        auto& sink = *static_cast<Sink*>(self);
+        auto taken = sink.take({static_cast<const char*>(bytes), size});
+        if (taken) return static_cast<la_ssize_t>(size);
+        sink.error = std::move(taken).error();
+        return -1;
+    }
+};
+
 std::unexpected<Error> TarWriter::failed(const std::string& path) const {
+    if (sink_ && sink_->error) return std::unexpected(*sink_->error);
     const char* why = archive_error_string(archive_.get());
     return fail(Status::internal, fmt::format("Writing '{}' into the archive: {}", path,
                                               why == nullptr ? "libarchive failed" : why));
@@ -129,6 +143,19 @@ Result<TarWriter> TarWriter::open(UniqueFd fd, Compression compression, std::sto
     good = good && archive_write_set_bytes_in_last_block(a.get(), 1) == ARCHIVE_OK &&
            archive_write_open_fd(a.get(), fd.get()) == ARCHIVE_OK;
     TarWriter out(std::move(fd), std::move(a), std::move(stop));
+    if (!good) return out.failed("its beginning");
+    return out;
+}
+
+Result<TarWriter> TarWriter::open(ByteSink sink, std::stop_token stop) {
+    std::unique_ptr<archive, FreeArchive> a(archive_write_new());
+    auto state = std::make_shared<Sink>(std::move(sink), std::nullopt);
+    const bool good = archive_write_set_format_pax_restricted(a.get()) == ARCHIVE_OK &&
+                      archive_write_set_bytes_per_block(a.get(), static_cast<int>(kBlock)) == ARCHIVE_OK &&
+                      archive_write_set_bytes_in_last_block(a.get(), 1) == ARCHIVE_OK &&
+                      archive_write_open(a.get(), state.get(), nullptr, &Sink::write, nullptr) == ARCHIVE_OK;
+    TarWriter out(UniqueFd(), std::move(a), std::move(stop));
+    out.sink_ = std::move(state);
     if (!good) return out.failed("its beginning");
     return out;
 }
@@ -246,6 +273,7 @@ Result<> TarWriter::add_file(archive_entry* entry, int fd, const struct stat& st
 
 Result<std::uint64_t> TarWriter::finish() {
     if (archive_write_close(archive_.get()) != ARCHIVE_OK) return failed("its end");
+    if (sink_) return 0;
     struct stat st{};
     if (::fsync(fd_.get()) != 0) return fail_errno("fsync", "the archive");
     if (::fstat(fd_.get(), &st) != 0) return fail_errno("fstat", "the archive");

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <stop_token>
@@ -21,11 +22,16 @@ enum class Compression { none, gzip, xz, zstd };
 /// "none", "gzip", "xz", "zstd"; empty is gzip, as LXD's. Errors: `bad_request`.
 Result<Compression> parse_compression(std::string_view name);
 
+/// Takes bytes in order.
+using ByteSink = std::function<Result<>(std::string_view bytes)>;
+
 /// Writes a pax tarball. One thread only.
 class TarWriter {
 public:
     /// @param fd  an empty file; closed with the writer
     static Result<TarWriter> open(UniqueFd fd, Compression compression, std::stop_token stop);
+    /// To a sink in place of a file, not compressed.
+    static Result<TarWriter> open(ByteSink sink, std::stop_token stop);
     Result<> add_directory(const std::string& path, mode_t mode);
     Result<> add_text(const std::string& path, const std::string& content, mode_t mode);
     /// The directory and all below it, as `path`: owners, modes, times, hard links, holes, devices and the
@@ -33,7 +39,7 @@ public:
     /// symlinks are never followed. Nothing may write there meanwhile. Errors: `bad_request` for a tree
     /// deeper than 512.
     Result<> add_tree(const std::string& path, int directory_fd);
-    /// Ends the archive and syncs the file; returns its size.
+    /// Ends the archive and syncs the file; returns its size (0: of a sink).
     Result<std::uint64_t> finish();
 
 private:
@@ -42,6 +48,7 @@ private:
     };
     TarWriter(UniqueFd fd, std::unique_ptr<archive, FreeArchive> archive, std::stop_token stop)
         : fd_(std::move(fd)), archive_(std::move(archive)), stop_(std::move(stop)) {}
+    struct Sink;
     struct Tree;
     Result<> add_below(Tree& tree, int directory_fd, const std::string& path, int depth);
     Result<> add_entry(Tree& tree, int directory_fd, const std::string& name, const std::string& path,
@@ -51,7 +58,8 @@ private:
     Result<> data(const char* bytes, std::size_t size, const std::string& path);
     std::unexpected<Error> failed(const std::string& path) const;
 
-    UniqueFd fd_;
+    UniqueFd fd_;  ///< invalid: there is a sink
+    std::shared_ptr<Sink> sink_;
     std::unique_ptr<archive, FreeArchive> archive_;
     std::stop_token stop_;
 };

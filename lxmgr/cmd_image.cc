@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include "lxmgr/commands.h"
+#include "lxmgr/image_servers.h"
 #include "lxmgr/images.h"
 #include "lxmgr/object.h"
 #include "lxmgr/options.h"
@@ -28,14 +29,16 @@ std::string size_of(const Json& image) {
 }
 
 Result<int> run_image_list(Client& client, const Args& args) {
-    LX_TRY_AS(const Json images, client.get("/1.0/images?recursion=1"));
+    const auto remote = streams_image(args.text("FILTER"));
+    const std::string filter = remote ? remote->name : args.text("FILTER");
+    LX_TRY_AS(const Json images,
+              remote ? list_streams(remote->remote) : client.get("/1.0/images?recursion=1"));
     Table table{{"ALIAS", "FINGERPRINT", "PUBLIC", "DESCRIPTION", "ARCHITECTURE", "TYPE", "SIZE", "UPLOADED"},
                 {}};
     Json shown = Json::array();
     for (const auto& image : images) {
         const std::string aliases = aliases_of(image);
         const std::string fingerprint = text_member(image, "fingerprint");
-        const std::string& filter = args.text("FILTER");
         if (!fingerprint.starts_with(filter) && !aliases.contains(filter)) continue;
         table.rows.push_back(
             {aliases, fingerprint.substr(0, kShortFingerprint),
@@ -53,6 +56,7 @@ Result<int> run_image_list(Client& client, const Args& args) {
 }
 
 Result<Json> image_named(Client& client, const std::string& name) {
+    if (const auto remote = streams_image(name)) return find_streams_image(*remote);
     LX_TRY_AS(const std::string fingerprint, find_image(client, name));
     return client.get(api_path({"images", fingerprint}));
 }
@@ -207,8 +211,9 @@ constexpr Option kBuildOptions[] = {
 };
 constexpr Option kAliasOptions[] = {{"--description", "TEXT", "what it is for"}};
 const Command kImageCommands[] = {
-    {"image list", "List images", kFilter, kImageListOptions, "", "image list\nimage list debian",
-     run_image_list, false, "ls"},
+    {"image list", "List images", kFilter, kImageListOptions,
+     "A server's images: image list images:, image list images:debian",
+     "image list\nimage list debian\nimage list images:debian/13", run_image_list, false, "ls"},
     {"image info", "Show an image for people", kImage, {}, "", "image info debian/12", run_image_info},
     {"image show", "Show an image as YAML", kImage, {}, "", "image show debian/12", run_image_show},
     {"image build", "Make an image of a distribution", kDistro, kBuildOptions,

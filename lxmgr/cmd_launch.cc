@@ -6,6 +6,7 @@
 #include "lxmgr/object.h"
 #include "lxmgr/options.h"
 #include "lxmgr/setup.h"
+#include "lxmgr/simplestreams_remotes.h"
 #include "lxmgr/terminal.h"
 #include "lxmgr/wait.h"
 
@@ -20,6 +21,19 @@ Result<std::string> have_image(Client& client, const std::string& name) {
     tell(fmt::format("There is no image '{}' yet: building it, once, from this machine's own apt mirror",
                      name));
     return build_and_import(client, distro, {}, name);
+}
+
+/// An image server's is fetched by the daemon.
+Result<Json> image_source(Client& client, const std::string& name) {
+    if (const auto remote = streams_image(name)) {
+        if (remote->name.empty())
+            return fail(
+                Status::bad_request,
+                fmt::format("'{}' names no image; 'lxmgr image list {}' shows what there is", name, name));
+        return source_of(*remote);
+    }
+    LX_TRY_AS(const std::string fingerprint, have_image(client, name));
+    return Json{{"type", "image"}, {"fingerprint", fingerprint}};
 }
 
 struct Wanted {
@@ -98,8 +112,7 @@ Result<std::string> create_instance(Client& client, const Args& args, Wanted& wa
     if (args.flag("empty")) {
         wanted.body["source"] = {{"type", "none"}};
     } else {
-        LX_TRY_AS(const std::string fingerprint, have_image(client, args.text("IMAGE")));
-        wanted.body["source"] = {{"type", "image"}, {"fingerprint", fingerprint}};
+        LX_TRY_AS(wanted.body["source"], image_source(client, args.text("IMAGE")));
     }
     tell(name.empty() ? std::string("Creating the instance") : fmt::format("Creating {}", name));
     auto operation = client.call("POST", "/1.0/instances", wanted.body, {"Creating " + name});
@@ -177,8 +190,11 @@ const Command kLaunchCommands[] = {
     {"launch", "Create and start an instance", kLaunchOperands, kLaunchOptions,
      "IMAGE is an alias or a fingerprint. debian/12, debian/13 and debian/sid are built when there is no "
      "such image yet.\n"
+     "images:, ubuntu:, ubuntu-daily: and ubuntu-minimal: are public image servers; the daemon fetches from "
+     "them.\n"
      "Without NAME the server picks one.",
-     "launch debian/12 dev\nlaunch debian/12 db -c limits.memory=2GiB -c limits.cpu=2\n"
+     "launch debian/12 dev\nlaunch images:fedora/42 fed\nlaunch ubuntu:24.04 web\n"
+     "launch debian/12 db -c limits.memory=2GiB -c limits.cpu=2\n"
      "launch debian/12 web -d eth0,ipv4.address=10.10.10.20 -d root,size=10GiB\n"
      "launch debian/12 ci --wait ready",
      run_launch},

@@ -21,6 +21,8 @@ std::span<const Command> file_commands();
 std::span<const Command> config_commands();
 std::span<const Command> profile_commands();
 std::span<const Command> image_commands();
+std::span<const Command> image_copy_commands();
+std::span<const Command> publish_commands();
 std::span<const Command> network_commands();
 std::span<const Command> storage_commands();
 std::span<const Command> volume_commands();

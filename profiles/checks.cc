@@ -67,6 +67,31 @@ Result<> text(std::string_view, std::string_view value) {
     return {};
 }
 
+Result<> proxy_url(std::string_view, std::string_view value) {
+    const bool known = value.starts_with("http://") || value.starts_with("https://");
+    if (known && !value.contains(' ') && value.size() > std::string_view("https://").size()) return {};
+    return must("a URL such as http://proxy.example:3128");
+}
+
+Result<> days(std::string_view, std::string_view value) {
+    if (const auto number = parse_int(value); number && *number >= 0 && *number <= 100'000) return {};
+    return must("an integer of 0 to 100000");
+}
+
+Result<> image_compression(std::string_view, std::string_view value) {
+    constexpr std::string_view kNames[] = {"none", "gzip", "pigz", "xz", "zstd", "pzstd", "squashfs"};
+    if (std::ranges::find(kNames, value) != std::end(kNames)) return {};
+    return must("none, gzip, xz, zstd or squashfs");
+}
+
+Result<> architecture(std::string_view, std::string_view value) {
+    constexpr std::string_view kNames[] = {"x86_64", "i686",   "aarch64", "armv8l",  "armv7l",
+                                           "armv6l", "ppc",    "ppc64",   "ppc64le", "s390x",
+                                           "mips",   "mips64", "riscv32", "riscv64", "loongarch64"};
+    if (std::ranges::find(kNames, value) != std::end(kNames)) return {};
+    return must("an architecture such as x86_64 or aarch64");
+}
+
 Result<> memory_limit(std::string_view, std::string_view value) {
     constexpr std::uint64_t kAnyTotal = 1 << 30;  // so that percentages pass
     LX_TRY_AS(const auto bytes, parse_size(value, kAnyTotal));

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,11 @@ struct AliasOfImage {
     std::string name, description;
 };
 
+/// Where an image was fetched from.
+struct ImageUpdateSource {
+    std::string alias, certificate, protocol, server;
+};
+
 struct Image {
     bool auto_update = false, is_public = false, cached = false;
     ConfigMap properties;
@@ -24,6 +30,7 @@ struct Image {
     std::uint64_t size_bytes = 0;
     std::string type = "container";
     Time created_at{}, expires_at{}, last_used_at{}, uploaded_at{};
+    std::optional<ImageUpdateSource> update_source;
 };
 nlohmann::json to_json(const Image& image);
 nlohmann::json etag_fields(const Image& image);
@@ -40,7 +47,19 @@ Result<ImagePut> patch_image(const nlohmann::json& body, ImagePut current);
 
 /// POST /1.0/images with a JSON body: everything but an upload.
 struct ImagesPost {
-    std::string source_type;  ///< "image", "url", "instance", "snapshot", ...
+    struct Source {
+        std::string type;  ///< "image", "url", "instance", "snapshot"; of old clients "container"
+        std::string mode;  ///< "pull"
+        std::string server, protocol, certificate, secret, alias, fingerprint;
+        std::string image_type;  ///< empty: container
+        std::string name;        ///< of an instance, "X" or "X/S"
+        std::string url;
+    };
+    Source source;
+    ImagePut fields;
+    std::string filename, compression_algorithm;
+    std::string format;  ///< "", "unified" or "split"
+    std::vector<AliasOfImage> aliases;
 };
 Result<ImagesPost> parse_images_post(const nlohmann::json& body);
 

@@ -128,6 +128,11 @@ private:
     std::unique_ptr<Impl> impl_;
 };
 
+/// Where an image was fetched from.
+struct ImageSource {
+    std::string server, protocol, certificate, alias;  ///< alias: the name that was asked for
+    bool operator==(const ImageSource&) const = default;
+};
 struct ImageRecord {
     std::int64_t id = 0;
     std::string fingerprint, filename, architecture, type = "container";
@@ -136,8 +141,9 @@ struct ImageRecord {
     api::ConfigMap properties;
     std::vector<std::string> profiles{"default"};
     Time created_at{}, expires_at{}, last_used_at{}, uploaded_at{};
-    bool split = false;            ///< has a separate rootfs file
-    std::int64_t metadata_id = 0;  ///< of MetadataSets; 0: none
+    std::optional<ImageSource> source;  ///< none: it was uploaded, or made here
+    bool split = false;                 ///< has a separate rootfs file
+    std::int64_t metadata_id = 0;       ///< of MetadataSets; 0: none
 };
 using ImagePtr = std::shared_ptr<const ImageRecord>;
 struct AliasRecord {
@@ -158,6 +164,8 @@ public:
     [[nodiscard]] std::vector<ImagePtr> list() const;
     Result<ImagePtr> update(const ImageRecord& record);
     Result<> remove(const std::string& fingerprint);  ///< its aliases go with it
+    /// Not durable by itself.
+    Result<> note_use(const std::string& fingerprint, Time last_used_at);
 
     Result<AliasPtr> create_alias(AliasRecord record);
     [[nodiscard]] AliasPtr find_alias(const std::string& name) const;

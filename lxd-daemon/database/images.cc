@@ -35,6 +35,7 @@ Result<ImageRecord> read_image(const Statement& row) {
     out.last_used_at = row.time(13);
     out.uploaded_at = row.time(14);
     out.metadata_id = row.integer(15);
+    if (!row.text(16).empty()) out.source = {row.string(16), row.string(17), row.string(18), row.string(19)};
     return out;
 }
 
@@ -50,7 +51,9 @@ struct Images::Impl {
         LX_TRY_AS(auto rows,
                   connection.prepare("SELECT id, fingerprint, filename, architecture, type, size_bytes, "
                                      "is_public, auto_update, cached, split, properties, created_at, "
-                                     "expires_at, last_used_at, uploaded_at, metadata_id FROM images"));
+                                     "expires_at, last_used_at, uploaded_at, metadata_id, server, protocol, "
+                                     "certificate, alias FROM images LEFT JOIN image_sources ON "
+                                     "image_id = images.id"));
         while (true) {
             LX_TRY_AS(const bool more, rows.step());
             if (!more) return {};
@@ -83,6 +86,12 @@ struct Images::Impl {
             r.is_public, r.auto_update, r.cached, r.split, encode(r.properties), r.created_at, r.expires_at,
             r.last_used_at, r.uploaded_at, r.metadata_id));
         r.id = connection.last_insert_id();
+        if (r.source) {
+            LX_TRY(connection.execute(
+                "INSERT INTO image_sources (image_id, server, protocol, certificate, alias) VALUES "
+                "(?,?,?,?,?)",
+                r.id, r.source->server, r.source->protocol, r.source->certificate, r.source->alias));
+        }
         return replace_profiles(connection, kImageProfiles, r.id, r.profiles);
     }
 
@@ -152,6 +161,19 @@ Result<ImagePtr> Images::update(const ImageRecord& record) {
         next.last_used_at = record.last_used_at;
         LX_TRY(impl_->rewrite(next));
         return impl_->images.put(record.fingerprint, std::move(next));
+    });
+}
+
+Result<> Images::note_use(const std::string& fingerprint, Time last_used_at) {
+    return impl_->connection.write(Durability::normal, [&]() -> Result<> {
+        const ImagePtr current = find(fingerprint);
+        if (!current) return {};
+        ImageRecord next = *current;
+        next.last_used_at = last_used_at;
+        LX_TRY(
+            impl_->connection.execute("UPDATE images SET last_used_at=? WHERE id=?", last_used_at, next.id));
+        impl_->images.put(fingerprint, std::move(next));
+        return {};
     });
 }
 

@@ -210,10 +210,20 @@ CREATE TABLE backups (
 );
 )sql";
 
+constexpr const char* kImageSources = R"sql(
+CREATE TABLE image_sources (
+    image_id INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+    server TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    certificate TEXT NOT NULL,
+    alias TEXT NOT NULL
+);
+)sql";
+
 constexpr Migration kMigrations[] = {
     {1, "initial schema", kInitial}, {2, "image metadata and templates", kMetadataSets},
     {3, "snapshots", kSnapshots},    {4, "custom volumes", kVolumes},
-    {5, "backups", kBackups},
+    {5, "backups", kBackups},        {6, "image sources", kImageSources},
 };
 
 constexpr int kApplicationId =

@@ -9,6 +9,7 @@
 #include "lxd-daemon/instances/guest_sockets.h"
 #include "lxd-daemon/instances/hot_devices.h"
 #include "lxd-daemon/instances/idmaps.h"
+#include "lxd-daemon/instances/images/remote.h"
 #include "lxd-daemon/instances/limits.h"
 #include "lxd-daemon/instances/live.h"
 #include "lxd-daemon/instances/metadata_cache.h"
@@ -27,6 +28,7 @@ struct Context {
     Dependencies deps;
     LiveStates live;
     CpuPlacement cpus;
+    ImageDownloads image_downloads;
     KeyedMutex images;  ///< "POOL/FINGERPRINT": an image is unpacked once
     StoppedRoots stopped_roots;
     VolumeMounts volume_mounts;
@@ -90,11 +92,15 @@ Result<> check_record(Context& context, database::InstanceRecord& record);
 /// What POST /1.0/instances was turned into after all checks that need no disk.
 struct CreatePlan {
     database::InstanceRecord record;
-    std::string fingerprint;  ///< of the image; empty: an empty root (source none)
+    std::string fingerprint;            ///< of the image; empty: an empty root (source none)
+    std::optional<RemoteImage> remote;  ///< the image is to be fetched first
+    bool own_profiles = true;           ///< the client said which
     std::string requestor;
     bool start = false;
 };
 Result<CreatePlan> plan_create(Context& context, api::InstancesPost post);
+/// The plan of an instance of a remote image, once that is here.
+Result<> complete_plan(Context& context, CreatePlan& plan, const database::ImageRecord& image);
 Result<> create_instance(Context& context, const CreatePlan& plan, operations::Operation& operation,
                          std::stop_token stop);
 

@@ -10,6 +10,7 @@
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/disk_rates.h"
+#include "lxd-daemon/instances/images/upkeep.h"
 #include "lxd-daemon/instances/names.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
@@ -26,6 +27,23 @@ Result<> make_volume(Context& context, const CreatePlan& plan, operations::Opera
     const auto image = context.deps.database.images().find(plan.fingerprint);
     if (!image) return fail(Status::not_found, "Image not found");
     return make_image_root(context, *driver, volume, plan.record, *image, &operation, std::move(stop));
+}
+
+void use_image(CreatePlan& plan, const database::ImageRecord& image) {
+    plan.fingerprint = image.fingerprint;
+    plan.record.architecture = image.architecture;
+    plan.record.metadata_id = image.metadata_id;
+    if (!plan.own_profiles) plan.record.profiles = image.profiles;
+    for (const auto& [key, value] : image.properties) plan.record.config.emplace("image." + key, value);
+}
+
+/// What depends on the profiles, too.
+Result<> check_plan(Context& context, CreatePlan& plan) {
+    LX_TRY(check_new_record(context, plan.record));
+    const auto expanded = expand(context, plan.record);
+    // A look whether it can be; create_instance() keeps it.
+    LX_TRY(assign_idmap(context, expanded.config, plan.record));
+    return prepare_devices(context, expanded.devices, plan.record);
 }
 
 }  // namespace
@@ -84,6 +102,12 @@ Result<> check_new_record(Context& context, database::InstanceRecord& record) {
     return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", record.name));
 }
 
+Result<> complete_plan(Context& context, CreatePlan& plan, const database::ImageRecord& image) {
+    use_image(plan, image);
+    plan.record.config["volatile.base_image"] = image.fingerprint;
+    return check_plan(context, plan);
+}
+
 Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
     CreatePlan plan;
     auto& record = plan.record;
@@ -99,6 +123,7 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
     }
     record.name = post.name.empty() ? random_name() : post.name;
     LX_TRY(profiles::validate_instance_name(record.name));
+    plan.own_profiles = post.profiles.has_value();
     LX_TRY_AS(record.profiles, check_profiles(context, std::move(post.profiles)));
     std::erase_if(post.config, [](const auto& entry) {
         return entry.first.starts_with("volatile.") && !entry.first.ends_with(".hwaddr");
@@ -112,23 +137,18 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
     record.devices = std::move(post.devices);
     record.created_at = now();
 
-    if (post.source.type == "image") {
+    if (post.source.type == "image" && !post.source.server.empty()) {
+        LX_TRY_AS(plan.remote, remote_image_of(context, post.source, post.architecture));
+    } else if (post.source.type == "image") {
         LX_TRY_AS(const auto image, find_image(context, post.source));
-        plan.fingerprint = image->fingerprint;
-        record.architecture = image->architecture;
-        record.metadata_id = image->metadata_id;
-        for (const auto& [key, value] : image->properties) record.config.emplace("image." + key, value);
+        use_image(plan, *image);
     } else if (post.source.type != "none") {
         return fail(Status::bad_request,
                     fmt::format("Source type '{}' is not supported: use 'image', 'copy' or 'none'",
                                 post.source.type));
     }
-    LX_TRY(check_new_record(context, record));
     add_volatile(record, plan.fingerprint, "create");
-    const auto expanded = expand(context, record);
-    LX_TRY(assign_idmap(context, expanded.config,
-                        record));  // a look whether it can be; create_instance() keeps it
-    LX_TRY(prepare_devices(context, expanded.devices, record));
+    LX_TRY(check_plan(context, plan));
     plan.start = post.start;
     return plan;
 }
@@ -171,6 +191,7 @@ Result<> create_instance(Context& context, const CreatePlan& plan, operations::O
     context.lifecycle("instance-created", name, plan.requestor,
                       {{"type", "container"}, {"storage-pool", plan.record.pool}});
     context.snapshot_timer.poke();
+    if (!plan.fingerprint.empty()) note_image_use(context, plan.fingerprint);
     if (plan.start) return start_instance(context, name, plan.requestor);
     return {};
 }

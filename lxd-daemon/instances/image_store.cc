@@ -34,6 +34,12 @@ Result<> check_properties(const api::ConfigMap& properties) {
     return profiles::validate_instance_config(keys, false);
 }
 
+Result<> check_architecture(const ImageUpload& upload, const std::string& found) {
+    if (upload.expected_architecture.empty() || upload.expected_architecture == found) return {};
+    return fail(Status::bad_request,
+                fmt::format("Image is for {}, expected {}", found, upload.expected_architecture));
+}
+
 database::ImageRecord image_record_of(const ImageUpload& upload, const images::ImportedImage& imported) {
     database::ImageRecord out;
     out.fingerprint = imported.fingerprint;
@@ -41,11 +47,14 @@ database::ImageRecord image_record_of(const ImageUpload& upload, const images::I
     out.architecture = imported.metadata.architecture;
     out.size_bytes = imported.size_bytes;
     out.is_public = upload.is_public;
+    out.cached = upload.cached;
+    out.auto_update = upload.auto_update;
+    out.source = upload.source;
     out.properties = upload.properties;
     out.properties.insert(imported.metadata.properties.begin(), imported.metadata.properties.end());
     out.profiles = upload.profiles;
     out.created_at = imported.metadata.creation_date;
-    out.expires_at = imported.metadata.expiry_date;
+    out.expires_at = upload.expires_at == Time{} ? imported.metadata.expiry_date : upload.expires_at;
     out.uploaded_at = now();
     out.split = !imported.files.rootfs_path.empty();
     return out;
@@ -87,29 +96,24 @@ Result<> ImageStore::remove_remains(const std::string& fingerprint) {
 
 Result<database::ImagePtr> ImageStore::import(const ImageUpload& upload, std::stop_token stop) {
     LX_TRY(check_properties(upload.properties));
+    const std::lock_guard lock(pools_.image_files_mutex());
     LX_TRY_AS(const auto imported, images::import_upload(upload.files, directory_, stop));
+    return add_row(upload, imported);
+}
+
+Result<database::ImagePtr> ImageStore::keep(const ImageUpload& upload, images::ImportedImage made) {
+    LX_TRY(check_properties(upload.properties));
+    const std::lock_guard lock(pools_.image_files_mutex());
+    LX_TRY_AS(made.files, images::keep_files(made.files, made.fingerprint, directory_));
+    return add_row(upload, made);
+}
+
+Result<database::ImagePtr> ImageStore::add_row(const ImageUpload& upload,
+                                               const images::ImportedImage& imported) {
     // The same files, then: what is in the store is as good as before.
     if (database_.images().find(imported.fingerprint)) return image_exists();
     failpoint("image-import-before-row");
-    const auto finish = [&]() -> Result<database::ImagePtr> {
-        const std::string& expected = upload.expected_fingerprint;
-        if (!expected.empty() && expected != imported.fingerprint) {
-            return fail(Status::bad_request,
-                        fmt::format("Image has fingerprint {}, expected {}", imported.fingerprint, expected));
-        }
-        database::ImageRecord record = image_record_of(upload, imported);
-        LX_TRY(check_properties(record.properties));
-        database::ImagePtr stored;
-        auto done = database_.transaction([&]() -> Result<> {
-            LX_TRY_AS(record.metadata_id,
-                      database_.metadata_sets().add(images::encode_metadata(imported.metadata)));
-            LX_TRY_AS(stored, database_.images().create(record));
-            return {};
-        });
-        LX_TRY(std::move(done));
-        return stored;
-    };
-    auto stored = finish();
+    auto stored = store_row(upload, imported);
     if (stored) return stored;
     if (auto removed = remove_remains(imported.fingerprint); !removed) {
         log::warn("files of a refused image left behind", {{"error", removed.error().message}});
@@ -117,7 +121,29 @@ Result<database::ImagePtr> ImageStore::import(const ImageUpload& upload, std::st
     return stored;
 }
 
+Result<database::ImagePtr> ImageStore::store_row(const ImageUpload& upload,
+                                                 const images::ImportedImage& imported) {
+    const std::string& expected = upload.expected_fingerprint;
+    if (!expected.empty() && expected != imported.fingerprint) {
+        return fail(Status::bad_request,
+                    fmt::format("Image has fingerprint {}, expected {}", imported.fingerprint, expected));
+    }
+    LX_TRY(check_architecture(upload, imported.metadata.architecture));
+    database::ImageRecord record = image_record_of(upload, imported);
+    LX_TRY(check_properties(record.properties));
+    database::ImagePtr stored;
+    auto done = database_.transaction([&]() -> Result<> {
+        LX_TRY_AS(record.metadata_id,
+                  database_.metadata_sets().add(images::encode_metadata(imported.metadata)));
+        LX_TRY_AS(stored, database_.images().create(record));
+        return {};
+    });
+    LX_TRY(std::move(done));
+    return stored;
+}
+
 Result<> ImageStore::remove(const std::string& fingerprint) {
+    const std::lock_guard lock(pools_.image_files_mutex());
     std::int64_t intent = 0;
     // One commit: the image is gone for clients, and a crash from here on still leads to its removal from
     // disk.

@@ -1,4 +1,5 @@
 #pragma once
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -17,7 +18,10 @@ struct ImageUpload {
     std::string expected_fingerprint;  ///< empty: any
     api::ConfigMap properties;         ///< win over those of metadata.yaml
     std::vector<std::string> profiles{"default"};
-    bool is_public = false;
+    bool is_public = false, cached = false, auto_update = false;
+    std::optional<database::ImageSource> source;
+    std::string expected_architecture;  ///< empty: any
+    Time expires_at{};                  ///< the epoch: as metadata.yaml says
 };
 
 /// The images as rows and as files in STATE/images: both or neither. Calls that change the same image must
@@ -33,6 +37,8 @@ public:
     /// Files first, then the row. Errors: `bad_request` for what is wrong with the image or when it is there
     /// already.
     Result<database::ImagePtr> import(const ImageUpload& upload, std::stop_token stop);
+    /// An image that was made here; the files of `upload` are those of `made`. The same errors.
+    Result<database::ImagePtr> keep(const ImageUpload& upload, images::ImportedImage made);
     /// The row first, then volumes and files; instances that stand on the image go on. `not_found`.
     Result<> remove(const std::string& fingerprint);
     /// At daemon start, before requests: removes files without a row and finishes interrupted deletions.
@@ -41,6 +47,8 @@ public:
     [[nodiscard]] images::ImageFiles files_of(const database::ImageRecord& record) const;
 
 private:
+    Result<database::ImagePtr> add_row(const ImageUpload& upload, const images::ImportedImage& imported);
+    Result<database::ImagePtr> store_row(const ImageUpload& upload, const images::ImportedImage& imported);
     Result<> remove_remains(const std::string& fingerprint);
     Result<> sweep();
 

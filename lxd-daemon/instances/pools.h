@@ -40,6 +40,8 @@ public:
     /// Removes the image's volume from every pool that has it; containers that stand on it go on.
     Result<> remove_image(const std::string& fingerprint);
     [[nodiscard]] sys::IdmapCache& idmaps() { return idmaps_; }
+    /// Held while the files of an image come or go.
+    [[nodiscard]] std::mutex& image_files_mutex() { return image_files_mutex_; }
 
 private:
     Result<std::unique_ptr<storage::Driver>> open_driver(const database::PoolRecord& record);
@@ -47,6 +49,7 @@ private:
     database::Database& database_;
     std::string state_dir_;
     sys::IdmapCache idmaps_;
+    std::mutex image_files_mutex_;
     mutable std::shared_mutex mutex_;
     std::map<std::string, std::unique_ptr<storage::Driver>> drivers_;  ///< null: could not be opened
 };

@@ -113,9 +113,15 @@ Result<operations::OperationPtr> Service::create(api::InstancesPost post, const 
     impl_->context.lxcfs.expect();  // a start follows soon, most often
     plan.requestor = requestor;
     auto request = request_for("Creating instance", plan.record.name, requestor);
+    request.may_cancel = plan.remote.has_value();
     request.body = [this, plan = std::move(plan)](operations::Operation& operation,
                                                   std::stop_token stop) -> Result<nlohmann::json> {
-        LX_TRY(create_instance(impl_->context, plan, operation, std::move(stop)));
+        CreatePlan whole = plan;
+        if (plan.remote) {
+            LX_TRY_AS(const auto image, fetch_image(impl_->context, *plan.remote, operation, stop));
+            LX_TRY(complete_plan(impl_->context, whole, *image));
+        }
+        LX_TRY(create_instance(impl_->context, whole, operation, std::move(stop)));
         return nlohmann::json(nullptr);
     };
     return deps_.operations.start(std::move(request));

@@ -25,6 +25,7 @@ class Hub;
 namespace lxmgr::instances {
 
 class BackupService;  ///< see backups/service.h
+class ImageService;   ///< see images/service.h
 class VolumeService;  ///< custom volumes, see volumes/service.h
 
 /// What the instances room stands on; all of it outlives the Service.
@@ -125,6 +126,7 @@ public:
 
     VolumeService& volumes();
     BackupService& backups();
+    ImageService& images();
 
     /// Replaces a profile (by record.id) and applies it to all running instances that use it, or to none: a
     /// failure names the instance, and the old profile is in force again. Blocking.

@@ -7,8 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/backups/service.h"
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/images/service.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/instances/volumes/service.h"
 
@@ -20,6 +21,7 @@ struct Service::Impl {
     Context context;
     VolumeService volumes{context};
     BackupService backups{context};
+    ImageService images{context};
 
     std::mutex list_mutex;
     std::array<std::uint64_t, 3> list_key{};

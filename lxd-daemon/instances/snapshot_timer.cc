@@ -97,6 +97,7 @@ Time SnapshotTimer::work(Time time) {
     Time next = make_scheduled_volume_snapshots(context_, checked_, time);
     next = earlier(next, make_scheduled(time));
     next = earlier(next, expire_backups(context_, time));
+    next = earlier(next, look_after_images(context_, time, image_attempts_));
     next = earlier(next, expire_volume_snapshots(context_, time, volume_attempts_));
     return earlier(next, remove_expired(time));
 }

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "lxd-daemon/base/clock.h"
+#include "lxd-daemon/instances/images/upkeep.h"
 
 namespace lxmgr::instances {
 
@@ -18,8 +19,9 @@ inline Time earlier(Time a, Time b) {
     return b == Time{} ? a : std::min(a, b);
 }
 
-/// Makes scheduled snapshots and removes expired ones. Its thread sleeps until the next of them is due, looks
-/// again when it is told of a change, and exists only while something is to come. Thread-safe.
+/// Makes scheduled snapshots and removes expired ones; looks after images of servers, too. Its thread sleeps
+/// until the next of them is due, looks again when it is told of a change, and exists only while something is
+/// to come. Thread-safe.
 class SnapshotTimer {
 public:
     explicit SnapshotTimer(Context& context) : context_(context) {}
@@ -44,6 +46,7 @@ private:
     std::map<std::int64_t, Time>
         attempts_;  ///< of removals, by snapshot id: a failed one is not tried at once again
     std::map<std::int64_t, Time> volume_attempts_;  ///< the same of volumes' snapshots
+    ImageAttempts image_attempts_;
     std::jthread thread_;
 };
 

@@ -116,6 +116,12 @@ const std::vector<std::string>& api_extensions() {
         "instance_file_head",
         // Images, networks, storage
         "image_create_aliases",
+        "images_expiry",
+        "image_profiles",
+        "images_default_architecture",
+        "image_force_refresh",
+        "image_compression_algorithm",
+        "instance_publish_split",
         "instance_nic_network",
         "network",
         "network_leases",

@@ -4,6 +4,8 @@
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/image_export.h"
 #include "lxd-daemon/instances/image_store.h"
+#include "lxd-daemon/instances/images/service.h"
+#include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/operations/operation.h"
 #include "lxd-daemon/rest/image_upload.h"
 #include "lxd-daemon/rest/lifecycle.h"
@@ -39,6 +41,8 @@ api::Image image_view(const database::ImageRecord& record, const std::vector<dat
     out.expires_at = record.expires_at;
     out.last_used_at = record.last_used_at;
     out.uploaded_at = record.uploaded_at;
+    if (const auto& source = record.source)
+        out.update_source = {source->alias, source->certificate, source->protocol, source->server};
     return out;
 }
 
@@ -71,15 +75,15 @@ Handled image_get(const Request& request, Services& services) {
 }
 
 /// A JSON body asks for an image from elsewhere.
-std::unexpected<Error> refuse_source(const Request& request) {
-    auto body = request.json();
-    if (!body) return std::unexpected(body.error());
-    const auto post = api::parse_images_post(*body);
-    if (!post) return std::unexpected(post.error());
-    if (post->source_type.empty()) return fail(Status::bad_request, "The image's source type is missing");
-    return fail(Status::bad_request,
-                fmt::format("Image source '{}' is not supported by this server (yet): upload the image",
-                            post->source_type));
+Handled create_from_elsewhere(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(auto post, api::parse_images_post(body));
+    auto create = [&services, post = std::move(post), requestor = request.requestor_json] {
+        return services.instances->images().create(post, requestor);
+    };
+    auto pending = on_worker(services, std::move(create));
+    LX_CO_TRY_AS(const auto operation, co_await std::move(pending));
+    co_return Response::operation(*operation);
 }
 
 operations::Request import_request(Services& services, const Request& request,
@@ -103,7 +107,10 @@ operations::Request import_request(Services& services, const Request& request,
 
 Handled images_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
-    if (request.files.empty()) co_return refuse_source(request);
+    if (request.files.empty()) {
+        auto pending = create_from_elsewhere(request, services);
+        co_return co_await std::move(pending);
+    }
     LX_CO_TRY_AS(auto upload, read_image_upload(request));
     auto wanted = import_request(services, request, std::move(upload));
     LX_CO_TRY_AS(const auto operation, services.operations.start(std::move(wanted)));
@@ -116,17 +123,19 @@ Result<> replace_image(Services& services, const database::ImageRecord& record, 
     api::ConfigMap keys;
     for (const auto& [key, value] : fields.properties) keys.emplace("image." + key, value);
     LX_TRY(profiles::validate_instance_config(keys, false));
-    if (fields.auto_update) {
+    if (fields.auto_update && !record.source) {
         return fail(Status::bad_request,
                     "auto_update is not possible: the image was uploaded, it has no source");
     }
     database::ImageRecord next = record;
+    next.auto_update = fields.auto_update;
     next.is_public = fields.is_public;
     next.properties = fields.properties;
     next.expires_at = fields.expires_at;
     next.profiles = fields.profiles;
     LX_TRY(services.database->images().update(next));
     publish_lifecycle(services, requestor, "image-updated", url_of_image(record.fingerprint));
+    if (services.instances != nullptr) services.instances->images().changed();
     return {};
 }
 
@@ -196,8 +205,14 @@ Handled image_export(const Request& request, Services& services) {
 }
 
 Handled image_refresh(const Request& request, Services& services) {
-    LX_CO_TRY(require_image(request, services));
-    co_return fail(Status::bad_request, "The image was uploaded: it has no source to be refreshed from");
+    LX_CO_TRY_AS(const auto record, require_image(request, services));
+    if (!record->source) {
+        co_return fail(Status::bad_request,
+                       "The image was not fetched: it has no source to be refreshed from");
+    }
+    LX_CO_TRY_AS(const auto operation,
+                 services.instances->images().refresh(record->fingerprint, request.requestor_json));
+    co_return Response::operation(*operation);
 }
 
 constexpr Route kImagesRoutes[] = {

@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "lxd-daemon/events/hub.h"
+#include "lxd-daemon/instances/images/service.h"
+#include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/server_info.h"
@@ -21,6 +23,7 @@ Handled server_get(const Request&, Services& services) {
 
 Result<> change_config(Services& services, const api::ConfigMap& config, const std::string& requestor) {
     LX_TRY(services.server->replace_config(config));
+    if (services.instances != nullptr) services.instances->images().changed();
     events::publish_lifecycle(services.hub, "config-updated", "/1.0", "", requestor);
     return {};
 }

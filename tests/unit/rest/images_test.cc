@@ -120,13 +120,6 @@ TEST_F(ImageRoutesTest, WhatIsRefusedLeavesNothing) {
     EXPECT_THAT(metadata("/1.0/images"), IsEmpty());
 }
 
-TEST_F(ImageRoutesTest, OtherSourcesAreRefusedClearly) {
-    const auto refused = call("POST", "/1.0/images", R"({"source":{"type":"url","url":"http://x"}})",
-                              "Content-Type: application/json\r\n");
-    EXPECT_EQ(refused.status, 400);
-    EXPECT_THAT(refused.body, HasSubstr("not supported"));
-}
-
 TEST_F(ImageRoutesTest, PropertiesChangeUnderTheirEtag) {
     const std::string url = "/1.0/images/" + import("1");
     const std::string etag = get(url).header("etag");

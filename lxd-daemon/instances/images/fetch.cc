@@ -1,0 +1,169 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "images/sha256.h"
+#include "images/streams/server.h"
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/events/hub.h"
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/image_store.h"
+#include "lxd-daemon/instances/images/remote.h"
+
+namespace lxmgr::instances {
+namespace {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+/// Text for clients, not oftener than a few times a second.
+class DownloadReport {
+public:
+    explicit DownloadReport(operations::Operation& operation) : operation_(operation) {}
+
+    void at(std::string_view what, std::uint64_t done, std::uint64_t total) {
+        const SteadyTime time = std::chrono::steady_clock::now();
+        if (what != what_) {
+            what_ = what;
+            began_ = time;
+            shown_at_ = {};
+        }
+        if (time < shown_at_ + kPause && done != total) return;
+        shown_at_ = time;
+        show(done, total, std::chrono::duration<double>(time - began_).count());
+    }
+
+private:
+    static constexpr std::chrono::milliseconds kPause{200};
+
+    void show(std::uint64_t done, std::uint64_t total, double seconds) {
+        const double speed = seconds > 0.01 ? static_cast<double>(done) / seconds : 0;
+        const std::uint64_t percent = total == 0 ? 0 : done * 100 / total;
+        operation_.update_metadata(
+            {{"download_progress", fmt::format("{}: {}% ({:.2f}MB/s)", what_, percent, speed / 1e6)},
+             {"progress",
+              {{"stage", fmt::format("download_{}", what_)},
+               {"percent", std::to_string(percent)},
+               {"speed", std::to_string(static_cast<std::uint64_t>(speed))}}}});
+    }
+
+    operations::Operation& operation_;
+    std::string what_;
+    SteadyTime began_, shown_at_;
+};
+
+std::string interval_of(const Context& context) {
+    const auto config = context.deps.database.server_config().all();
+    const auto found = config.find("images.auto_update_interval");
+    return found == config.end() ? "" : found->second;
+}
+
+/// The one that can be had without a look at the server: by its fingerprint, or, for an instance, one that
+/// was fetched under the same name and is kept up to date.
+database::ImagePtr stored_image(const Context& context, const RemoteImage& wanted) {
+    auto& images = context.deps.database.images();
+    if (images::is_sha256(wanted.source.alias)) return images.find(wanted.source.alias);
+    if (!wanted.cached || interval_of(context) == "0") return nullptr;
+    for (const auto& image : images.list()) {
+        if (image->auto_update && image->source == wanted.source &&
+            image->architecture == wanted.architecture)
+            return image;
+    }
+    return nullptr;
+}
+
+/// An image that is here already is now asked for in this way, too.
+Result<database::ImagePtr> take_over(Context& context, const database::ImagePtr& image,
+                                     const RemoteImage& wanted) {
+    if (wanted.cached) return image;
+    database::ImageRecord next = *image;
+    next.cached = false;
+    next.is_public = image->is_public || wanted.is_public;
+    next.auto_update = image->source && (image->auto_update || wanted.auto_update);
+    for (const auto& [key, value] : wanted.properties) next.properties[key] = value;
+    return context.deps.database.images().update(next);
+}
+
+ImageUpload upload_of(const RemoteImage& wanted, const images::StreamImage& found, images::ImageFiles files) {
+    ImageUpload upload;
+    upload.files = std::move(files);
+    upload.filename = wanted.filename.empty() ? found.filename : wanted.filename;
+    upload.expected_fingerprint = found.fingerprint;
+    upload.expected_architecture = found.architecture;
+    upload.properties = wanted.properties;
+    upload.properties.insert(found.properties.begin(), found.properties.end());
+    upload.profiles = wanted.profiles;
+    upload.is_public = wanted.is_public;
+    upload.cached = wanted.cached;
+    upload.auto_update = wanted.auto_update;
+    upload.source = wanted.source;
+    upload.expires_at = found.expires_at;
+    return upload;
+}
+
+Result<database::ImagePtr> download(Context& context, images::StreamServer& server,
+                                    const images::StreamImage& found, const RemoteImage& wanted,
+                                    operations::Operation& operation, const std::stop_token& stop) {
+    const std::string prefix = fmt::format("{}/tmp/image-{}", context.deps.state_dir, random_hex(8));
+    DownloadReport report(operation);
+    const auto shown = [&report](std::string_view what, std::uint64_t done, std::uint64_t total) {
+        report.at(what, done, total);
+    };
+    LX_TRY_AS(images::ImageFiles files, server.download(found, prefix, shown));
+    Revert undo;  // the store takes them away, or refuses them
+    undo.add([files] {
+        ::unlink(files.metadata_path.c_str());
+        if (!files.rootfs_path.empty()) ::unlink(files.rootfs_path.c_str());
+    });
+    failpoint("image-fetch-downloaded");
+    ImageStore store(context.deps.database, context.deps.pools, context.deps.state_dir);
+    return store.import(upload_of(wanted, found, std::move(files)), stop);
+}
+
+Result<database::ImagePtr> fetch_from(Context& context, const RemoteImage& wanted,
+                                      operations::Operation& operation, const std::stop_token& stop) {
+    const auto& source = wanted.source;
+    LX_TRY_AS(auto server, images::StreamServer::open(source.server, web_access(context), stop));
+    LX_TRY_AS(const auto found, server.find(source.alias, wanted.architecture));
+    // Under another name, or from another server, it may be on its way already.
+    LX_TRY_AS(const auto claim, context.image_downloads.claim(found.fingerprint, stop));
+    if (auto image = context.deps.database.images().find(found.fingerprint)) return image;
+    LX_TRY_AS(auto image, download(context, server, found, wanted, operation, stop));
+    events::publish_lifecycle(context.deps.events, "image-created", "/1.0/images/" + image->fingerprint,
+                              R"({"type":"container"})", operation.requestor());
+    context.snapshot_timer.poke();
+    return image;
+}
+
+Result<database::ImagePtr> fetch(Context& context, const RemoteImage& wanted,
+                                 operations::Operation& operation, const std::stop_token& stop) {
+    auto image = fetch_from(context, wanted, operation, stop);
+    if (image) return image;
+    return std::unexpected(
+        in(fmt::format("Fetching image '{}'", wanted.source.alias), std::move(image).error()));
+}
+
+std::string key_of(const RemoteImage& wanted) {
+    return fmt::format("{}\n{}\n{}", wanted.source.server, wanted.source.alias, wanted.architecture);
+}
+
+}  // namespace
+
+Result<database::ImagePtr> fetch_image(Context& context, const RemoteImage& wanted,
+                                       operations::Operation& operation, std::stop_token stop) {
+    if (auto image = stored_image(context, wanted)) return take_over(context, image, wanted);
+    LX_TRY_AS(const auto claim, context.image_downloads.claim(key_of(wanted), stop));
+    if (auto image = stored_image(context, wanted)) return take_over(context, image, wanted);
+    LX_TRY_AS(const auto image, fetch(context, wanted, operation, stop));
+    return take_over(context, image, wanted);
+}
+
+Result<database::ImagePtr> fetch_newest(Context& context, const RemoteImage& wanted,
+                                        operations::Operation& operation, std::stop_token stop) {
+    LX_TRY_AS(const auto claim, context.image_downloads.claim(key_of(wanted), stop));
+    return fetch(context, wanted, operation, stop);
+}
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,155 @@
+#include "lxd-daemon/instances/images/publish.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/events/hub.h"
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/image_store.h"
+#include "lxd-daemon/instances/metadata.h"
+#include "lxd-daemon/instances/snapshots.h"
+
+namespace lxmgr::instances {
+namespace {
+
+constexpr std::string_view kImagePrefix = "image.";
+
+/// What is to be packed, for as long as this lives.
+struct Root {
+    std::shared_ptr<const UniqueFd> shared;  ///< of an instance that stands still
+    UniqueFd own;                            ///< of a snapshot
+    UniqueFd directory;                      ///< to be read
+};
+
+Result<Root> open_root(Context& context, const database::InstanceRecord& record,
+                       const std::string& snapshot_volume) {
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    const sys::IdMap as_inside = sys::IdMap::host();
+    Root out;
+    if (snapshot_volume.empty()) {
+        LX_TRY_AS(out.shared, context.stopped_roots.get(*driver, record, as_inside, true));
+    } else {
+        LX_TRY_AS(auto mounted, driver->mount({storage::VolumeType::snapshot, snapshot_volume},
+                                              {.idmap = &as_inside, .read_only = true}));
+        out.own = std::move(mounted.root);
+    }
+    const int mounted = out.shared ? out.shared->get() : out.own.get();
+    out.directory = UniqueFd(::openat(mounted, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!out.directory) return fail_errno("Opening the root of", record.name);
+    return out;
+}
+
+/// What the instance's image said, with what the instance and the request have changed.
+Result<images::Metadata> metadata_for(Context& context, const database::InstanceRecord& record,
+                                      const api::ConfigMap& config, const api::ImagesPost& post) {
+    LX_TRY_AS(const auto known, metadata_of(context, record));
+    images::Metadata out = *known;
+    out.architecture = record.architecture;
+    out.creation_date = now();
+    out.expiry_date = post.fields.expires_at;
+    out.properties = post.fields.properties;
+    for (const auto& [key, value] : config) {
+        if (key.starts_with(kImagePrefix)) out.properties.emplace(key.substr(kImagePrefix.size()), value);
+    }
+    return out;
+}
+
+ImageUpload published_upload(const api::ImagesPost& post, const images::ImportedImage& made) {
+    ImageUpload upload;
+    upload.files = made.files;
+    upload.filename = post.filename;
+    upload.properties = post.fields.properties;
+    if (!post.fields.profiles.empty()) upload.profiles = post.fields.profiles;
+    upload.is_public = post.fields.is_public;
+    return upload;
+}
+
+class PackReport {
+public:
+    explicit PackReport(operations::Operation& operation) : operation_(operation) {}
+    void at(std::uint64_t bytes) {
+        const auto time = std::chrono::steady_clock::now();
+        if (time < shown_at_ + kPause) return;
+        shown_at_ = time;
+        const double seconds = std::chrono::duration<double>(time - began_).count();
+        const double megabytes = static_cast<double>(bytes) / 1e6;
+        operation_.update_metadata({{"create_image_from_container_pack_progress",
+                                     fmt::format("Image pack: {:.2f}MB ({:.2f}MB/s)", megabytes,
+                                                 seconds > 0.01 ? megabytes / seconds : 0)}});
+    }
+
+private:
+    static constexpr std::chrono::milliseconds kPause{200};
+    operations::Operation& operation_;
+    std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now(), shown_at_;
+};
+
+}  // namespace
+
+Result<PublishPlan> plan_publish(Context& context, api::ImagesPost post) {
+    PublishPlan plan;
+    const std::string& name = post.source.name;
+    const auto slash = name.find('/');
+    plan.instance = name.substr(0, slash);
+    if (slash != std::string::npos) plan.snapshot = name.substr(slash + 1);
+    if ((post.source.type == "snapshot") != (slash != std::string::npos))
+        return fail(Status::bad_request, fmt::format("'{}' is no name of a {}", name, post.source.type));
+    LX_TRY(require(context, plan.instance));
+    if (!plan.snapshot.empty()) LX_TRY(require_snapshot(context, plan.instance, plan.snapshot));
+    std::string algorithm = post.compression_algorithm;
+    if (algorithm.empty()) {
+        const auto config = context.deps.database.server_config().all();
+        const auto chosen = config.find("images.compression_algorithm");
+        if (chosen != config.end()) algorithm = chosen->second;
+    }
+    LX_TRY_AS(plan.packing, images::parse_packing(algorithm));
+    if (post.format == "split") plan.packing.squashfs = true;
+    if (!post.format.empty() && post.format != "split" && post.format != "unified")
+        return fail(Status::bad_request, fmt::format("Image format '{}' is not known", post.format));
+    if (post.fields.auto_update)
+        return fail(Status::bad_request,
+                    "auto_update is not possible: an image of an instance has no source");
+    plan.post = std::move(post);
+    return plan;
+}
+
+Result<database::ImagePtr> publish_image(Context& context, const PublishPlan& plan,
+                                         operations::Operation& operation, const std::stop_token& stop) {
+    LX_TRY_AS(const auto record, require(context, plan.instance));
+    std::string volume;
+    api::ConfigMap config = record->config;
+    if (!plan.snapshot.empty()) {
+        LX_TRY_AS(const auto snapshot, require_snapshot(context, plan.instance, plan.snapshot));
+        volume = snapshot->volume;
+        config = snapshot->config;
+    } else if (context.live.get(plan.instance).status != api::StatusCode::stopped) {
+        return fail(Status::bad_request, "Cannot export a running instance as an image");
+    }
+    LX_TRY_AS(const Root root, open_root(context, *record, volume));
+    images::PackRequest request{
+        .packing = plan.packing,
+        .prefix = fmt::format("{}/tmp/publish-{}", context.deps.state_dir, random_hex(8)),
+        .root_fd = root.directory.get()};
+    LX_TRY_AS(request.metadata, metadata_for(context, *record, config, plan.post));
+    PackReport report(operation);
+    request.progress = [&report](std::uint64_t bytes) { report.at(bytes); };
+    LX_TRY_AS(const auto made, images::make_image(request, stop));
+    Revert undo;  // the store takes them away
+    undo.add([files = made.files] {
+        ::unlink(files.metadata_path.c_str());
+        if (!files.rootfs_path.empty()) ::unlink(files.rootfs_path.c_str());
+    });
+    failpoint("image-publish-packed");
+    ImageStore store(context.deps.database, context.deps.pools, context.deps.state_dir);
+    LX_TRY_AS(auto image, store.keep(published_upload(plan.post, made), made));
+    events::publish_lifecycle(context.deps.events, "image-created", "/1.0/images/" + image->fingerprint,
+                              R"({"type":"container"})", operation.requestor());
+    return image;
+}
+
+}  // namespace lxmgr::instances

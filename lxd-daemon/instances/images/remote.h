@@ -1,0 +1,79 @@
+#pragma once
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "images/web/web.h"
+#include "lxd-daemon/api/instance_requests.h"
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/operations/operation.h"
+
+/// Images that are another server's.
+namespace lxmgr::instances {
+
+struct Context;
+
+/// An image that is asked for, and what is to become of it here.
+struct RemoteImage {
+    database::ImageSource source;
+    std::string secret;        ///< of a private image
+    std::string architecture;  ///< LXD's name
+    bool cached = false;       ///< only kept because an instance was made of it
+    bool auto_update = false;
+    bool is_public = false;
+    std::vector<std::string> profiles{"default"};
+    api::ConfigMap properties;  ///< win over the server's
+    std::string filename;
+};
+
+/// What is being downloaded: two who want the same fetch it once. Thread-safe.
+class ImageDownloads {
+public:
+    class Claim {
+    public:
+        Claim(ImageDownloads& owner, std::string key) : owner_(&owner), key_(std::move(key)) {}
+        Claim(Claim&& other) noexcept
+            : owner_(std::exchange(other.owner_, nullptr)), key_(std::move(other.key_)) {}
+        ~Claim() {
+            if (owner_ != nullptr) owner_->release(key_);
+        }
+
+    private:
+        ImageDownloads* owner_;
+        std::string key_;
+    };
+    /// Waits while another has it. Errors: `unavailable` when stop was requested.
+    Result<Claim> claim(const std::string& key, const std::stop_token& stop);
+
+private:
+    void release(const std::string& key);
+    std::mutex mutex_;
+    std::condition_variable_any released_;
+    std::set<std::string> keys_;
+};
+
+/// LXD's name of the architecture of images that are asked for without one: images.default_architecture, or
+/// this machine's.
+std::string default_architecture(const Context& context);
+/// The proxies that the server's config names.
+images::WebAccess web_access(const Context& context);
+
+/// What the source of a new instance asks for. Errors: `bad_request`.
+Result<RemoteImage> remote_image_of(const Context& context, const api::InstanceSource& source,
+                                    const std::string& architecture);
+/// The checks that need no network. Errors: `bad_request`.
+Result<> check_remote(const RemoteImage& wanted);
+
+/// The image, downloaded unless it is here. Blocking. Its progress is shown by the operation.
+Result<database::ImagePtr> fetch_image(Context& context, const RemoteImage& wanted,
+                                       operations::Operation& operation, std::stop_token stop);
+
+/// The same, but the server is always asked.
+Result<database::ImagePtr> fetch_newest(Context& context, const RemoteImage& wanted,
+                                        operations::Operation& operation, std::stop_token stop);
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,114 @@
+#include "lxd-daemon/instances/images/service.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "images/architecture.h"
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/images/publish.h"
+#include "lxd-daemon/instances/images/remote.h"
+#include "lxd-daemon/instances/images/upkeep.h"
+#include "lxd-daemon/instances/steps.h"
+#include "profiles/config_keys.h"
+
+namespace lxmgr::instances {
+namespace {
+
+Result<> check_aliases(const Context& context, const api::ImagesPost& post) {
+    for (const auto& alias : post.aliases) {
+        LX_TRY(profiles::validate_alias_name(alias.name));
+        if (context.deps.database.images().find_alias(alias.name))
+            return fail(Status::conflict, fmt::format("Image alias '{}' already exists", alias.name));
+    }
+    return {};
+}
+
+Result<> add_aliases(const Context& context, const api::ImagesPost& post, const std::string& fingerprint) {
+    for (const auto& alias : post.aliases) {
+        LX_TRY(context.deps.database.images().create_alias(
+            {0, alias.name, alias.description, fingerprint, "container"}));
+    }
+    return {};
+}
+
+RemoteImage remote_of(const Context& context, const api::ImagesPost& post) {
+    RemoteImage out;
+    out.source = {post.source.server, post.source.protocol.empty() ? "lxd" : post.source.protocol,
+                  post.source.certificate,
+                  post.source.alias.empty() ? post.source.fingerprint : post.source.alias};
+    out.secret = post.source.secret;
+    out.architecture = default_architecture(context);
+    out.auto_update = post.fields.auto_update;
+    out.is_public = post.fields.is_public;
+    out.properties = post.fields.properties;
+    out.filename = post.filename;
+    if (!post.fields.profiles.empty()) out.profiles = post.fields.profiles;
+    return out;
+}
+
+nlohmann::json outcome_of(const database::ImageRecord& image) {
+    return {{"fingerprint", image.fingerprint}, {"size", std::to_string(image.size_bytes)}};
+}
+
+}  // namespace
+
+Result<operations::OperationPtr> ImageService::create(api::ImagesPost post, const std::string& requestor) {
+    LX_TRY(check_aliases(context_, post));
+    if (post.source.type == "image") return fetch(std::move(post), requestor);
+    const std::string& type = post.source.type;
+    if (type == "instance" || type == "container" || type == "snapshot")
+        return publish(std::move(post), requestor);
+    if (post.source.type.empty()) return fail(Status::bad_request, "The image's source type is missing");
+    return fail(Status::bad_request,
+                fmt::format("Image source '{}' is not supported by this server (yet): upload the image",
+                            post.source.type));
+}
+
+Result<operations::OperationPtr> ImageService::refresh(const std::string& fingerprint,
+                                                       const std::string& requestor) {
+    const auto image = context_.deps.database.images().find(fingerprint);
+    if (!image) return fail(Status::not_found, "Image not found");
+    if (!image->source)
+        return fail(Status::bad_request, "The image was not fetched: it has no source to be refreshed from");
+    return context_.deps.operations.start(refresh_request(context_, fingerprint, requestor));
+}
+
+void ImageService::changed() { context_.snapshot_timer.poke(); }
+
+Result<operations::OperationPtr> ImageService::publish(api::ImagesPost post, const std::string& requestor) {
+    LX_TRY_AS(auto plan, plan_publish(context_, std::move(post)));
+    operations::Request request = request_for("Creating image", plan.instance, requestor);
+    request.may_cancel = true;
+    request.body = [this, plan = std::move(plan)](operations::Operation& operation,
+                                                  std::stop_token stop) -> Result<nlohmann::json> {
+        LX_TRY_AS(const auto image, publish_image(context_, plan, operation, stop));
+        LX_TRY(add_aliases(context_, plan.post, image->fingerprint));
+        return outcome_of(*image);
+    };
+    return context_.deps.operations.start(std::move(request));
+}
+
+Result<operations::OperationPtr> ImageService::fetch(api::ImagesPost post, const std::string& requestor) {
+    if (!post.source.mode.empty() && post.source.mode != "pull")
+        return fail(Status::bad_request,
+                    fmt::format("Image mode '{}' is not supported: only pull", post.source.mode));
+    if (!post.source.image_type.empty() && post.source.image_type != "container")
+        return fail(Status::bad_request, "Images of virtual machines are not supported");
+    RemoteImage wanted = remote_of(context_, post);
+    LX_TRY(check_remote(wanted));
+    operations::Request request;
+    request.description = "Downloading image";
+    request.requestor = requestor;
+    request.may_cancel = true;
+    request.body = [this, wanted = std::move(wanted), post = std::move(post)](
+                       operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {
+        LX_TRY_AS(const auto image, fetch_image(context_, wanted, operation, std::move(stop)));
+        LX_TRY(add_aliases(context_, post, image->fingerprint));
+        return outcome_of(*image);
+    };
+    return context_.deps.operations.start(std::move(request));
+}
+
+}  // namespace lxmgr::instances

@@ -1,0 +1,87 @@
+"""A disk that is too small for an image that is fetched, or made of an instance: a clear error, nothing left, and the same
+request succeeds when there is room."""
+import os
+import shutil
+import subprocess
+import tempfile
+
+from harness import streams
+from harness.case import DaemonCase, main
+from harness.rest import ApiError
+
+SIZE = 48 << 20
+
+
+class FullDiskTest(DaemonCase):
+    needs_images = ()
+
+    @classmethod
+    def setUpClass(cls):
+        if os.geteuid() != 0:
+            return super().setUpClass()
+        cls.folder = tempfile.mkdtemp(prefix="lxmgr-test-", dir="/var/tmp")
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        os.chmod(cls.folder, 0o711)
+        disk, mount = os.path.join(cls.folder, "disk"), os.path.join(cls.folder, "mount")
+        with open(disk, "wb") as file:
+            file.truncate(SIZE)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", disk], check=True)
+        os.mkdir(mount, 0o711)
+        subprocess.run(["mount", "-o", "loop", disk, mount], check=True)
+        cls.addClassCleanup(subprocess.run, ["umount", "-l", mount], check=False)
+        os.chmod(mount, 0o711)
+        certificate, key = streams.make_certificate(cls.folder)
+        cls.options = {"environment": {"SSL_CERT_FILE": certificate}}
+        before = os.environ.get("LXMGR_TEST_TMP")
+        os.environ["LXMGR_TEST_TMP"] = mount
+        try:
+            super().setUpClass()
+        finally:
+            del os.environ["LXMGR_TEST_TMP"]
+            if before is not None:
+                os.environ["LXMGR_TEST_TMP"] = before
+        cls.streams = streams.Streams(cls.daemon, certificate, key)
+        cls.addClassCleanup(cls.streams.stop)
+        cls.streams.start()
+        cls.fingerprint, _ = cls.streams.ubuntu_layout(("20240821",))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.streams.stop()
+        super().tearDownClass()
+
+    def fill(self, left):
+        """All of the disk but so many bytes."""
+        path = os.path.join(self.daemon.base, "filler")
+        space = os.statvfs(self.daemon.base)
+        with open(path, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - left)
+        return path
+
+    def until_there_is_room(self, left, operate):
+        before = {folder: set(os.listdir(os.path.join(self.daemon.root, folder))) for folder in ("tmp", "images")}
+        filler = self.fill(left)
+        try:
+            with self.assertRaises(ApiError) as caught:
+                operate()
+            self.assertIn("No space left on device", caught.exception.message)
+            after = {folder: set(os.listdir(os.path.join(self.daemon.root, folder))) for folder in ("tmp", "images")}
+            self.assertEqual(after, before)
+        finally:
+            os.unlink(filler)
+        operate()
+
+    def test_fetch_and_publish(self):
+        source = {"type": "image", "mode": "pull", "server": streams.URL, "protocol": "simplestreams", "alias": "24.04"}
+        body = {"name": "one", "source": source}
+        self.until_there_is_room(400 << 10, lambda: self.api.do("POST", "/1.0/instances", body, timeout=60))
+        self.api.start("one")
+        self.api.sh("one", "head -c 4000000 /dev/urandom > /srv-noise")
+        self.api.stop("one")
+        body = {"source": {"type": "instance", "name": "one"}}
+        self.until_there_is_room(2 << 20, lambda: self.api.do("POST", "/1.0/images", body, timeout=60))
+        self.assertEqual(len(self.api.get("/1.0/images")), 2)
+
+
+if __name__ == "__main__":
+    main()
