@@ -104,6 +104,8 @@ Result<> memory_enforce(std::string_view, std::string_view value) {
     return must("hard or soft");
 }
 
+Result<> volume_size(std::string_view, std::string_view value) { return parses(parse_size(value)); }
+
 Result<> hugepage_limit(std::string_view, std::string_view value) { return parses(parse_size(value)); }
 
 Result<> swap_limit(std::string_view key, std::string_view value) {

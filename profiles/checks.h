@@ -33,6 +33,8 @@ Result<> memory_limit(std::string_view key, std::string_view value);
 Result<> memory_enforce(std::string_view key, std::string_view value);
 /// A size, or nothing at all when it is "0".
 Result<> hugepage_limit(std::string_view key, std::string_view value);
+/// Of a volume; 0 is none.
+Result<> volume_size(std::string_view key, std::string_view value);
 /// true, false or a size.
 Result<> swap_limit(std::string_view key, std::string_view value);
 /// 0 to 10.

@@ -29,6 +29,8 @@ constexpr ConfigKey kDiskKeys[] = {
     {D, "required", "bool", "true", Live::yes, check::boolean, "Refuse to start when the source is absent."},
     {D, "shift", "bool", "false", Live::yes, check::boolean,
      "Show ids shifted to the instance's by an idmapped mount."},
+    {D, "size", "size", "", Live::yes, check::volume_size,
+     "Hard limit of what the root disk holds, such as 10GiB; 0: none. In place of the pool's volume.size."},
     {D, "source", "string", "", Live::yes, check::disk_source,
      "Path on the host, tmpfs: for a file system in memory, or, with pool, the name of a custom volume."},
     {D, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},

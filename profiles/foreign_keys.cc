@@ -88,7 +88,7 @@ constexpr std::string_view kInstance[] = {
 };
 
 constexpr std::string_view kVolume[] = {
-    "block.*", "btrfs.*", "initial.*", "lvm.*", "security.shared", "size", "volatile.*", "zfs.*",
+    "block.*", "btrfs.*", "initial.*", "lvm.*", "security.shared", "volatile.*", "zfs.*",
 };
 
 constexpr std::string_view kDisk[] = {
@@ -107,7 +107,6 @@ constexpr std::string_view kDisk[] = {
     "limits.read.burst.length",
     "limits.write.burst",
     "limits.write.burst.length",
-    "size",
     "size.state",
     "source.snapshot",
     "source.type",

@@ -85,6 +85,8 @@ Result<> check_disk(std::string_view name, const api::ConfigMap& device) {
     const std::string_view path = value_of(device, "path");
     if (path.empty()) return bad_device(name, "Disk entry is missing the required \"path\" property");
     if (path.find_first_not_of('/') == std::string_view::npos) return check_root_disk(name, device);
+    if (device.contains("size"))
+        return bad_device(name, "\"size\" is only for the root disk; a custom volume has its own");
     if (!value_of(device, "pool").empty()) return check_volume_disk(name, device);
     if (value_of(device, "source").empty()) {
         return bad_device(name, "Disk entry is missing the required \"source\" property");

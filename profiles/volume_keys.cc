@@ -11,6 +11,8 @@ constexpr ConfigKey kVolumeKeys[] = {
      "Show the files to each instance with its own ids: always so here, unless security.unmapped is set."},
     {V, "security.unmapped", "bool", "false", Live::no, check::boolean,
      "Show the files with the ids that they have on disk."},
+    {V, "size", "size", "", Live::yes, check::volume_size,
+     "Hard limit of what the volume holds, such as 10GiB; 0: none."},
     {V, "snapshots.expiry", "string", "", Live::yes, check::snapshot_expiry,
      "How long new snapshots live, such as 3d 12H: M (minutes), H, d, w, m (months), y."},
     {V, "snapshots.expiry.manual", "string", "as snapshots.expiry", Live::yes, check::snapshot_expiry,

@@ -24,6 +24,8 @@ enum class VolumeType { container, image, custom, snapshot };
 struct Volume {
     VolumeType type = VolumeType::container;
     std::string name;
+    /// For those that make it, and for resize_volume(): the hard limit of what it holds; 0: none.
+    std::uint64_t size_bytes = 0;
 };
 
 /// What a pool is made of. `path` is the daemon's directory for it, STATE/storage-pools/NAME; `config` holds
@@ -32,6 +34,7 @@ struct PoolConfig {
     std::string name;
     std::string path;
     api::ConfigMap config;
+    std::uint64_t size_bytes = 0;  ///< what the key "size" says; 0: it is not there
 };
 
 struct PoolSpace {
@@ -102,14 +105,31 @@ public:
     /// Bytes the volume holds by itself (for copy-on-write: without what it shares). Walks the tree where the
     /// driver has no cheaper way.
     virtual Result<std::uint64_t> usage_bytes(const Volume& volume) = 0;
+    /// Sets a volume's limit to `size_bytes`. `in_use`: it may be mounted, and what cannot be done to it then
+    /// is refused. Errors: `bad_request`, also when it holds more.
+    virtual Result<> resize_volume(const Volume& volume, bool in_use) = 0;
+    /// Bytes; 0: none.
+    virtual Result<std::uint64_t> volume_limit(const Volume& volume) = 0;
     virtual Result<PoolSpace> space() = 0;
+    /// Applies a change of DriverEntry::live_keys; `config` is as it is to be. Done again, it does no harm.
+    virtual Result<> reconfigure(const PoolConfig& config) {
+        static_cast<void>(config);
+        return {};
+    }
 };
 
 struct DriverEntry {
-    std::string_view name;                          ///< "overlay", "dir"
-    std::string_view version;                       ///< shown as environment.storage_version
-    std::span<const std::string_view> config_keys;  ///< accepted in a pool's config besides user.*
+    std::string_view name;     ///< "overlay", "dir"
+    std::string_view version;  ///< shown as environment.storage_version
+    std::span<const std::string_view>
+        config_keys;  ///< accepted in a pool's config besides user.* and volume.*
     Result<std::unique_ptr<Driver>> (*open)(const PoolConfig& config, sys::IdmapCache& idmaps);
+    std::span<const std::string_view> live_keys = {};  ///< of these, those that may change
+    /// Makes what a new pool stands on, before its first open(), and adds to its config what that leaves to
+    /// the driver; null: nothing.
+    Result<> (*prepare)(PoolConfig& config) = nullptr;
+    /// After a crash: takes away whatever of it, or of an end of the pool, there is. Null when prepare() is.
+    Result<> (*discard)(const PoolConfig& config) = nullptr;
 };
 /// Every driver there is; adding one is a line in registry.cc.
 std::span<const DriverEntry> drivers();

@@ -122,7 +122,7 @@ Result<> PoolDirectory::open() {
     return {};
 }
 
-Result<> PoolDirectory::remove() {
+Result<> PoolDirectory::require_empty() const {
     for (const auto type :
          {VolumeType::container, VolumeType::image, VolumeType::custom, VolumeType::snapshot}) {
         LX_TRY_AS(const auto names, list(fd(type)));
@@ -132,6 +132,11 @@ Result<> PoolDirectory::remove() {
                         fmt::format("Pool '{}' still has volumes: {}", config_.name, what));
         }
     }
+    return {};
+}
+
+Result<> PoolDirectory::remove() {
+    LX_TRY(require_empty());
     rubbish_.drain();
     LX_TRY(recover());
     rubbish_.drain();
@@ -198,8 +203,13 @@ Result<PoolSpace> PoolDirectory::space() const {
 }
 
 Result<Draft> PoolDirectory::begin() {
+    return begin_from([this](int tmp_fd, const std::string& name) { return maker_.create(tmp_fd, name); });
+}
+
+Result<Draft> PoolDirectory::begin_from(
+    const std::function<Result<>(int tmp_fd, const std::string& name)>& create) {
     const std::string name = "new-" + random_hex(12);
-    if (::mkdirat(tmp_.get(), name.c_str(), 0100) != 0) return fail_errno_at("mkdir", tmp_.get(), name);
+    LX_TRY(create(tmp_.get(), name));
     Draft draft(rubbish_, name,
                 UniqueFd(::openat(tmp_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)));
     if (draft.fd() < 0) return fail_errno_at("Opening", tmp_.get(), name);

@@ -41,13 +41,16 @@ class PoolDirectory {
 public:
     /// Checks `source`. Errors: `bad_request`.
     static Result<> check(const PoolConfig& config);
-    explicit PoolDirectory(PoolConfig config) : config_(std::move(config)) {}
+    explicit PoolDirectory(PoolConfig config, const DirectoryMaker& maker = plain_directories())
+        : config_(std::move(config)), maker_(maker), rubbish_(maker) {}
 
     /// `bad_request` when `source` is missing, not root's, not empty, or another pool's.
     Result<> open();
     Result<> remove();
     Result<> recover();
     void drain() { rubbish_.drain(); }
+    /// Errors: `bad_request` naming a volume that is left.
+    Result<> require_empty() const;
 
     /// The directory that holds the volumes of a type.
     [[nodiscard]] int fd(VolumeType type) const;
@@ -62,6 +65,8 @@ public:
     Result<PoolSpace> space() const;
 
     Result<Draft> begin();
+    /// A draft that `create` makes as a directory of that name.
+    Result<Draft> begin_from(const std::function<Result<>(int tmp_fd, const std::string& name)>& create);
     /// Moves a finished draft to its place, durably. Errors: `conflict` when the name is taken.
     Result<> publish(Draft& draft, int dir_fd, const std::string& name);
     /// Swaps a finished draft with the directory of that name, which becomes rubbish.
@@ -81,6 +86,7 @@ private:
     Result<> sync(int dir_fd) const;
 
     PoolConfig config_;
+    const DirectoryMaker& maker_;
     UniqueFd root_, containers_, images_, custom_, snapshots_, layers_, tmp_;
     bool ordered_journal_ = false;  ///< metadata reaches the disk in the order it was changed
     Rubbish rubbish_;               ///< last: its thread uses tmp_

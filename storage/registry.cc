@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 
+#include "storage/btrfs/btrfs.h"
+#include "storage/btrfs/pool_device.h"
 #include "storage/dir/dir.h"
 #include "storage/driver.h"
 #include "storage/overlay/overlay.h"
@@ -10,7 +12,11 @@ namespace {
 
 constexpr std::array<std::string_view, 1> kDirectoryKeys = {"source"};
 
+constexpr std::array<std::string_view, 3> kBtrfsKeys = {"source", "size", "btrfs.mount_options"};
+constexpr std::array<std::string_view, 2> kBtrfsLiveKeys = {"size", "btrfs.mount_options"};
+
 constexpr std::array kDrivers = {
+    DriverEntry{"btrfs", "1", kBtrfsKeys, BtrfsDriver::open, kBtrfsLiveKeys, prepare_pool, discard_pool},
     DriverEntry{"dir", "1", kDirectoryKeys, DirDriver::open},
     DriverEntry{"overlay", "1", kDirectoryKeys, OverlayDriver::open},
 };

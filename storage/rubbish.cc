@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "lxd-daemon/base/log.h"
-#include "storage/tree/remove.h"
 
 namespace lxmgr::storage {
 namespace {
@@ -12,15 +11,6 @@ namespace {
 /// How long a caller is kept waiting before the rest goes to the thread: a volume that was never booted takes
 /// 0.1 ms.
 constexpr std::chrono::milliseconds kPatience{2};
-
-/// What is left to do.
-std::vector<std::string> remove_or_log(int tmp_fd, const std::string& name, const Interrupted& interrupted) {
-    auto left = remove_tree_at(tmp_fd, name, interrupted);
-    if (left) return *std::move(left);
-    log::warn("deleted volume left in the pool's tmp directory",
-              {{"name", name}, {"error", left.error().message}});
-    return {};
-}
 
 }  // namespace
 
@@ -35,10 +25,20 @@ bool Rubbish::is_being_removed(const std::string& name) {
     return current_ == name || std::ranges::find(waiting_, name) != waiting_.end();
 }
 
+/// @return what is left to do
+std::vector<std::string> Rubbish::remove_or_log(const std::string& name,
+                                                const Interrupted& interrupted) const {
+    auto left = maker_.remove(tmp_fd_, name, interrupted);
+    if (left) return *std::move(left);
+    log::warn("deleted volume left in the pool's tmp directory",
+              {{"name", name}, {"error", left.error().message}});
+    return {};
+}
+
 void Rubbish::remove(const std::string& name) {
     if (is_being_removed(name)) return;
     const auto end = std::chrono::steady_clock::now() + kPatience;
-    const auto left = remove_or_log(tmp_fd_, name, [&] { return std::chrono::steady_clock::now() > end; });
+    const auto left = remove_or_log(name, [&] { return std::chrono::steady_clock::now() > end; });
     if (left.empty()) return;
     const std::lock_guard lock(mutex_);
     waiting_.insert(waiting_.end(), left.begin(), left.end());
@@ -60,7 +60,7 @@ void Rubbish::work(const std::stop_token& stop) {
         waiting_.pop_front();
         const std::string name = current_;
         lock.unlock();
-        remove_or_log(tmp_fd_, name, [&stop] { return stop.stop_requested(); });
+        remove_or_log(name, [&stop] { return stop.stop_requested(); });
         lock.lock();
         current_.clear();
         changed_.notify_all();

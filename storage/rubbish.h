@@ -6,6 +6,8 @@
 #include <string>
 #include <thread>
 
+#include "storage/directory_maker.h"
+
 namespace lxmgr::storage {
 
 /// Removes what lies in a pool's tmp/: at once when it is small, else on a thread of its own, which starts
@@ -13,7 +15,7 @@ namespace lxmgr::storage {
 /// recover(). Thread-safe after open().
 class Rubbish {
 public:
-    Rubbish() = default;
+    explicit Rubbish(const DirectoryMaker& maker) : maker_(maker) {}
     ~Rubbish();  ///< ends an unfinished removal early
 
     /// @param tmp_fd  stays owned by the caller, who keeps it open as long as this object lives
@@ -27,6 +29,9 @@ private:
     bool is_being_removed(const std::string& name);
     void work(const std::stop_token& stop);
 
+    std::vector<std::string> remove_or_log(const std::string& name, const Interrupted& interrupted) const;
+
+    const DirectoryMaker& maker_;
     int tmp_fd_ = -1;
     std::mutex mutex_;
     std::condition_variable_any changed_;

@@ -194,9 +194,9 @@ public:
     }
 
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
-        // Rates are the instance's cgroup's (instances/disk_rates.h).
-        static constexpr std::array<std::string_view, 4> kKeys{"limits.max", "limits.read", "limits.write",
-                                                               "user.*"};
+        // Rates are the instance's cgroup's (instances/disk_rates.h), the size of a root is its volume's.
+        static constexpr std::array<std::string_view, 5> kKeys{"limits.max", "limits.read", "limits.write",
+                                                               "size", "user.*"};
         return kKeys;
     }
     Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }

@@ -9,6 +9,7 @@
 #include "lxd-daemon/instances/names.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/snapshots.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -118,8 +119,8 @@ Result<> copy_instance(Context& context, const CopyPlan& plan) {
             log::error("intent left", {{"error", removed.error().message}});
     });
     failpoint("instances.copy.intent");
-    const Place root{record.pool, {storage::VolumeType::container, record.name}};
-    LX_TRY(copy_content(context, plan, root));
+    const Place root{record.pool, new_root(context, record)};
+    LX_TRY(in_room_for(fmt::format("instance '{}'", record.name), copy_content(context, plan, root)));
     undo.add([&] {
         const auto driver = context.deps.pools.driver(record.pool);
         auto removed = driver ? (*driver)->delete_volume(root.volume) : Result<>{};
@@ -130,7 +131,8 @@ Result<> copy_instance(Context& context, const CopyPlan& plan) {
     NewSnapshots snapshots(context, record.pool);
     if (plan.with_snapshots) {
         for (const auto& snapshot : database.snapshots().list(source->id))
-            LX_TRY(snapshots.add(source->pool, *snapshot, true));
+            LX_TRY(in_room_for(fmt::format("snapshot '{}/{}'", record.name, snapshot->name),
+                               snapshots.add(source->pool, *snapshot, true)));
     }
     const auto expanded = expand(context, record);
     auto idmap_lock = lock_idmaps(context, expanded.config);
@@ -161,8 +163,9 @@ Result<> refresh_instance(Context& context, const CopyPlan& plan) {
     if (context.live.get(name).status != api::StatusCode::stopped)
         return fail(Status::bad_request, "Cannot refresh a running instance");
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(target->pool));
-    const auto fresh = new_snapshot_volume();
-    LX_TRY(copy_content(context, plan, {target->pool, fresh}));
+    const auto fresh = as_root(context, *target, new_snapshot_volume());
+    LX_TRY(
+        in_room_for(fmt::format("instance '{}'", name), copy_content(context, plan, {target->pool, fresh})));
     Revert undo;
     undo.add([&] { delete_snapshot_volume(context, target->pool, fresh.name); });
     NewSnapshots added(context, target->pool);

@@ -14,6 +14,7 @@
 #include "lxd-daemon/instances/names.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -22,7 +23,7 @@ namespace {
 Result<> make_volume(Context& context, const CreatePlan& plan, operations::Operation& operation,
                      std::stop_token stop) {
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(plan.record.pool));
-    const storage::Volume volume{storage::VolumeType::container, plan.record.name};
+    const storage::Volume volume = new_root(context, plan.record);
     if (plan.fingerprint.empty()) return driver->create_volume(volume, [](int) { return Result<>{}; });
     const auto image = context.deps.database.images().find(plan.fingerprint);
     if (!image) return fail(Status::not_found, "Image not found");
@@ -168,7 +169,7 @@ Result<> create_instance(Context& context, const CreatePlan& plan, operations::O
             log::error("intent left", {{"error", removed.error().message}});
     });
     failpoint("instances.create.intent");
-    LX_TRY(make_volume(context, plan, operation, stop));
+    LX_TRY(in_room_for(fmt::format("instance '{}'", name), make_volume(context, plan, operation, stop)));
     undo.add([&] {
         const auto driver = context.deps.pools.driver(plan.record.pool);
         auto removed = driver ? (*driver)->delete_volume({storage::VolumeType::container, name}) : Result<>{};

@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/snapshots.h"
+#include "lxd-daemon/instances/volume_size.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -53,7 +54,7 @@ Result<> move_to_pool(Context& context, const std::string& name, const std::stri
     LX_TRY_AS(const auto intent,
               database.intents().add("move-instance",
                                      {{"name", name}, {"pool", record->pool}, {"new_pool", pool}}));
-    const storage::Volume root{storage::VolumeType::container, name};
+    const storage::Volume root = new_root(context, after);
     const auto end = [&]() -> Result<> {
         LX_TRY(
             finish_move(context, {intent, "", {{"name", name}, {"pool", record->pool}, {"new_pool", pool}}}));
@@ -64,7 +65,7 @@ Result<> move_to_pool(Context& context, const std::string& name, const std::stri
         if (auto ended = end(); !ended) log::error("move not undone", {{"error", ended.error().message}});
     });
     failpoint("instances.move.intent");
-    LX_TRY(copy_root_to(context, *record, {pool, root}));
+    LX_TRY(in_room_for(fmt::format("instance '{}'", name), copy_root_to(context, *record, {pool, root})));
     failpoint("instances.move.volume");
     const auto old = database.snapshots().list(record->id);
     NewSnapshots snapshots(context, pool);

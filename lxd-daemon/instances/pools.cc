@@ -4,8 +4,11 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/pool_foundation.h"
+#include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -31,12 +34,16 @@ Result<> validate_pool_name(const std::string& name) {
         fmt::format("Invalid storage pool name '{}': use 1 to 63 letters, digits, '-', '_' and '.'", name));
 }
 
+constexpr std::string_view kVolumeDefault = "volume.";
+
 Result<> validate_config(const api::ConfigMap& config, const storage::DriverEntry& driver) {
     for (const auto& [key, value] : config) {
         if (has_control_chars(key) || has_control_chars(value)) {
             return fail(Status::bad_request,
                         fmt::format("Storage pool option '{}' holds control characters", key));
         }
+        if (key.starts_with(kVolumeDefault)) continue;
+        if (key == "size") LX_TRY(profiles::parse_size(value));
         const bool known = key.starts_with("user.") || key.starts_with("volatile.") ||
                            std::ranges::find(driver.config_keys, key) != driver.config_keys.end();
         if (!known) {
@@ -44,6 +51,20 @@ Result<> validate_config(const api::ConfigMap& config, const storage::DriverEntr
                 Status::bad_request,
                 fmt::format("Storage pool option '{}' is not supported by driver '{}'", key, driver.name));
         }
+    }
+    return profiles::validate_volume_config(volume_defaults(config));
+}
+
+/// What a change of a pool's config leaves as it is must be the same in both.
+Result<> check_fixed_keys(const storage::DriverEntry& driver, const api::ConfigMap& before,
+                          const api::ConfigMap& after) {
+    for (const auto name : driver.config_keys) {
+        if (std::ranges::find(driver.live_keys, name) != driver.live_keys.end()) continue;
+        const std::string key(name);
+        const auto old_value = before.find(key), new_value = after.find(key);
+        const bool had = old_value != before.end(), has = new_value != after.end();
+        if (had == has && (!had || old_value->second == new_value->second)) continue;
+        return fail(Status::bad_request, fmt::format("Storage pool option '{}' cannot be changed", key));
     }
     return {};
 }
@@ -55,26 +76,43 @@ std::string driver_names() {
     return names;
 }
 
+Result<const storage::DriverEntry*> known_driver(const std::string& name) {
+    if (const auto* entry = storage::find_driver(name)) return entry;
+    return fail(Status::bad_request,
+                fmt::format("Storage driver '{}' is not supported; there are: {}", name, driver_names()));
+}
+
 }  // namespace
+
+api::ConfigMap volume_defaults(const api::ConfigMap& pool_config) {
+    api::ConfigMap out;
+    for (const auto& [key, value] : pool_config) {
+        if (key.starts_with(kVolumeDefault)) out[key.substr(kVolumeDefault.size())] = value;
+    }
+    return out;
+}
 
 Pools::Pools(database::Database& database, std::string state_dir)
     : database_(database), state_dir_(std::move(state_dir)) {}
 
 Result<std::unique_ptr<storage::Driver>> Pools::open_driver(const database::PoolRecord& record) {
-    const storage::DriverEntry* entry = storage::find_driver(record.driver);
-    if (entry == nullptr) {
-        return fail(Status::bad_request, fmt::format("Storage driver '{}' is not supported; there are: {}",
-                                                     record.driver, driver_names()));
-    }
+    LX_TRY_AS(const storage::DriverEntry* entry, known_driver(record.driver));
     LX_TRY(validate_config(record.config, *entry));
-    const storage::PoolConfig config{record.name, fmt::format("{}/storage-pools/{}", state_dir_, record.name),
-                                     record.config};
-    LX_TRY_AS(auto driver, entry->open(config, idmaps_));
+    LX_TRY_AS(auto driver, entry->open(config_of(record), idmaps_));
     LX_TRY(driver->open_pool());
     return driver;
 }
 
+storage::PoolConfig Pools::config_of(const database::PoolRecord& record) const {
+    storage::PoolConfig out{record.name, fmt::format("{}/storage-pools/{}", state_dir_, record.name),
+                            record.config};
+    if (const auto size = record.config.find("size"); size != record.config.end())
+        out.size_bytes = profiles::parse_size(size->second).value_or(0);
+    return out;
+}
+
 void Pools::open_all() {
+    recover_foundations(database_);
     for (const auto& record : database_.pools().list()) {
         auto opened = open_driver(*record);
         if (opened) {
@@ -108,21 +146,34 @@ Result<storage::Driver*> Pools::driver(const std::string& pool) const {
     return found->second.get();
 }
 
-Result<database::PoolPtr> Pools::create(const database::PoolRecord& record) {
+Result<database::PoolPtr> Pools::create(database::PoolRecord record) {
     LX_TRY(validate_pool_name(record.name));
     if (database_.pools().find(record.name)) {
         return fail(Status::conflict, fmt::format("Storage pool '{}' already exists", record.name));
     }
-    // The disk first: what a crash leaves is an empty pool directory, which the same request takes over.
+    LX_TRY_AS(const storage::DriverEntry* entry, known_driver(record.driver));
+    LX_TRY(validate_config(record.config, *entry));
+    // The disk first: what a crash leaves is an empty pool directory, which the same request takes over; what
+    // is more than that is named by an intent.
+    PoolFoundation foundation(database_, *entry, config_of(record));
+    LX_TRY(foundation.make());
+    record.config = foundation.config();
     LX_TRY_AS(auto driver, open_driver(record));
-    auto row = database_.pools().create(record);
-    if (!row) {
+    failpoint("instances.pool.create.opened");
+    database::PoolPtr row;
+    const auto stored = database_.transaction([&]() -> Result<> {
+        LX_TRY_AS(row, database_.pools().create(record));
+        return foundation.belongs_to_a_row();
+    });
+    if (!stored) {
         if (auto removed = driver->delete_pool(); !removed) {
             log::warn("pool directory left behind",
                       {{"pool", record.name}, {"error", removed.error().message}});
         }
-        return row;
+        return std::unexpected(stored.error());
     }
+    foundation.keep();
+    failpoint("instances.pool.create.row");
     const std::unique_lock lock(mutex_);
     drivers_[record.name] = std::move(driver);
     return row;
@@ -135,15 +186,18 @@ Result<database::PoolPtr> Pools::update(const database::PoolRecord& record) {
     if (entry == nullptr)
         return fail(Status::unavailable, fmt::format("Storage driver '{}' is missing", current->driver));
     LX_TRY(validate_config(record.config, *entry));
-    for (const auto key : entry->config_keys) {
-        const std::string name(key);
-        const auto before = current->config.find(name);
-        const auto after = record.config.find(name);
-        const bool same = before == current->config.end()
-                              ? after == record.config.end()
-                              : after != record.config.end() && after->second == before->second;
-        if (!same)
-            return fail(Status::bad_request, fmt::format("Storage pool option '{}' cannot be changed", name));
+    LX_TRY(check_fixed_keys(*entry, current->config, record.config));
+    const auto same = [&](std::string_view name) {
+        const auto value = [key = std::string(name)](const api::ConfigMap& config) {
+            const auto found = config.find(key);
+            return found == config.end() ? std::nullopt : std::optional(found->second);
+        };
+        return value(current->config) == value(record.config);
+    };
+    if (!std::ranges::all_of(entry->live_keys, same)) {
+        // Refused before the row has it; done again at the next start when a crash comes between.
+        LX_TRY_AS(storage::Driver * opened, driver(record.name));
+        LX_TRY(opened->reconfigure(config_of(record)));
     }
     return database_.pools().update(record);
 }
@@ -161,14 +215,24 @@ Result<> Pools::remove(const std::string& pool) {
             LX_TRY((*opened)->delete_volume({storage::VolumeType::image, image->fingerprint}));
         }
     }
-    LX_TRY(database_.pools().remove(pool));
+    const auto row = database_.pools().find(pool);
+    LX_TRY_AS(const storage::DriverEntry* entry, known_driver(row->driver));
+    PoolFoundation foundation(database_, *entry, config_of(*row));
+    const auto removed = database_.transaction([&]() -> Result<> {
+        LX_TRY(foundation.doom());
+        return database_.pools().remove(pool);
+    });
+    LX_TRY(removed);
+    failpoint("instances.pool.delete.row");
     std::unique_ptr<storage::Driver> last;
     {
         const std::unique_lock lock(mutex_);
         last = std::move(drivers_[pool]);
         drivers_.erase(pool);
     }
-    return last ? last->delete_pool() : Result<>{};
+    if (last) LX_TRY(last->delete_pool());
+    failpoint("instances.pool.delete.done");
+    return foundation.forget();
 }
 
 std::vector<std::string> Pools::used_by(const std::string& pool) const {

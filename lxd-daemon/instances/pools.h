@@ -28,8 +28,9 @@ public:
     /// Errors: `not_found` "Storage pool not found"; `unavailable` when it could not be opened.
     Result<storage::Driver*> driver(const std::string& pool) const;
     /// Validates, makes the pool on disk, then the row. Errors: `bad_request`, `conflict`.
-    Result<database::PoolPtr> create(const database::PoolRecord& record);
-    /// Changes description and user.* keys. Errors: `not_found`, `bad_request` for keys that cannot change.
+    Result<database::PoolPtr> create(database::PoolRecord record);
+    /// Changes description, user.* and volume.* keys, and what its driver can change. Errors: `not_found`,
+    /// `bad_request` for keys that cannot change.
     Result<database::PoolPtr> update(const database::PoolRecord& record);
     /// Errors: `bad_request` "The storage pool is currently in use" while anything in it is used.
     Result<> remove(const std::string& pool);
@@ -44,6 +45,7 @@ public:
     [[nodiscard]] std::mutex& image_files_mutex() { return image_files_mutex_; }
 
 private:
+    [[nodiscard]] storage::PoolConfig config_of(const database::PoolRecord& record) const;
     Result<std::unique_ptr<storage::Driver>> open_driver(const database::PoolRecord& record);
 
     database::Database& database_;
@@ -53,6 +55,9 @@ private:
     mutable std::shared_mutex mutex_;
     std::map<std::string, std::unique_ptr<storage::Driver>> drivers_;  ///< null: could not be opened
 };
+
+/// A pool's volume.* keys without that prefix: what new custom volumes get where their request says nothing.
+api::ConfigMap volume_defaults(const api::ConfigMap& pool_config);
 
 /// The pool of the root disk in expanded devices (path "/"), as (device name, pool). `bad_request` when there
 /// is none.

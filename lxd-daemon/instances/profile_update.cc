@@ -8,6 +8,7 @@
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/service_impl.h"
 #include "lxd-daemon/instances/settings.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
 
 /// A change of a profile reaches all its running users, or none.
@@ -44,6 +45,7 @@ Result<> apply_to(Context& context, const User& user, database::InstanceRecord& 
     const auto idmap_lock = lock_idmaps(context, after.config);
     LX_TRY(assign_idmap(context, after.config, record));
     renew_cloud_init_id(user.before, after, record);
+    LX_TRY(resize_root(context, user.before, after, record, undo));
     const LiveState live = context.live.get(record.name);
     if (live.status != api::StatusCode::stopped) {
         LX_TRY(apply_live_expanded(context, {live.limits, user.before, after}, record, undo));
@@ -73,6 +75,7 @@ Result<> replace_profile(Context& context, const database::ProfileRecord& before
     }
     undo.commit();
     for (const auto& user : users) {
+        end_root_resize(context, user.record->name);
         end_device_change(context, user.record->name);
         tell_guest(context, user.record->name, user.before, expand(context, *user.record));
     }

@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/snapshots.h"
+#include "lxd-daemon/instances/volume_size.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -54,8 +55,9 @@ Result<> rebuild_instance(Context& context, const std::string& name, const std::
         return fail(Status::bad_request, "Instance must be stopped to be rebuilt");
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
     LX_TRY_AS(const auto image, image_of(context, fingerprint));
-    const auto fresh = new_snapshot_volume();
-    LX_TRY(make_root(context, *record, fresh, image.get(), &operation, std::move(stop)));
+    const auto fresh = as_root(context, *record, new_snapshot_volume());
+    LX_TRY(in_room_for(fmt::format("instance '{}'", name),
+                       make_root(context, *record, fresh, image.get(), &operation, std::move(stop))));
     Revert undo;
     undo.add([&] { delete_snapshot_volume(context, record->pool, fresh.name); });
     auto& intents = context.deps.database.intents();
@@ -79,7 +81,7 @@ Result<> redo_rebuild(Context& context, const database::IntentRecord& interrupte
     const std::string& fingerprint = interrupted.details.at("fingerprint");
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
     LX_TRY_AS(const auto image, image_of(context, fingerprint));
-    const auto fresh = new_snapshot_volume();
+    const auto fresh = as_root(context, *record, new_snapshot_volume());
     LX_TRY(make_root(context, *record, fresh, image.get(), nullptr, {}));
     return replace_root(context, rebuilt(*record, image.get()), *driver, fresh, interrupted.id);
 }

@@ -12,6 +12,7 @@
 #include "lxd-daemon/instances/remains.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/snapshots.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "lxd-daemon/instances/volumes/directories.h"
 
 namespace lxmgr::instances {
@@ -51,6 +52,10 @@ Result<> recover_intent(Context& context, const database::IntentRecord& intent) 
         LX_TRY(finish_move(context, intent));
     } else if (intent.kind == kVolumeDirectoryIntent) {
         LX_TRY(recover_volume_directory(context, intent));
+    } else if (intent.kind == kRootResizeIntent) {
+        LX_TRY(recover_root_resize(context, intent));
+    } else if (intent.kind == kVolumeResizeIntent) {
+        LX_TRY(recover_volume_resize(context, intent));
     } else if (intent.kind == kDeviceChangeIntent) {
         LX_TRY(recover_device_change(context, intent));
     } else {

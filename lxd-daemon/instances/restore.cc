@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/steps.h"
+#include "lxd-daemon/instances/volume_size.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -55,10 +56,11 @@ Result<> restore_snapshot(Context& context, const std::string& instance, const s
                           const std::string& requestor) {
     LX_TRY_AS(const auto record, require(context, instance));
     LX_TRY_AS(const auto row, require_snapshot(context, instance, snapshot));
-    LX_TRY(restored(context, *record, *row));
+    LX_TRY_AS(const auto wanted, restored(context, *record, *row));
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
-    const auto fresh = new_snapshot_volume();
-    LX_TRY(driver->create_copy(fresh, {storage::VolumeType::snapshot, row->volume}, {}));
+    const auto fresh = as_root(context, wanted, new_snapshot_volume());
+    LX_TRY(in_room_for(fmt::format("instance '{}'", instance),
+                       driver->create_copy(fresh, {storage::VolumeType::snapshot, row->volume}, {})));
     Revert undo;
     undo.add([&] { delete_snapshot_volume(context, record->pool, fresh.name); });
     failpoint("instances.restore.copied");
@@ -127,9 +129,9 @@ Result<bool> redo_restore(Context& context, const database::IntentRecord& interr
         return false;
     }
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
-    const auto fresh = new_snapshot_volume();
-    LX_TRY(driver->create_copy(fresh, {storage::VolumeType::snapshot, row->volume}, {}));
     LX_TRY_AS(auto after, restored(context, *record, *row));
+    const auto fresh = as_root(context, after, new_snapshot_volume());
+    LX_TRY(driver->create_copy(fresh, {storage::VolumeType::snapshot, row->volume}, {}));
     if (interrupted.details.at("start") == "true")
         after.config["volatile.last_state.power"] = "RUNNING";  // autostart does the rest
     LX_TRY(replace_root(context, after, *driver, fresh, interrupted.id));

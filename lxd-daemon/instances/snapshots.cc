@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "profiles/snapshot_keys.h"
 
 namespace lxmgr::instances {
@@ -103,7 +104,8 @@ Result<> create_snapshot(Context& context, const std::string& instance,
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
     const auto volume = new_snapshot_volume();
     row.volume = volume.name;
-    LX_TRY(copy_root(context, *record, *driver, volume));
+    LX_TRY(in_room_for(fmt::format("snapshot '{}/{}'", instance, row.name),
+                       copy_root(context, *record, *driver, volume)));
     Revert undo;
     undo.add([&] { delete_snapshot_volume(context, record->pool, volume.name); });
     failpoint("instances.snapshot.volume");

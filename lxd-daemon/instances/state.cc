@@ -67,9 +67,12 @@ Result<api::InstanceState> instance_state(const Context& context, const database
     state.status = shown_status(live);
     if (const auto root = root_disk(expanded.devices)) {
         const auto driver = context.deps.pools.driver(record.pool);
-        const auto used = driver ? (*driver)->usage_bytes({storage::VolumeType::container, record.name})
-                                 : Result<std::uint64_t>(std::unexpected(driver.error()));
-        if (used) state.disk[root->first] = {static_cast<std::int64_t>(*used), 0};
+        const storage::Volume volume{storage::VolumeType::container, record.name};
+        const auto used =
+            driver ? (*driver)->usage_bytes(volume) : Result<std::uint64_t>(std::unexpected(driver.error()));
+        const auto total = used ? (*driver)->volume_limit(volume) : used;
+        if (total)
+            state.disk[root->first] = {static_cast<std::int64_t>(*used), static_cast<std::int64_t>(*total)};
     }
     if (live.status == api::StatusCode::stopped) return state;
 

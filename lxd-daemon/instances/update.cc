@@ -11,6 +11,7 @@
 #include "lxd-daemon/instances/kernel_modules.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -117,11 +118,13 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     LX_TRY(assign_idmap(context, expanded.config, after));
     const auto cpus_before = context.live.get(name).limits.cpus;
     Revert undo;
+    LX_TRY(resize_root(context, expanded_before, expanded, after, undo));
     LX_TRY(apply_live(context, *before, after, undo));
     failpoint("instances.update.live");
     LX_TRY(context.rows().update(after));
     undo.commit();
     failpoint("instances.update.row");
+    end_root_resize(context, name);
     end_device_change(context, name);
     tell_guest(context, name, expanded_before, expanded);
     if (cpus_before != context.live.get(name).limits.cpus) rebalance_cpus(context);

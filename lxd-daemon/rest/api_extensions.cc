@@ -127,6 +127,7 @@ const std::vector<std::string>& api_extensions() {
         "network_leases",
         "network_state",
         "storage",
+        "storage_btrfs_mount_options",
         "storage_api_volume_rename",
         "storage_api_local_volume_handling",
         "storage_api_volume_snapshots",

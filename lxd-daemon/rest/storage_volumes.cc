@@ -29,6 +29,20 @@ api::StorageVolume container_volume(const database::InstanceRecord& instance) {
     return out;
 }
 
+/// With its snapshots behind it, as "INSTANCE/SNAPSHOT".
+void add_instance(database::Database& database, const database::InstanceRecord& instance,
+                  nlohmann::json& out) {
+    const api::StorageVolume volume = container_volume(instance);
+    out.push_back(api::to_json(volume));
+    for (const auto& snapshot : database.snapshots().list(instance.id)) {
+        api::StorageVolume shown = volume;
+        shown.name += "/" + snapshot->name;
+        shown.used_by = {url_of({"instances", instance.name, "snapshots", snapshot->name})};
+        shown.created_at = snapshot->created_at;
+        out.push_back(api::to_json(shown));
+    }
+}
+
 api::StorageVolume image_volume(const database::ImageRecord& image) {
     api::StorageVolume out;
     out.name = image.fingerprint;
@@ -69,7 +83,7 @@ nlohmann::json volumes_of(const Services& services, const std::string& pool, con
     auto out = nlohmann::json::array();
     if (type.empty() || type == "container") {
         for (const auto& instance : services.database->instances().list()) {
-            if (instance->pool == pool) out.push_back(api::to_json(container_volume(*instance)));
+            if (instance->pool == pool) add_instance(*services.database, *instance, out);
         }
     }
     if (type.empty() || type == "image") {
@@ -140,7 +154,8 @@ Handled volume_state(const Request& request, Services& services) {
             volume = {storage::VolumeType::custom, services.database->volumes().find(pool, name)->volume};
         LX_TRY_AS(storage::Driver * driver, services.pools->driver(pool));
         LX_TRY_AS(const auto used, driver->usage_bytes(volume));
-        return nlohmann::json{{"usage", {{"used", used}, {"total", 0}}}};
+        LX_TRY_AS(const auto total, driver->volume_limit(volume));
+        return nlohmann::json{{"usage", {{"used", used}, {"total", total}}}};
     };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(const auto state, co_await std::move(pending));

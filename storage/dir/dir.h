@@ -1,4 +1,5 @@
 #pragma once
+#include "storage/limits/directory_limits.h"
 #include "storage/tree_volumes.h"
 
 namespace lxmgr::storage {
@@ -10,9 +11,13 @@ public:
     static Result<std::unique_ptr<Driver>> open(const PoolConfig& config, sys::IdmapCache& idmaps);
     /// `idmaps` stays owned by the caller. Use open(): it checks the configuration.
     DirDriver(PoolConfig config, sys::IdmapCache& idmaps)
-        : pool_(std::move(config)), trees_(pool_, idmaps, abilities_) {}
+        : pool_(std::move(config)), limits_(pool_), trees_(pool_, limits_, idmaps, abilities_) {}
 
-    Result<> open_pool() override { return pool_.open(); }
+    Result<> open_pool() override {
+        LX_TRY(pool_.open());
+        limits_.open();
+        return {};
+    }
     Result<> delete_pool() override { return pool_.remove(); }
     Result<> recover() override { return pool_.recover(); }
     void drain() override { pool_.drain(); }
@@ -29,9 +34,7 @@ public:
     Result<std::vector<std::string>> list_volumes(VolumeType type) override {
         return pool_.list(pool_.fd(type));
     }
-    Result<> delete_volume(const Volume& volume) override {
-        return pool_.discard(pool_.fd(volume.type), volume.name);
-    }
+    Result<> delete_volume(const Volume& volume) override { return trees_.remove(volume); }
     Result<> rename_volume(const Volume& volume, const std::string& new_name) override {
         return pool_.rename(volume, new_name);
     }
@@ -39,6 +42,10 @@ public:
         return trees_.mount(volume, request);
     }
     Result<std::uint64_t> usage_bytes(const Volume& volume) override { return trees_.usage_bytes(volume); }
+    Result<> resize_volume(const Volume& volume, bool in_use) override {
+        return trees_.resize(volume, in_use);
+    }
+    Result<std::uint64_t> volume_limit(const Volume& volume) override { return trees_.limit(volume); }
     Result<PoolSpace> space() override { return pool_.space(); }
 
     Abilities& abilities() { return abilities_; }  ///< for tests: less than the host has
@@ -46,6 +53,7 @@ public:
 private:
     Abilities abilities_;
     PoolDirectory pool_;
+    DirectoryLimits limits_;
     TreeVolumes trees_;
 };
 

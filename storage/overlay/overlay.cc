@@ -11,6 +11,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/sys/mount.h"
 #include "storage/carried_map.h"
+#include "storage/limits/image_file.h"
 #include "storage/tree/copy.h"
 #include "storage/tree/list.h"
 #include "storage/tree/metadata.h"
@@ -34,6 +35,12 @@ Result<UniqueFd> make_subdirectory(int dir_fd, const char* name) {
     return open_tree_root(dir_fd, name);
 }
 
+/// Detached mount of what holds the upper and work directories.
+Result<UniqueFd> clone_volume(int volume_fd) {
+    if (has_image(volume_fd)) return mount_image(volume_fd);
+    return sys::clone_mount(volume_fd, "");
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Driver>> OverlayDriver::open(const PoolConfig& config, sys::IdmapCache& idmaps) {
@@ -45,6 +52,7 @@ Result<std::unique_ptr<Driver>> OverlayDriver::open(const PoolConfig& config, sy
 
 Result<> OverlayDriver::open_pool() {
     LX_TRY(pool_.open());
+    limits_.open();
     if (auto tried = try_overlay(); !tried) {
         // A pool that just came into being goes again; one with volumes stays, whatever is wrong with the
         // host now.
@@ -89,7 +97,7 @@ bool OverlayDriver::has_volume(const Volume& volume) {
 
 Result<> OverlayDriver::create_volume(const Volume& volume, const Filler& fill) {
     if (volume.type != VolumeType::image) return trees_.create(volume, fill);
-    LX_TRY_AS(Draft draft, trees_.make(fill, true));
+    LX_TRY_AS(Draft draft, trees_.make(volume, fill, true));
     return layers_.add_image(draft, volume.name);
 }
 
@@ -103,13 +111,15 @@ Result<> OverlayDriver::create_from_image(const Volume& volume, const std::strin
     LX_TRY_AS(const UniqueFd image_root, open_tree_root(layer_fd.get(), "rootfs"));
     LX_TRY_AS(Draft draft, pool_.begin());
     failpoint("storage.overlay.create.begun");
-    LX_TRY(make_subdirectory(draft.fd(), kWork));
-    LX_TRY_AS(const UniqueFd upper, make_subdirectory(draft.fd(), kUpper));
+    LX_TRY_AS(const Contents contents, limits_.begin(draft, volume));
+    LX_TRY(make_subdirectory(contents.directory.get(), kWork));
+    LX_TRY_AS(const UniqueFd upper, make_subdirectory(contents.directory.get(), kUpper));
     failpoint("storage.overlay.create.upper");
     // The upper directory is what the guest sees as "/": it must look like the image's.
     struct stat st{};
     if (::fstat(image_root.get(), &st) != 0) return fail_errno_at("fstat", image_root.get(), "");
     LX_TRY(copy_metadata(image_root.get(), st, upper.get(), nullptr));
+    LX_TRY(limits_.finish(draft, volume, contents));
     LX_TRY(layers_.publish_user(draft, layer, volume));
     failpoint("storage.overlay.create.published");
     return {};
@@ -121,19 +131,23 @@ Result<> OverlayDriver::create_copy(const Volume& volume, const Volume& source,
     LX_TRY_AS(const UniqueFd directory, pool_.open_volume(source));
     LX_TRY_AS(const auto layer, Layers::base_of(directory.get()));
     if (!layer) return trees_.copy(volume, source, source_read);
-    LX_TRY_AS(const UniqueFd from, open_tree_root(directory.get(), kUpper));
+    LX_TRY_AS(const Contents contents, open_contents(directory.get()));
+    LX_TRY_AS(const UniqueFd from, open_tree_root(contents.directory.get(), kUpper));
     LX_TRY_AS(const auto carried, carried_map(directory.get()));
     LX_TRY_AS(Draft draft, pool_.begin());
     failpoint("storage.overlay.copy.begun");
     if (carried) LX_TRY(set_carried_map(draft.fd(), *carried));
-    LX_TRY(make_subdirectory(draft.fd(), kWork));
-    LX_TRY_AS(const UniqueFd upper, make_subdirectory(draft.fd(), kUpper));
-    LX_TRY(copy_tree(from.get(), upper.get(), nullptr));
+    LX_TRY_AS(const Contents copy, limits_.begin(draft, volume));
+    LX_TRY(make_subdirectory(copy.directory.get(), kWork));
+    LX_TRY_AS(const UniqueFd upper, make_subdirectory(copy.directory.get(), kUpper));
+    const auto copied = copy_tree(from.get(), upper.get(), nullptr);
+    if (!copied) return std::unexpected(limits_.explain(volume, copy, copied.error()));
     if (source_read) source_read();
     failpoint("storage.overlay.copy.copied");
     // What is old and safe in the source must not be lost with the machine's power in its copy.
     LX_TRY_AS(const auto entries, list_directory(upper.get()));
     if (!entries.empty() && ::syncfs(upper.get()) != 0) return fail_errno_at("syncfs", upper.get(), "");
+    LX_TRY(limits_.finish(draft, volume, copy));
     LX_TRY(layers_.publish_user(draft, *layer, volume));
     failpoint("storage.overlay.copy.published");
     return {};
@@ -145,7 +159,7 @@ Result<> OverlayDriver::delete_volume(const Volume& volume) {
     if (!directory && directory.error().status == Status::not_found) return {};
     if (!directory) return std::unexpected(std::move(directory).error());
     LX_TRY_AS(const auto layer, Layers::base_of(directory->get()));
-    LX_TRY(pool_.discard(pool_.fd(volume.type), volume.name));
+    LX_TRY(trees_.remove(volume));
     failpoint("storage.overlay.delete.discarded");
     return layer ? layers_.release(*layer) : Result<>{};
 }
@@ -203,7 +217,8 @@ Result<std::optional<OverlayLayers>> OverlayDriver::idmapped_layers(const std::s
     if (!abilities_.idmapped_layers) return std::nullopt;
     LX_TRY_AS(const UniqueFd layer_fd, layers_.open_layer(layer));
     LX_TRY_AS(auto lower, clone_idmapped(layer_fd.get(), "rootfs", map, idmaps_, abilities_));
-    LX_TRY_AS(auto upper, clone_idmapped(volume_fd, "", map, idmaps_, abilities_));
+    LX_TRY_AS(UniqueFd volume, clone_volume(volume_fd));
+    LX_TRY_AS(auto upper, set_map(std::move(volume), map, idmaps_, abilities_));
     if (!lower || !upper) return std::nullopt;
     return OverlayLayers{std::move(*lower), std::move(*upper), map.host_uid(0), map.host_gid(0)};
 }
@@ -217,23 +232,47 @@ Result<OverlayLayers> OverlayDriver::plain_layers(const std::string& layer, int 
     OverlayLayers layers;
     LX_TRY_AS(const UniqueFd layer_fd, layers_.open_layer(layer));
     LX_TRY_AS(layers.lower, sys::clone_mount(layer_fd.get(), tree));
-    LX_TRY_AS(layers.volume, sys::clone_mount(volume_fd, ""));
+    LX_TRY_AS(layers.volume, clone_volume(volume_fd));
     return layers;
 }
 
 Result<> OverlayDriver::rewrite_upper(const Volume& volume, int volume_fd, const sys::IdMap* from,
                                       const sys::IdMap* to) {
-    LX_TRY_AS(const auto layer, Layers::base_of(volume_fd));
-    LX_TRY_AS(const UniqueFd old_upper, open_tree_root(volume_fd, kUpper));
-    LX_TRY_AS(Draft draft, pool_.begin());
-    if (to != nullptr) LX_TRY(set_carried_map(draft.fd(), *to));
-    LX_TRY(Layers::set_base(draft.fd(), layer.value()));
-    LX_TRY(make_subdirectory(draft.fd(), kWork));
-    LX_TRY_AS(const UniqueFd upper, make_subdirectory(draft.fd(), kUpper));
     const IdShift shift(from, to);
-    LX_TRY(copy_tree(old_upper.get(), upper.get(), &shift));
+    Volume same = volume;
+    LX_TRY_AS(same.size_bytes, limits_.limit(volume_fd));
+    return remake(same, volume_fd, &shift, to);
+}
+
+Result<> OverlayDriver::remake(const Volume& volume, int volume_fd, const IdShift* shift,
+                               const sys::IdMap* carried) {
+    LX_TRY_AS(const auto layer, Layers::base_of(volume_fd));
+    LX_TRY_AS(const Contents contents, open_contents(volume_fd));
+    LX_TRY_AS(const UniqueFd old_upper, open_tree_root(contents.directory.get(), kUpper));
+    LX_TRY_AS(const auto project, limits_.project(volume_fd));
+    LX_TRY_AS(Draft draft, pool_.begin());
+    if (carried != nullptr) LX_TRY(set_carried_map(draft.fd(), *carried));
+    LX_TRY(Layers::set_base(draft.fd(), layer.value()));
+    LX_TRY_AS(const Contents fresh, limits_.begin(draft, volume));
+    LX_TRY(make_subdirectory(fresh.directory.get(), kWork));
+    LX_TRY_AS(const UniqueFd upper, make_subdirectory(fresh.directory.get(), kUpper));
+    const auto copied = copy_tree(old_upper.get(), upper.get(), shift);
+    if (!copied) return std::unexpected(limits_.explain(volume, fresh, copied.error()));
+    LX_TRY(limits_.finish(draft, volume, fresh));
     failpoint("storage.overlay.rewrite.copied");
-    return pool_.replace(draft, pool_.fd(volume.type), volume.name);
+    LX_TRY(pool_.replace(draft, pool_.fd(volume.type), volume.name));
+    limits_.forget(project);
+    return {};
+}
+
+Result<> OverlayDriver::resize_volume(const Volume& volume, bool in_use) {
+    LX_TRY_AS(const UniqueFd directory, pool_.open_volume(volume));
+    LX_TRY_AS(const auto layer, Layers::base_of(directory.get()));
+    if (!layer) return trees_.resize(volume, in_use);
+    LX_TRY_AS(const bool done, change_limit(limits_, volume, directory.get(), in_use));
+    if (done) return {};
+    LX_TRY_AS(const auto carried, carried_map(directory.get()));
+    return remake(volume, directory.get(), nullptr, carried ? &*carried : nullptr);
 }
 
 Result<std::uint64_t> OverlayDriver::usage_bytes(const Volume& volume) {
@@ -246,6 +285,8 @@ Result<std::uint64_t> OverlayDriver::usage_bytes(const Volume& volume) {
         LX_TRY_AS(directory, pool_.open_volume(volume));
         LX_TRY_AS(const auto layer, Layers::base_of(directory.get()));
         if (layer) tree = kUpper;
+        LX_TRY_AS(const auto counted, limits_.usage(directory.get()));
+        if (counted) return *counted;
     }
     LX_TRY_AS(const UniqueFd root, open_tree_root(directory.get(), tree));
     return tree_usage_bytes(root.get());

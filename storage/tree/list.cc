@@ -1,6 +1,7 @@
 #include "storage/tree/list.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -8,6 +9,12 @@
 #include <climits>
 
 namespace lxmgr::storage {
+
+Result<UniqueFd> reopen_directory(int dir_fd) {
+    UniqueFd fd(::openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) return fail_errno_at("Opening", dir_fd, ".");
+    return fd;
+}
 
 std::unexpected<Error> fail_errno_at(std::string_view call, int dir_fd, std::string_view name) {
     const int saved = errno;

@@ -3,6 +3,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lxd-daemon/base/own.h"
 #include "lxd-daemon/base/result.h"
 
 namespace lxmgr::storage {
@@ -15,6 +16,9 @@ struct Entry {
 /// Every entry of an open directory but "." and "..", in the file system's order. Rewinds the descriptor
 /// first.
 Result<std::vector<Entry>> list_directory(int dir_fd);
+
+/// The same directory for reading and for ioctl(2), which O_PATH is not.
+Result<UniqueFd> reopen_directory(int dir_fd);
 
 /// fail_errno() whose subject is NAME inside an open directory; finds the directory's path by /proc.
 std::unexpected<Error> fail_errno_at(std::string_view call, int dir_fd, std::string_view name);

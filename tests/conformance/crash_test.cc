@@ -174,7 +174,7 @@ protected:
         EXPECT_FALSE(path_exists(path_));
     }
 };
-INSTANTIATE_TEST_SUITE_P(Every, CrashTest, testing::ValuesIn(cases()), case_name);
+INSTANTIATE_TEST_SUITE_P(Every, CrashTest, testing::ValuesIn(crash_cases()), case_name);
 
 TEST_P(CrashTest, KilledAnywhereEveryVolumeIsAbsentOrWhole) {
     std::size_t total = 0;

@@ -54,15 +54,15 @@ Result<std::string> make_ground(const std::string& file_system) {
         const UniqueFd file(::open(image.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
         if (!file || ::ftruncate(file.get(), kImageBytes) != 0) return fail_errno("Creating", image);
     }
-    LX_TRY(run_checked({.argv = {"mkfs." + file_system, "-q", image},
-                        .extra_env = {},
-                        .input = {},
-                        .cwd = {},
-                        .timeout = {}}));
+    const std::string type = file_system.substr(0, file_system.find('_'));
+    Command mkfs{
+        .argv = {"mkfs." + type, "-q", image}, .extra_env = {}, .input = {}, .cwd = {}, .timeout = {}};
+    if (file_system == "ext4_prjquota") mkfs.argv.insert(mkfs.argv.end() - 1, {"-O", "quota,project"});
+    LX_TRY(run_checked(mkfs));
     UniqueFd device;
     LX_TRY_AS(const std::string loop, attach_loop(image, device));
-    if (::mount(loop.c_str(), path.c_str(), file_system.c_str(), 0, nullptr) != 0)
-        return fail_errno("mount", path);
+    const char* const options = type == file_system ? nullptr : "prjquota";
+    if (::mount(loop.c_str(), path.c_str(), type.c_str(), 0, options) != 0) return fail_errno("mount", path);
     return path;
 }
 
@@ -85,8 +85,11 @@ Result<std::string> ground(std::string_view file_system) {
 }
 
 void remove_grounds() {
-    for (const auto name : kFileSystems)
+    const auto unmount = [](std::string_view name) {
         ::umount2(fmt::format("{}/{}", scratch(), name).c_str(), UMOUNT_NOFOLLOW);
+    };
+    for (const auto name : kFileSystems) unmount(name);
+    for (const auto name : kWithQuotas) unmount(name);
     std::ignore = remove_tree(scratch());
 }
 

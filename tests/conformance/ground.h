@@ -11,6 +11,9 @@ namespace lxmgr::conformance {
 /// for nobody else.
 inline constexpr std::array<std::string_view, 3> kFileSystems = {"ext4", "xfs", "btrfs"};
 
+/// The same with project quotas; this machine's kernel has none, that of tests/vm has.
+inline constexpr std::array<std::string_view, 2> kWithQuotas = {"ext4_prjquota", "xfs_prjquota"};
+
 /// Moves the process into a mount namespace of its own whose / is shared, as on systemd hosts (RUNTIME.md).
 Result<> enter_mount_namespace();
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <string_view>
 
+#include "tests/conformance/abilities.h"
 #include "tests/conformance/crash.h"
 #include "tests/conformance/ground.h"
 
@@ -18,7 +19,8 @@ int main(int argc, char** argv) {
             return 1;
         }
     }
-    const int failed = RUN_ALL_TESTS();
+    int failed = RUN_ALL_TESTS();
+    if (!lxmgr::conformance::abilities_are_current()) failed = 1;
     lxmgr::conformance::remove_grounds();
     return failed;
 }

@@ -22,10 +22,14 @@ struct Case {
 };
 /// Every driver on every file system, and with less able kernels on the first.
 std::vector<Case> cases();
+/// Those among them whose pools are made and deleted a thousand times.
+std::vector<Case> crash_cases();
 void PrintTo(const Case& what, std::ostream* out);
 std::string case_name(const testing::TestParamInfo<Case>& info);
 
 storage::PoolConfig pool_config(const std::string& path);
+/// Removes whatever the pool's driver made beside its directory.
+void discard_pool(const Case& what, const std::string& path);
 /// EXPECTs that it opens.
 std::unique_ptr<storage::Driver> open_driver(const Case& what, const std::string& path,
                                              sys::IdmapCache& idmaps);

@@ -13,6 +13,7 @@
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/snapshots.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -155,7 +156,7 @@ Result<> import_instance(Context& context, const ImportPlan& plan, operations::O
         if (auto removed = database.intents().remove(intent); !removed)
             log::error("intent left", {{"error", removed.error().message}});
     });
-    const storage::Volume root{storage::VolumeType::container, name};
+    const storage::Volume root = new_root(context, record);
     FilledVolumes volumes(*driver, {plan.upload.path, "backup/container"}, operation, std::move(stop));
     volumes.add(root, "backup/container/rootfs");
     auto snapshots = plan.snapshots;

@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/backups/fill.h"
 #include "lxd-daemon/instances/backups/steps.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "profiles/config_keys.h"
 
@@ -116,7 +117,8 @@ Result<> import_volume(Context& context, const VolumeImportPlan& plan, operation
     std::vector<NewDirectory> directories;
     FilledVolumes volumes(*driver, {plan.upload.path, ""}, operation, std::move(stop));
     for (std::size_t i = 0; i <= plan.snapshots.size(); ++i) {
-        LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool));
+        const std::uint64_t size = directories.empty() ? size_of(record.config) : 0;
+        LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, size));
         volumes.add(fresh.place().volume,
                     i == 0 ? "backup/volume" : "backup/volume-snapshots/" + plan.snapshots[i - 1].name);
         directories.push_back(std::move(fresh));

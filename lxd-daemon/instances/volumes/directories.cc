@@ -37,8 +37,10 @@ bool is_known(Context& context, const std::string& pool, const std::string& dire
 
 }  // namespace
 
-Result<NewDirectory> NewDirectory::begin(Context& context, const std::string& pool) {
+Result<NewDirectory> NewDirectory::begin(Context& context, const std::string& pool,
+                                         std::uint64_t size_bytes) {
     Place place = directory_place_of(pool, random_hex(16));
+    place.volume.size_bytes = size_bytes;
     LX_TRY_AS(const auto intent,
               context.deps.database.intents().add(kVolumeDirectoryIntent, details_of(place)));
     failpoint("instances.volume.intent");

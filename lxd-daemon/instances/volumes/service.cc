@@ -6,12 +6,15 @@
 
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/steps.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "lxd-daemon/instances/volumes/users.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
 namespace {
+
+std::string volume(const std::string& name) { return fmt::format("storage volume '{}'", name); }
 
 std::string lock_of(const VolumeName& name) { return "volume:" + name.pool + "/" + name.name; }
 
@@ -70,8 +73,11 @@ Result<> VolumeService::create(const std::string& pool, const api::StorageVolume
     record.name = post.name;
     record.description = post.description.value_or("");
     record.config = post.config.value_or(api::ConfigMap{});
+    if (const auto row = context_.deps.database.pools().find(pool))
+        record.config.merge(volume_defaults(row->config));
+    LX_TRY(profiles::validate_volume_config(record.config));
     return run(volume_request(context_, "Creating storage volume", {pool, post.name}, requestor, false),
-               [&] { return create_volume(context_, record, requestor); });
+               [&] { return in_room_for(volume(post.name), create_volume(context_, record, requestor)); });
 }
 
 Result<> VolumeService::update(const VolumeName& name, const api::StorageVolumePut& put,
@@ -81,8 +87,9 @@ Result<> VolumeService::update(const VolumeName& name, const api::StorageVolumeP
         return run(volume_request(context_, "Updating storage volume", name, requestor, false),
                    [&] { return update_volume(context_, name, put, requestor); });
     const std::string snapshot = put.restore.substr(put.restore.rfind('/') + 1);
-    return run(volume_request(context_, "Restoring storage volume snapshot", name, requestor, false),
-               [&] { return restore_volume(context_, name, snapshot, requestor); });
+    return run(volume_request(context_, "Restoring storage volume snapshot", name, requestor, false), [&] {
+        return in_room_for(volume(name.name), restore_volume(context_, name, snapshot, requestor));
+    });
 }
 
 Result<> VolumeService::rename(const VolumeName& name, const std::string& new_name,
@@ -135,7 +142,7 @@ Result<operations::OperationPtr> VolumeService::copy(const std::string& pool,
     request.resources = {{"storage_volumes", {volume_url(name)}}};
     request.locks.push_back(lock_of(name));
     request.body = step([this, plan = std::move(plan), requestor](const std::stop_token&) {
-        return copy_volume(context_, plan, requestor);
+        return in_room_for(volume(plan.record.name), copy_volume(context_, plan, requestor));
     });
     return context_.deps.operations.start(std::move(request));
 }
@@ -151,7 +158,7 @@ Result<operations::OperationPtr> VolumeService::move(const VolumeName& name, con
     auto request = volume_request(context_, "Moving storage volume", name, requestor, true);
     request.locks.push_back(lock_of(to));
     request.body = step([this, name, to, with_snapshots, requestor](const std::stop_token&) {
-        return move_volume(context_, name, to, with_snapshots, requestor);
+        return in_room_for(volume(to.name), move_volume(context_, name, to, with_snapshots, requestor));
     });
     return context_.deps.operations.start(std::move(request));
 }
@@ -165,7 +172,8 @@ Result<operations::OperationPtr> VolumeService::create_snapshot(const VolumeName
         return fail(Status::conflict, fmt::format("Snapshot \"{}\" already in use", post.name));
     auto request = volume_request(context_, "Creating storage volume snapshot", name, requestor, true);
     request.body = step([this, name, post, requestor](const std::stop_token&) {
-        return create_volume_snapshot(context_, name, post, requestor);
+        return in_room_for(fmt::format("snapshot of storage volume '{}'", name.name),
+                           create_volume_snapshot(context_, name, post, requestor));
     });
     return context_.deps.operations.start(std::move(request));
 }

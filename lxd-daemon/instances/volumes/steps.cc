@@ -10,6 +10,7 @@
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/settings.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "lxd-daemon/instances/volumes/users.h"
 #include "profiles/config_keys.h"
 
@@ -50,7 +51,7 @@ Result<> create_volume(Context& context, database::VolumeRecord record, const st
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
     if (database.volumes().find(record.pool, record.name))
         return fail(Status::conflict, "Volume by that name already exists");
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, size_of(record.config)));
     LX_TRY(driver->create_volume(fresh.place().volume, [](int root_fd) -> Result<> {
         // As LXD's: who may enter is for the owner inside to say.
         if (::fchmod(root_fd, 0711) != 0) return fail_errno("chmod", "the volume's root");
@@ -86,7 +87,7 @@ Result<> update_volume(Context& context, const VolumeName& name, const api::Stor
     database::VolumeRecord next = *row;
     next.description = put.description;
     next.config = put.config;
-    LX_TRY(context.deps.database.volumes().update(next));
+    LX_TRY(resize_custom(context, *row, next));
     context.snapshot_timer.poke();
     volume_lifecycle(context, "storage-volume-updated", volume_url(name), requestor);
     return {};
@@ -121,7 +122,7 @@ Result<> restore_volume(Context& context, const VolumeName& name, const std::str
     LX_TRY_AS(const auto from, require_volume_snapshot(context, name, snapshot));
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(row->id));
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(name.pool));
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool, size_of(row->config)));
     LX_TRY(driver->create_copy(fresh.place().volume, {storage::VolumeType::custom, from->volume}, {}));
     failpoint("instances.volume.restore.made");
     DoomedDirectories doomed(context);

@@ -24,7 +24,8 @@ TEST(ValidateVolumeConfigTest, KeysOfVolumesAreKnownForeignOrUnknown) {
     const auto complaint = [](const api::ConfigMap& config) {
         return validate_volume_config(config).error();
     };
-    EXPECT_THAT(complaint({{"size", "1GiB"}}).message, HasSubstr("not supported"));
+    EXPECT_THAT(complaint({{"block.filesystem", "xfs"}}).message, HasSubstr("not supported"));
+    EXPECT_THAT(complaint({{"size", "big"}}).message, HasSubstr("size"));
     EXPECT_THAT(complaint({{"bogus", "1"}}).message, HasSubstr("Invalid option"));
     EXPECT_THAT(complaint({{"snapshots.expiry", "soon"}}).message, HasSubstr("snapshots.expiry"));
     EXPECT_THAT(complaint({{"security.shifted", "true"}, {"security.unmapped", "true"}}).message,

@@ -107,7 +107,11 @@ TEST(ValidateDevicesTest, TellsUnsupportedFromUnknown) {
               "Device validation failed for \"eth0\": Invalid device option \"bogus\"");
     EXPECT_THAT(nic_complaint({{"nictype", "ipvlan"}, {"parent", "eth0"}}),
                 HasSubstr("bridged, macvlan, p2p, physical or routed"));
-    EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"size", "1GiB"}}), HasSubstr("not supported"));
+    EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"size.state", "1GiB"}}),
+                HasSubstr("not supported"));
+    EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"size", "big"}}), HasSubstr("size"));
+    EXPECT_THAT(disk_complaint({{"path", "/srv"}, {"pool", "p"}, {"source", "v"}, {"size", "1GiB"}}),
+                HasSubstr("only for the root disk"));
     EXPECT_THAT(complaint({{"g", {{"type", "tpm"}}}}), HasSubstr("not supported by this server"));
     EXPECT_THAT(complaint({{"g", {{"type", "bogus"}}}}), HasSubstr("Unsupported device type"));
     EXPECT_THAT(complaint({{"g", {}}}), HasSubstr("Missing device type"));

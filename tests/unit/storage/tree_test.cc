@@ -74,7 +74,7 @@ TEST_F(TreeTest, RubbishIsGoneAfterDrain) {
         if (i % 500 == 0) fs::create_directories(path_ / "big" / std::to_string(i / 500));
         std::ofstream(path_ / "big" / std::to_string(i / 500) / std::to_string(i));
     }
-    Rubbish rubbish;
+    Rubbish rubbish(plain_directories());
     rubbish.open(fd_.get());
     rubbish.remove("big");
     rubbish.drain();

@@ -1,0 +1,130 @@
+"""A pool on a file system that is full: every step of what makes volumes fails with the name of what it was for, leaves
+nothing, harms nothing, and goes through once there is room."""
+import os
+import subprocess
+
+from harness.case import DaemonCase, main
+from harness.rest import ApiError
+
+KIB = 1 << 10
+URL = "/1.0/storage-pools"
+STEPS = (0, 16, 64, 256, 512, 1024, 2048, 4096, 8192)  # KiB that are free; at the end everything fits
+
+
+class FullBase(DaemonCase):
+    pools = ("dir", "overlay")
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.places = {}
+        for driver in cls.pools:
+            place = os.path.join(cls.daemon.base, f"small-{driver}")
+            os.mkdir(place)
+            with open(f"{place}.img", "wb") as file:
+                file.truncate(96 << 20)
+            subprocess.run(["mkfs.ext4", "-q", "-m", "0", f"{place}.img"], check=True)
+            cls.daemon.sandbox.run("mount", "-o", "loop", f"{place}.img", place)
+            cls.places[driver] = f"/proc/{cls.daemon.sandbox.pid}/root{place}"
+            cls.api.do("POST", URL, {"name": f"small-{driver}", "driver": driver, "config": {"source": place}})
+
+    @classmethod
+    def tearDownClass(cls):
+        for driver in cls.pools:
+            cls.api.do("DELETE", f"{URL}/small-{driver}")
+            cls.daemon.sandbox.run("umount", os.path.join(cls.daemon.base, f"small-{driver}"))
+        super().tearDownClass()
+
+    def ballast(self, driver):
+        return os.path.join(self.places[driver], "ballast")
+
+    def leave(self, driver, kibibytes):
+        """Only so much is free afterwards."""
+        if os.path.exists(self.ballast(driver)):
+            os.unlink(self.ballast(driver))
+        if kibibytes is None:
+            return
+        info = os.statvfs(self.places[driver])
+        size = info.f_bavail * info.f_frsize - kibibytes * KIB
+        with open(self.ballast(driver), "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(size - 64 * KIB, 1))  # its extents take blocks too
+            try:
+                while (now := os.statvfs(self.places[driver])).f_bavail * now.f_frsize > kibibytes * KIB:
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, now.f_frsize)
+            except OSError:
+                pass
+
+    def listing(self, driver):
+        """What the pool holds."""
+        place = self.places[driver]
+        return {(folder, name) for folder in ("containers", "images", "custom", "snapshots", "layers", "tmp")
+                for name in os.listdir(os.path.join(place, folder))}
+
+    def sweep(self, driver, subject, work, unharmed):
+        """Does the work with ever more room until it succeeds; at least once it must have failed."""
+        failures = 0
+        for free in STEPS + (None,):
+            before = self.listing(driver)
+            self.leave(driver, free)
+            try:
+                work()
+            except ApiError as error:
+                failures += 1
+                self.assertIn("No space left", error.message, f"{free} KiB")
+                self.assertIn(subject, error.message)
+                self.leave(driver, None)
+                self.assertEqual(self.listing(driver), before, f"left behind with {free} KiB free")
+                unharmed()
+                continue
+            self.leave(driver, None)
+            break
+        self.assertGreater(failures, 0, "it was never full")
+        self.assertTrue(free is not None or failures == len(STEPS))
+
+
+class FullTest(FullBase):
+    def devices(self, driver):
+        return {"root": {"type": "disk", "path": "/", "pool": f"small-{driver}"}}
+
+    def check(self, driver):
+        pool = f"{URL}/small-{driver}/volumes/custom"
+        self.sweep(driver, "'a'", lambda: self.api.create("a", "tiny", devices=self.devices(driver)), lambda: None)
+        self.api.start("a")
+        self.api.sh("a", "dd if=/dev/urandom of=/much bs=1k count=3000 2>/dev/null; md5sum /much > /sum; sync")
+
+        def whole(name="a"):
+            if self.api.instance(name)["status"] != "Running":
+                self.api.start(name)
+            self.api.sh(name, "md5sum -c /sum")
+        self.sweep(driver, "'a/s'", lambda: self.api.do("POST", "/1.0/instances/a/snapshots", {"name": "s"}), whole)
+        self.sweep(driver, "'b'", lambda: self.api.do("POST", "/1.0/instances", {
+            "name": "b", "source": {"type": "copy", "source": "a", "instance_only": True}}), whole)
+        whole("b")
+        self.sweep(driver, "'a'", lambda: self.api.do("PUT", "/1.0/instances/a", {"restore": "s"}), whole)
+        whole()
+        self.api.do("POST", pool, {"name": "v", "config": {}})
+        disk = {"type": "disk", "pool": f"small-{driver}", "source": "v", "path": "/srv"}
+        self.api.update("a", devices={"v": disk})
+        self.api.sh("a", "cp /much /sum /srv; sync")
+
+        def volume_whole():
+            self.api.sh("a", "cmp /much /srv/much")
+        self.sweep(driver, "'v'", lambda: self.api.do("POST", f"{pool}/v/snapshots", {"name": "s"}), volume_whole)
+        self.sweep(driver, "'w'", lambda: self.api.do("POST", pool, {"name": "w", "source": {
+            "type": "copy", "name": "v", "pool": f"small-{driver}", "volume_only": True}}), volume_whole)
+        self.api.update("a", devices={"v": None})
+        self.sweep(driver, "'v'", lambda: self.api.do("PUT", f"{pool}/v", {"restore": "s"}), lambda: None)
+        for name in "vw":
+            self.api.do("DELETE", f"{pool}/{name}")
+        for name in "ab":
+            self.remove_instance(name)
+
+    def test_dir(self):
+        self.check("dir")
+
+    def test_overlay(self):
+        self.check("overlay")
+
+
+if __name__ == "__main__":
+    main()
