@@ -220,10 +220,18 @@ CREATE TABLE image_sources (
 );
 )sql";
 
+constexpr const char* kContentTypes = R"sql(
+ALTER TABLE volumes ADD COLUMN content_type TEXT NOT NULL DEFAULT 'filesystem';
+)sql";
+
 constexpr Migration kMigrations[] = {
-    {1, "initial schema", kInitial}, {2, "image metadata and templates", kMetadataSets},
-    {3, "snapshots", kSnapshots},    {4, "custom volumes", kVolumes},
-    {5, "backups", kBackups},        {6, "image sources", kImageSources},
+    {1, "initial schema", kInitial},
+    {2, "image metadata and templates", kMetadataSets},
+    {3, "snapshots", kSnapshots},
+    {4, "custom volumes", kVolumes},
+    {5, "backups", kBackups},
+    {6, "image sources", kImageSources},
+    {7, "content types of volumes", kContentTypes},
 };
 
 constexpr int kApplicationId =

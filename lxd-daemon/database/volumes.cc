@@ -34,13 +34,13 @@ struct Volumes::Impl {
 
     Result<> load_volumes() {
         LX_TRY_AS(auto rows, connection.prepare("SELECT id, pool, name, volume, description, config, "
-                                                "created_at FROM volumes"));
+                                                "created_at, content_type FROM volumes"));
         while (true) {
             LX_TRY_AS(const bool more, rows.step());
             if (!more) return {};
             VolumeRecord record{rows.integer(0), rows.string(1), rows.string(2),
                                 rows.string(3),  rows.string(4), {},
-                                rows.time(6)};
+                                rows.time(6),    rows.string(7)};
             LX_TRY_AS(record.config, decode_config(rows.text(5), fmt::format("volume '{}'", record.name)));
             volumes.put(volume_key(record.pool, record.name), record);
         }
@@ -84,9 +84,10 @@ Result<VolumePtr> Volumes::create(VolumeRecord record) {
     return db.write_record<VolumePtr>(Durability::full, [&]() -> Result<VolumePtr> {
         if (find(record.pool, record.name)) return volume_exists();
         LX_TRY(db.execute(
-            "INSERT INTO volumes (pool, name, volume, description, config, created_at) VALUES (?,?,?,?,?,?)",
+            "INSERT INTO volumes (pool, name, volume, description, config, created_at, content_type) "
+            "VALUES (?,?,?,?,?,?,?)",
             record.pool, record.name, record.volume, record.description, encode(record.config),
-            record.created_at));
+            record.created_at, record.content_type));
         record.id = db.last_insert_id();
         const std::string key = volume_key(record.pool, record.name);
         return impl_->volumes.put(key, std::move(record));
@@ -117,6 +118,7 @@ Result<VolumePtr> Volumes::update(const VolumeRecord& record) {
         if (key != old_key && impl_->volumes.find(key)) return volume_exists();
         VolumeRecord next = record;
         next.created_at = current->created_at;
+        next.content_type = current->content_type;
         LX_TRY(db.execute("UPDATE volumes SET pool=?, name=?, volume=?, description=?, config=? WHERE id=?",
                           next.pool, next.name, next.volume, next.description, encode(next.config), next.id));
         if (key != old_key) impl_->volumes.erase(old_key);

@@ -20,6 +20,7 @@ struct VolumeRecord {
     std::string description;
     api::ConfigMap config;
     Time created_at{};
+    std::string content_type = "filesystem";  ///< or "block"
 };
 using VolumePtr = std::shared_ptr<const VolumeRecord>;
 
@@ -45,8 +46,8 @@ public:
     [[nodiscard]] VolumePtr find_id(std::int64_t id) const;
     [[nodiscard]] std::vector<VolumePtr> list(const std::string& pool) const;  ///< by name
     [[nodiscard]] std::vector<VolumePtr> list_all() const;
-    /// By id; replaces all but created_at. `not_found` when it is gone, `conflict` when the new name is
-    /// taken.
+    /// By id; replaces all but created_at and content_type. `not_found` when it is gone, `conflict` when the
+    /// new name is taken.
     Result<VolumePtr> update(const VolumeRecord& record);
     Result<> remove(std::int64_t id);  ///< its snapshots go with it
 

@@ -45,7 +45,8 @@ public:
         return context_.deps.database.pools().find(pool) != nullptr;
     }
     Result<> check_volume(const std::string& pool, const std::string& volume) override {
-        if (context_.deps.database.volumes().find(pool, volume)) return {};
+        if (const auto row = context_.deps.database.volumes().find(pool, volume))
+            return check_attachable(*row);
         return fail(Status::not_found,
                     fmt::format("storage volume '{}' not found in pool '{}'", volume, pool));
     }

@@ -4,6 +4,7 @@
 
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/volumes/block.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -38,9 +39,14 @@ Result<> set_root_limit(Context& context, const database::InstanceRecord& record
 Result<> set_custom_limit(Context& context, const database::VolumeRecord& row, std::uint64_t bytes) {
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(row.pool));
     const storage::Volume volume{storage::VolumeType::custom, row.volume, bytes};
+    if (is_block(row)) return grow_block(*driver, volume, bytes);
     if (!context.volume_mounts.instances(row.id).empty()) return driver->resize_volume(volume, true);
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(row.id));
     return driver->resize_volume(volume, false);
+}
+
+std::uint64_t size_for(const database::VolumeRecord& row) {
+    return is_block(row) ? block_size(row.config) : size_of(row.config);
 }
 
 }  // namespace
@@ -98,7 +104,7 @@ void end_root_resize(Context& context, const std::string& instance) {
 Result<> resize_custom(Context& context, const database::VolumeRecord& before,
                        const database::VolumeRecord& after) {
     auto& database = context.deps.database;
-    const auto old_size = size_of(before.config), new_size = size_of(after.config);
+    const auto old_size = size_for(before), new_size = size_for(after);
     if (old_size == new_size) {
         LX_TRY(database.volumes().update(after));
         return {};
@@ -139,7 +145,7 @@ Result<> recover_volume_resize(Context& context, const database::IntentRecord& i
     if (named == intent.details.end()) return {};
     const auto row =
         context.deps.database.volumes().find_id(std::strtoll(named->second.c_str(), nullptr, 10));
-    return row ? set_custom_limit(context, *row, size_of(row->config)) : Result<>{};
+    return row ? set_custom_limit(context, *row, size_for(*row)) : Result<>{};
 }
 
 }  // namespace lxmgr::instances

@@ -25,7 +25,7 @@ Handled volume_snapshots_get(const Request& request, Services& services) {
             out.push_back(instances::volume_snapshot_url({volume->pool, volume->name}, snapshot->name));
             continue;
         }
-        auto shown = volume_snapshot(*snapshot);
+        auto shown = volume_snapshot(*snapshot, services);
         shown.name = volume->name + "/" + snapshot->name;
         out.push_back(api::to_json(shown));
     }
@@ -43,14 +43,14 @@ Handled volume_snapshots_post(const Request& request, Services& services) {
 
 Handled volume_snapshot_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
-    const auto shown = volume_snapshot(*row);
+    const auto shown = volume_snapshot(*row, services);
     co_return Response::sync(api::to_json(shown)).with_etag(etag_of(api::etag_fields(shown)));
 }
 
 Handled change_volume_snapshot(const Request& request, Services& services, bool keep_absent) {
     LX_CO_TRY_AS(const auto name, require_custom(request, services));
     LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
-    LX_CO_TRY(check_etag(request, etag_of(api::etag_fields(volume_snapshot(*row)))));
+    LX_CO_TRY(check_etag(request, etag_of(api::etag_fields(volume_snapshot(*row, services)))));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto put, api::parse_storage_volume_snapshot_put(body));
     if (!keep_absent) {

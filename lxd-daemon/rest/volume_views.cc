@@ -46,14 +46,18 @@ api::StorageVolume custom_volume(const database::VolumeRecord& record,
     out.name = record.name;
     out.description = record.description;
     out.type = "custom";
+    out.content_type = record.content_type;
     out.config = record.config;
     out.used_by = users.of(record.pool, record.name).urls();
     out.created_at = record.created_at;
     return out;
 }
 
-api::StorageVolumeSnapshot volume_snapshot(const database::VolumeSnapshotRecord& record) {
+api::StorageVolumeSnapshot volume_snapshot(const database::VolumeSnapshotRecord& record,
+                                           const Services& services) {
     api::StorageVolumeSnapshot out;
+    if (const auto volume = services.database->volumes().find_id(record.volume_id))
+        out.content_type = volume->content_type;
     out.name = record.name;
     out.description = record.description;
     out.config = record.config;

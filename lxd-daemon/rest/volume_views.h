@@ -23,6 +23,7 @@ Result<database::VolumePtr> require_row(const Request& request, const Services& 
 
 api::StorageVolume custom_volume(const database::VolumeRecord& record,
                                  const instances::VolumeUserIndex& users);
-api::StorageVolumeSnapshot volume_snapshot(const database::VolumeSnapshotRecord& record);
+api::StorageVolumeSnapshot volume_snapshot(const database::VolumeSnapshotRecord& record,
+                                           const Services& services);
 
 }  // namespace lxmgr::rest

@@ -91,7 +91,7 @@ class VolumeTest(VolumeBase):
         self.assert_api_error(409, create, name="one")
         for name in ("", "a/b", "..", "a b"):
             self.assert_api_error(400, create, name=name)
-        self.assertIn("filesystem", self.assert_api_error(400, create, name="x", content_type="block"))
+        self.assertIn("filesystem", self.assert_api_error(400, create, name="x", content_type="iso"))
         for key in ("size", "bogus", "block.filesystem"):
             self.assertIn(key, self.assert_api_error(400, create, name="x", config={key: "1"}))
         self.assert_api_error(400, create, name="x", config={"security.shifted": "true", "security.unmapped": "true"})
@@ -111,6 +111,36 @@ class VolumeTest(VolumeBase):
     def days(snapshot):
         begin, end = (datetime.datetime.fromisoformat(snapshot[key][:19]) for key in ("created_at", "expires_at"))
         return (end - begin).days
+
+    def test_block(self):
+        self.volume("disk", content_type="block", config={"size": "16MiB"})
+        self.assertEqual(self.api.get(self.url("disk"))["content_type"], "block")
+        place = os.path.join(self.daemon.root, "storage-pools/default/custom")
+        image = lambda at: os.path.join(place, self.directories()[at], "rootfs/root.img")
+        self.assertEqual(os.stat(image(0)).st_size, 16 << 20)
+        self.assertIn("block volumes cannot be used on containers", self.assert_api_error(
+            400, self.api.create, "c", "tiny", devices={"d": self.disk("disk")}))
+        with open(image(0), "r+b") as file:
+            file.write(b"what it holds")
+        self.snapshot("disk", "s")
+        self.assertEqual(self.api.get(f"{self.url('disk')}/snapshots/s")["content_type"], "block")
+        self.api.do("PATCH", self.url("disk"), {"config": {"size": "32MiB"}})
+        message = self.assert_api_error(400, self.api.do, "PATCH", self.url("disk"), {"config": {"size": "8MiB"}})
+        self.assertIn("shrunk", message)
+        self.assertEqual(self.api.get(self.url("disk"))["config"], {"size": "32MiB"})
+        self.copy("disk", "copy")
+        self.addCleanup(self.drop, "copy")
+        self.assertEqual(self.api.get(self.url("copy"))["content_type"], "block")
+        self.api.do("POST", f"{self.url('disk')}/backups", {"name": "b", "compression_algorithm": "none"})
+        data = self.api.raw("GET", f"{self.url('disk')}/backups/b/export").body
+        self.api.do("POST", f"{POOL}/custom", data, {"Content-Type": "application/octet-stream", "X-LXD-name": "back"})
+        self.addCleanup(self.drop, "back")
+        self.assertEqual(self.api.get(self.url("back"))["content_type"], "block")
+        self.assertEqual(len(self.directories()), 6)
+        for number in range(6):
+            with open(image(number), "rb") as file:
+                self.assertEqual(file.read(13), b"what it holds")
+        self.assertEqual(sorted(os.stat(image(number)).st_size >> 20 for number in range(6)), [16, 16, 16, 32, 32, 32])
 
     def test_snapshots(self):
         self.volume("one", config={"snapshots.expiry": "1d", "snapshots.pattern": "day%d"})

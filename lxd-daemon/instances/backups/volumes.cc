@@ -7,7 +7,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/backups/fill.h"
 #include "lxd-daemon/instances/backups/steps.h"
-#include "lxd-daemon/instances/volume_size.h"
+#include "lxd-daemon/instances/volumes/block.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "profiles/config_keys.h"
 
@@ -25,14 +25,14 @@ json volume_index_of(const database::VolumeRecord& record,
         rows.push_back({{"name", snapshot->name},
                         {"description", snapshot->description},
                         {"config", snapshot->config},
-                        {"content_type", "filesystem"},
+                        {"content_type", record.content_type},
                         {"created_at", to_rfc3339(snapshot->created_at)},
                         {"expires_at", to_rfc3339(snapshot->expires_at)}});
     }
     const json volume{{"name", record.name},
                       {"description", record.description},
                       {"type", "custom"},
-                      {"content_type", "filesystem"},
+                      {"content_type", record.content_type},
                       {"config", record.config},
                       {"used_by", json::array()},
                       {"location", "none"},
@@ -79,13 +79,13 @@ Result<VolumeImportPlan> plan_volume_import(Context& context, const BackupUpload
     LX_TRY(profiles::validate_volume_name(plan.record.name));
     if (!index.config.contains("volume") || !index.config["volume"].is_object())
         return fail(Status::bad_request, "The backup's index says nothing of its volume");
-    std::string content = "filesystem";
+    auto& content = plan.record.content_type;
     api::Reader reader(index.config["volume"], "volume.");
     LX_TRY(reader.text("description", plan.record.description)
                .map("config", plan.record.config)
                .text("content_type", content)
                .done());
-    if (content != "filesystem")
+    if (content != "filesystem" && content != kBlockContent)
         return fail(Status::bad_request, fmt::format("Content type \"{}\" is not supported", content));
     LX_TRY(profiles::validate_volume_config(plan.record.config));
     for (const auto& name : index.snapshots) {
@@ -117,7 +117,7 @@ Result<> import_volume(Context& context, const VolumeImportPlan& plan, operation
     std::vector<NewDirectory> directories;
     FilledVolumes volumes(*driver, {plan.upload.path, ""}, operation, std::move(stop));
     for (std::size_t i = 0; i <= plan.snapshots.size(); ++i) {
-        const std::uint64_t size = directories.empty() ? size_of(record.config) : 0;
+        const std::uint64_t size = directories.empty() ? limit_of(record) : 0;
         LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, size));
         volumes.add(fresh.place().volume,
                     i == 0 ? "backup/volume" : "backup/volume-snapshots/" + plan.snapshots[i - 1].name);

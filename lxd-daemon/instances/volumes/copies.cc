@@ -2,7 +2,7 @@
 
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/freeze.h"
-#include "lxd-daemon/instances/volume_size.h"
+#include "lxd-daemon/instances/volumes/block.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "lxd-daemon/instances/volumes/users.h"
 
@@ -73,7 +73,7 @@ Result<> refresh_volume(Context& context, const VolumeCopyPlan& plan, const data
     auto& volumes = database.volumes();
     LX_TRY_AS(const auto source, require_volume(context, plan.source));
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(target.id));
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, target.pool, size_of(target.config)));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, target.pool, limit_of(target)));
     LX_TRY(copy_volume_content(context, plan, fresh.place()));
     CopiedSnapshots added(context, target.pool);
     std::vector<database::VolumeSnapshotPtr> gone;
@@ -125,7 +125,7 @@ Result<> move_to_other_pool(Context& context, const database::VolumeRecord& row,
                             bool with_snapshots) {
     auto& database = context.deps.database;
     auto& volumes = database.volumes();
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, to.pool, size_of(row.config)));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, to.pool, limit_of(row)));
     LX_TRY(copy_snapshot_volume(context, copy_place_of(row.pool, row.volume), fresh.place()));
     const auto old_snapshots = volumes.snapshots(row.id);
     CopiedSnapshots moved(context, to.pool);
@@ -181,7 +181,7 @@ Result<> copy_volume(Context& context, const VolumeCopyPlan& plan, const std::st
     const auto target = database.volumes().find(record.pool, record.name);
     if (target && plan.refresh) return refresh_volume(context, plan, *target);
     if (target) return fail(Status::conflict, "Volume by that name already exists");
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, size_of(record.config)));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, limit_of(record)));
     LX_TRY(copy_volume_content(context, plan, fresh.place()));
     failpoint("instances.volume.copy.made");
     CopiedSnapshots snapshots(context, record.pool);

@@ -7,6 +7,7 @@
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/steps.h"
 #include "lxd-daemon/instances/volume_size.h"
+#include "lxd-daemon/instances/volumes/block.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "lxd-daemon/instances/volumes/users.h"
 #include "profiles/config_keys.h"
@@ -24,10 +25,12 @@ Result<> check_new(const api::StorageVolumesPost& post) {
     if (!post.type.empty() && post.type != "custom")
         return fail(Status::bad_request,
                     fmt::format("Currently not allowed to create storage volumes of type \"{}\"", post.type));
-    if (!post.content_type.empty() && post.content_type != "filesystem")
-        return fail(Status::bad_request,
-                    fmt::format("Content type \"{}\" is not supported: volumes are of \"filesystem\" here",
-                                post.content_type));
+    if (!post.content_type.empty() && post.content_type != "filesystem" && post.content_type != kBlockContent)
+        return fail(
+            Status::bad_request,
+            fmt::format(
+                "Content type \"{}\" is not supported: volumes are of \"filesystem\" or \"block\" here",
+                post.content_type));
     if (post.config) LX_TRY(profiles::validate_volume_config(*post.config));
     return {};
 }
@@ -72,6 +75,7 @@ Result<> VolumeService::create(const std::string& pool, const api::StorageVolume
     record.pool = pool;
     record.name = post.name;
     record.description = post.description.value_or("");
+    if (!post.content_type.empty()) record.content_type = post.content_type;
     record.config = post.config.value_or(api::ConfigMap{});
     if (const auto row = context_.deps.database.pools().find(pool))
         record.config.merge(volume_defaults(row->config));
@@ -136,6 +140,10 @@ Result<operations::OperationPtr> VolumeService::copy(const std::string& pool,
         return fail(Status::bad_request, "A volume cannot be refreshed from itself");
     plan.record.pool = pool;
     plan.record.name = post.name;
+    plan.record.content_type = source->content_type;
+    if (!post.content_type.empty() && post.content_type != source->content_type)
+        return fail(Status::bad_request,
+                    fmt::format("The source is of content type \"{}\"", source->content_type));
     plan.record.description = post.description.value_or(source->description);
     plan.record.config = post.config.value_or(source->config);
     auto request = volume_request(context_, "Copying storage volume", plan.source, requestor, true);

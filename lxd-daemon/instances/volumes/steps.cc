@@ -11,6 +11,7 @@
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/volume_size.h"
+#include "lxd-daemon/instances/volumes/block.h"
 #include "lxd-daemon/instances/volumes/users.h"
 #include "profiles/config_keys.h"
 
@@ -51,11 +52,11 @@ Result<> create_volume(Context& context, database::VolumeRecord record, const st
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
     if (database.volumes().find(record.pool, record.name))
         return fail(Status::conflict, "Volume by that name already exists");
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, size_of(record.config)));
-    LX_TRY(driver->create_volume(fresh.place().volume, [](int root_fd) -> Result<> {
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, limit_of(record)));
+    LX_TRY(driver->create_volume(fresh.place().volume, [&record](int root_fd) -> Result<> {
         // As LXD's: who may enter is for the owner inside to say.
         if (::fchmod(root_fd, 0711) != 0) return fail_errno("chmod", "the volume's root");
-        return {};
+        return is_block(record) ? block_filler(block_size(record.config))(root_fd) : Result<>();
     }));
     failpoint("instances.volume.create.made");
     record.volume = fresh.name();
@@ -122,7 +123,7 @@ Result<> restore_volume(Context& context, const VolumeName& name, const std::str
     LX_TRY_AS(const auto from, require_volume_snapshot(context, name, snapshot));
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(row->id));
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(name.pool));
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool, size_of(row->config)));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool, limit_of(*row)));
     LX_TRY(driver->create_copy(fresh.place().volume, {storage::VolumeType::custom, from->volume}, {}));
     failpoint("instances.volume.restore.made");
     DoomedDirectories doomed(context);
@@ -142,6 +143,11 @@ Result<> restore_volume(Context& context, const VolumeName& name, const std::str
     return {};
 }
 
+Result<> check_attachable(const database::VolumeRecord& row) {
+    if (!is_block(row)) return {};
+    return fail(Status::bad_request, "Custom block volumes cannot be used on containers");
+}
+
 Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse& use,
                                      const sys::IdMap& idmap) {
     LX_TRY_AS(const auto found, require_volume(context, {use.pool, use.volume}));
@@ -150,6 +156,7 @@ Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse&
     // Read again: until now it could get another content, name or pool.
     const auto row = context.deps.database.volumes().find_id(found->id);
     if (!row) return fail(Status::not_found, "Storage volume not found");
+    LX_TRY(check_attachable(*row));
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(row->pool));
     storage::MountRequest request;
     if (!flag_of(row->config, "security.unmapped")) request.idmap = &idmap;

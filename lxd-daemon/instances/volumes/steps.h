@@ -55,6 +55,8 @@ Result<> update_volume_snapshot(Context& context, const VolumeName& name, const 
 Result<> delete_volume_snapshot(Context& context, const VolumeName& name, const std::string& snapshot,
                                 const std::string& requestor);
 
+/// `bad_request` for a volume that no container can have.
+Result<> check_attachable(const database::VolumeRecord& row);
 /// For a device of an instance: the mount, noted as in use.
 Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse& use,
                                      const sys::IdMap& idmap);

@@ -1,0 +1,52 @@
+#include "lxd-daemon/instances/volumes/block.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lxd-daemon/instances/volume_size.h"
+#include "lxd-daemon/sys/path.h"
+
+namespace lxmgr::instances {
+namespace {
+
+constexpr const char* kBlockFile = "root.img";
+constexpr std::uint64_t kBlockDefault = std::uint64_t{10} << 30U;
+
+}  // namespace
+
+bool is_block(const database::VolumeRecord& record) { return record.content_type == kBlockContent; }
+
+std::uint64_t block_size(const api::ConfigMap& config) {
+    const auto given = size_of(config);
+    return given == 0 ? kBlockDefault : given;
+}
+
+std::uint64_t limit_of(const database::VolumeRecord& record) {
+    return is_block(record) ? 0 : size_of(record.config);
+}
+
+storage::Filler block_filler(std::uint64_t bytes) {
+    return [bytes](int root_fd) -> Result<> {
+        const UniqueFd file(
+            ::openat(root_fd, kBlockFile, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+        if (!file || ::ftruncate(file.get(), static_cast<off_t>(bytes)) != 0)
+            return fail_errno("Creating", kBlockFile);
+        return {};
+    };
+}
+
+Result<> grow_block(storage::Driver& driver, const storage::Volume& volume, std::uint64_t bytes) {
+    const sys::IdMap as_inside = sys::IdMap::host();
+    LX_TRY_AS(const auto mounted, driver.mount(volume, {.idmap = &as_inside}));
+    LX_TRY_AS(const UniqueFd file, sys::open_no_symlinks(mounted.root.get(), kBlockFile, O_WRONLY));
+    struct stat st{};
+    if (::fstat(file.get(), &st) != 0) return fail_errno("fstat", kBlockFile);
+    if (bytes < static_cast<std::uint64_t>(st.st_size))
+        return fail(Status::bad_request, "Block volumes cannot be shrunk");
+    if (::ftruncate(file.get(), static_cast<off_t>(bytes)) != 0) return fail_errno("ftruncate", kBlockFile);
+    return {};
+}
+
+}  // namespace lxmgr::instances

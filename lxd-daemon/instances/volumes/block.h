@@ -1,0 +1,19 @@
+#pragma once
+#include "lxd-daemon/instances/context.h"
+#include "storage/driver.h"
+
+/// Private to the room: custom volumes of content type "block". Such a volume holds one sparse file of its
+/// size, root.img, so that all that is done with volumes is done with it; containers cannot have it.
+namespace lxmgr::instances {
+
+inline constexpr const char* kBlockContent = "block";
+bool is_block(const database::VolumeRecord& record);
+/// The key `size`, or LXD's default of 10 GiB.
+std::uint64_t block_size(const api::ConfigMap& config);
+/// Hard limit of the volume's tree: none of a block volume, whose file has its size.
+std::uint64_t limit_of(const database::VolumeRecord& record);
+storage::Filler block_filler(std::uint64_t bytes);
+/// Errors: `bad_request` for less than it has.
+Result<> grow_block(storage::Driver& driver, const storage::Volume& volume, std::uint64_t bytes);
+
+}  // namespace lxmgr::instances
