@@ -145,7 +145,9 @@ Result<> recover_volume_resize(Context& context, const database::IntentRecord& i
     if (named == intent.details.end()) return {};
     const auto row =
         context.deps.database.volumes().find_id(std::strtoll(named->second.c_str(), nullptr, 10));
-    return row ? set_custom_limit(context, *row, size_for(*row)) : Result<>{};
+    // The file of a block volume may be longer than its row says: nothing is taken from it.
+    if (!row || is_block(*row)) return {};
+    return set_custom_limit(context, *row, size_of(row->config));
 }
 
 }  // namespace lxmgr::instances
