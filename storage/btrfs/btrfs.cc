@@ -46,7 +46,7 @@ Result<> BtrfsDriver::create_copy(const Volume& volume, const Volume& source,
     LX_TRY(snapshot_nested(from.get(), draft.fd()));
     if (source_read) source_read();
     failpoint("storage.btrfs.copy.nested");
-    if (volume.size_bytes != 0) LX_TRY(limits_.change(volume, draft.fd()));
+    LX_TRY(limits_.change(volume, draft.fd()));  // the kernel gave it its source's
     LX_TRY(pool_.publish(draft, pool_.fd(volume.type), volume.name));
     failpoint("storage.btrfs.copy.published");
     return {};

@@ -78,6 +78,8 @@ Result<> format_device(const PoolConfig& config, const std::string& path) {
     auto made = run_checked({{"mkfs.btrfs", "-q", "-L", label_of(config), path}});
     if (made) return {};
     Error error = in(fmt::format("Formatting {}", path), std::move(made).error());
+    if (error.message.find("force overwrite") != std::string::npos)
+        error.message = fmt::format("{} holds a file system or partitions: empty it first (wipefs)", path);
     if (error.status == Status::not_found)
         error.message = "mkfs.btrfs is not installed (Debian: btrfs-progs)";
     error.status = Status::bad_request;

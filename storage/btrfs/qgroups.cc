@@ -41,17 +41,22 @@ Result<std::optional<Item>> find_item(int fd, std::uint64_t subvolume, std::uint
     return item;
 }
 
+Result<std::uint64_t> subvolume_id(int fd) {
+    btrfs_ioctl_ino_lookup_args args{};
+    args.objectid = BTRFS_FIRST_FREE_OBJECTID;
+    if (::ioctl(fd, BTRFS_IOC_INO_LOOKUP, &args) != 0) return fail_errno_at("INO_LOOKUP", fd, "");
+    return args.treeid;
+}
+
 /// nullopt: nothing is counted.
 Result<std::optional<Qgroup>> qgroup_of(int fd) {
-    btrfs_ioctl_ino_lookup_args id{};
-    id.objectid = BTRFS_FIRST_FREE_OBJECTID;
-    if (::ioctl(fd, BTRFS_IOC_INO_LOOKUP, &id) != 0) return fail_errno_at("INO_LOOKUP", fd, "");
-    LX_TRY_AS(const auto info, find_item<btrfs_qgroup_info_item>(fd, id.treeid, BTRFS_QGROUP_INFO_KEY));
+    LX_TRY_AS(const auto id, subvolume_id(fd));
+    LX_TRY_AS(const auto info, find_item<btrfs_qgroup_info_item>(fd, id, BTRFS_QGROUP_INFO_KEY));
     if (!info) return std::nullopt;
     Qgroup out;
     out.referenced = info->rfer;
     out.exclusive = info->excl;
-    LX_TRY_AS(const auto limit, find_item<btrfs_qgroup_limit_item>(fd, id.treeid, BTRFS_QGROUP_LIMIT_KEY));
+    LX_TRY_AS(const auto limit, find_item<btrfs_qgroup_limit_item>(fd, id, BTRFS_QGROUP_LIMIT_KEY));
     if (limit && (limit->flags & BTRFS_QGROUP_LIMIT_MAX_RFER) != 0) out.max_referenced = limit->max_rfer;
     return out;
 }
@@ -66,15 +71,20 @@ Result<> enable_quotas(int fd) {
 }
 
 Result<> set_limit(int fd, std::uint64_t bytes) {
-    btrfs_ioctl_qgroup_limit_args args{};  // qgroupid 0 is the subvolume of the descriptor
+    // From outside: what has reached its limit has no room for the change of it either.
+    const UniqueFd outside(::openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!outside) return fail_errno_at("Opening", fd, "..");
+    btrfs_ioctl_qgroup_limit_args args{};
+    LX_TRY_AS(args.qgroupid, subvolume_id(fd));
     args.lim.flags = BTRFS_QGROUP_LIMIT_MAX_RFER;
     args.lim.max_rfer = bytes == 0 ? UINT64_MAX : bytes;  // UINT64_MAX takes a limit away
-    if (::ioctl(fd, BTRFS_IOC_QGROUP_LIMIT, &args) == 0) return {};
+    if (::ioctl(outside.get(), BTRFS_IOC_QGROUP_LIMIT, &args) == 0) return {};
     if (errno != ENOTCONN && errno != ENOENT && errno != EINVAL)
         return fail_errno_at("Setting the quota of", fd, "");
     if (bytes == 0) return {};
-    LX_TRY(enable_quotas(fd));
-    if (::ioctl(fd, BTRFS_IOC_QGROUP_LIMIT, &args) != 0) return fail_errno_at("Setting the quota of", fd, "");
+    LX_TRY(enable_quotas(outside.get()));
+    if (::ioctl(outside.get(), BTRFS_IOC_QGROUP_LIMIT, &args) != 0)
+        return fail_errno_at("Setting the quota of", fd, "");
     return {};
 }
 
@@ -115,13 +125,17 @@ Result<bool> QgroupLimits::change(const Volume& volume, int volume_fd) const {
     LX_TRY_AS(const UniqueFd fd, reopen_directory(volume_fd));
     LX_TRY_AS(const std::uint64_t before, limit(volume_fd));
     if (before == volume.size_bytes) return true;
+    if (volume.size_bytes != 0) {
+        LX_TRY(commit(fd.get()));
+        LX_TRY_AS(auto group, qgroup_of(fd.get()));
+        if (!group) {
+            LX_TRY(enable_quotas(fd.get()));
+            LX_TRY_AS(group, qgroup_of(fd.get()));
+        }
+        if (group && group->referenced > volume.size_bytes) return too_large(volume, group->referenced);
+    }
     LX_TRY(set_limit(fd.get(), volume.size_bytes));
-    if (volume.size_bytes == 0) return true;
-    LX_TRY(commit(fd.get()));
-    LX_TRY_AS(const auto group, qgroup_of(fd.get()));
-    if (!group || group->referenced <= volume.size_bytes) return true;
-    LX_TRY(set_limit(fd.get(), before));
-    return too_large(volume, group->referenced);
+    return true;
 }
 
 }  // namespace lxmgr::storage
