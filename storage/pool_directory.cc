@@ -135,6 +135,11 @@ Result<> PoolDirectory::require_empty() const {
     return {};
 }
 
+void PoolDirectory::close() {
+    rubbish_.drain();
+    for (UniqueFd* fd : {&root_, &containers_, &images_, &custom_, &snapshots_, &layers_, &tmp_}) fd->reset();
+}
+
 Result<> PoolDirectory::remove() {
     LX_TRY(require_empty());
     rubbish_.drain();

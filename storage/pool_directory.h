@@ -51,6 +51,8 @@ public:
     void drain() { rubbish_.drain(); }
     /// Errors: `bad_request` naming a volume that is left.
     Result<> require_empty() const;
+    /// Lets go of the pool's file system, once nothing is being removed; only open() may follow.
+    void close();
 
     /// The directory that holds the volumes of a type.
     [[nodiscard]] int fd(VolumeType type) const;

@@ -30,7 +30,7 @@ Result<> BtrfsDriver::delete_pool() {
     LX_TRY_AS(const auto source, pool_source_of(config_));
     if (source.kind == PoolKind::directory) return pool_.remove();
     LX_TRY(pool_.require_empty());
-    pool_.drain();
+    pool_.close();
     return discard_pool(config_);
 }
 

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <tuple>
 
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
@@ -135,7 +136,9 @@ Result<UniqueFd> open_pool_file(const std::string& path) {
 Result<> wipe(const PoolConfig& config, const std::string& device) {
     const auto label = run_checked({{"btrfs", "filesystem", "label", device}});
     if (!label || trim(*label) != label_of(config)) return {};
-    LX_TRY(run_checked({{"wipefs", "-q", "-a", device}}));
+    // Refused while somebody still reads a deleted volume: then the device keeps its label, and the next pool
+    // on it is told so.
+    std::ignore = run_checked({{"wipefs", "-q", "-a", device}});
     return {};
 }
 
