@@ -34,16 +34,23 @@ Result<> BtrfsDriver::delete_pool() {
     return discard_pool(config_);
 }
 
-Result<> BtrfsDriver::create_copy(const Volume& volume, const Volume& source,
-                                  const std::function<void()>& source_read) {
-    LX_TRY(pool_.require_absent(volume));
-    LX_TRY_AS(const UniqueFd directory, pool_.open_volume(source));
-    LX_TRY_AS(const UniqueFd from, reopen_directory(directory.get()));
+Result<Draft> BtrfsDriver::snapshot(int source_fd) {
+    LX_TRY_AS(const UniqueFd from, reopen_directory(source_fd));
     LX_TRY_AS(Draft draft, pool_.begin_from([&](int tmp_fd, const std::string& name) {
         return snapshot_subvolume(from.get(), tmp_fd, name);
     }));
     failpoint("storage.btrfs.copy.snapshot");
     LX_TRY(snapshot_nested(from.get(), draft.fd()));
+    return draft;
+}
+
+Result<> BtrfsDriver::create_copy(const Volume& volume, const Volume& source,
+                                  const std::function<void()>& source_read) {
+    LX_TRY(pool_.require_absent(volume));
+    LX_TRY_AS(const UniqueFd directory, pool_.open_volume(source));
+    auto taken = snapshot(directory.get());
+    if (!taken) LX_TRY(pool_.open_volume(source));  // deleted meanwhile: then it is that
+    LX_TRY_AS(Draft draft, std::move(taken));
     if (source_read) source_read();
     failpoint("storage.btrfs.copy.nested");
     LX_TRY(limits_.change(volume, draft.fd()));  // the kernel gave it its source's

@@ -53,6 +53,9 @@ public:
     Abilities& abilities() { return abilities_; }  ///< for tests: less than the host has
 
 private:
+    /// A draft with all that a volume holds.
+    Result<Draft> snapshot(int source_fd);
+
     PoolConfig config_;
     Abilities abilities_;
     PoolDirectory pool_;
