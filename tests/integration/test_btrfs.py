@@ -35,12 +35,14 @@ class PoolCase(DaemonCase):
 
     def setUp(self):
         super().setUp()
-        self.made = []
+        self.made, self.devices = [], []
 
     def tearDown(self):
         if self.daemon.running():
             for name in reversed(self.made):
                 self.drop(name)
+        for device in self.devices:
+            subprocess.run(["losetup", "-d", device], check=True)
         super().tearDown()
 
     def pool(self, name, **config):
@@ -103,8 +105,8 @@ class BtrfsTest(PoolCase):
         image = os.path.join(self.daemon.base, "device.img")
         subprocess.run(["truncate", "-s", "300M", image], check=True)
         device = subprocess.run(["losetup", "-f", "--show", image], check=True, capture_output=True, text=True).stdout.strip()
-        self.addCleanup(os.unlink, image)
-        self.addCleanup(subprocess.run, ["losetup", "-d", device], check=True)
+        os.unlink(image)
+        self.devices.append(device)
         subprocess.run(["mkfs.ext4", "-q", device], check=True)
         message = self.assert_api_error(400, self.api.do, "POST", URL,
                                         {"name": "dev", "driver": "btrfs", "config": {"source": device}})
