@@ -5,14 +5,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <climits>
 #include <csignal>
 #include <optional>
 #include <thread>
 
+#include "lxd-daemon/auth/certificate.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/events/hub.h"
@@ -20,8 +23,10 @@
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/operations/operation.h"
 #include "lxd-daemon/operations/worker_pool.h"
+#include "lxd-daemon/rest/admission.h"
 #include "lxd-daemon/rest/expiry.h"
 #include "lxd-daemon/rest/guest_api.h"
+#include "lxd-daemon/rest/https/https.h"
 #include "lxd-daemon/rest/router.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/server.h"
@@ -77,6 +82,8 @@ struct Daemon::Parts {
     std::optional<rest::Services> services;
     std::optional<rest::Router> router;
     std::optional<rest::Server> server;
+    std::optional<rest::Admission> admission;
+    std::optional<rest::Https> https;
     std::optional<rest::GuestApi> guests;
     std::optional<rest::Expiry> expiry;
     std::jthread stopper;
@@ -84,6 +91,7 @@ struct Daemon::Parts {
     Result<> open_state(const Options& options);
     Result<> open_runtime(const Options& options);
     Result<> open_rest(const Options& options);
+    Result<> serve_https(const Options& options);
     void serve_guests();
     void on_signal(int number);
     void begin_stop(bool stop_instances);
@@ -148,8 +156,24 @@ Result<> Daemon::Parts::open_rest(const Options& options) {
     server.emplace(*services, *router);
     expiry.emplace(io, *operations);
     LX_TRY_AS(auto socket, rest::listen_unix(options.root + "/unix.socket", 0660, gid));
+    LX_TRY(serve_https(options));
     server->listen(std::move(socket));
     serve_guests();
+    return {};
+}
+
+/// An address that cannot be had now must not keep the instances' daemon from starting.
+Result<> Daemon::Parts::serve_https(const Options& options) {
+    std::array<char, HOST_NAME_MAX + 1> host{};
+    ::gethostname(host.data(), HOST_NAME_MAX);
+    LX_TRY_AS(auto certificate, auth::open_server_certificate(options.root, host.data()));
+    server_info->set_certificate(certificate.certificate);
+    admission.emplace(*services);
+    https.emplace(*services, *router, std::move(certificate));
+    services->admission = &*admission;
+    services->https = &*https;
+    auto listening = https->listen(server_info->stored_config(), rest::Https::When::boot);
+    if (!listening) log::error("HTTPS is not served", {{"error", listening.error().message}});
     return {};
 }
 
@@ -172,7 +196,10 @@ void Daemon::Parts::serve_guests() {
 /// Runs beside the I/O thread, which goes on answering while operations end.
 void Daemon::Parts::stop(bool stop_instances) {
     notify_service_manager("STOPPING=1");
-    boost::asio::post(io, [this] { server->drain(); });
+    boost::asio::post(io, [this] {
+        server->drain();
+        https->drain();
+    });
     instances->stop_background();
     if (stop_instances) instances->stop_all();
     if (!operations->drain(std::chrono::steady_clock::now() + kDrainTime)) {
@@ -181,6 +208,7 @@ void Daemon::Parts::stop(bool stop_instances) {
     boost::asio::post(io, [this] {
         guests->close_all();
         server->close();
+        https->close();
         io.stop();
     });
 }

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "lxmgr/choose_server.h"
 #include "lxmgr/client.h"
 #include "lxmgr/command.h"
 #include "lxmgr/parse.h"
@@ -15,9 +16,14 @@ namespace {
 const std::string kEmptyText;
 const std::vector<std::string> kEmptyList;
 
-int run(const Invocation& invocation) {
+int run(Invocation invocation) {
     set_quiet(invocation.global.quiet);
-    Client client(default_socket_path());
+    auto server = choose_server(invocation);
+    if (!server) {
+        print_error(server.error().message);
+        return 1;
+    }
+    Client client(*std::move(server));
     const Result<int> status = invocation.command->run(client, invocation.args);
     if (status) return *status;
     print_error(status.error().message);

@@ -85,7 +85,7 @@ Result<Json> operation_outcome(const Json& operation) {
     return fail(Status::internal, message.empty() ? text_of(operation, "status") : message);
 }
 
-Client::Client(std::string socket_path) : http_(std::move(socket_path)) {}
+Client::Client(Server server) : http_(std::move(server)) {}
 
 Result<Answer> Client::send(HttpRequest request) {
     LX_TRY_AS(const auto response, http_.send(request));

@@ -43,9 +43,9 @@ struct Waiting {
 
 class Client {
 public:
-    explicit Client(std::string socket_path);
+    explicit Client(Server server);
 
-    [[nodiscard]] const std::string& socket_path() const { return http_.socket_path(); }
+    [[nodiscard]] const Server& server() const { return http_.server(); }
     /// Any request; does not wait for an operation.
     /// Errors: the daemon's own status and sentence; `unavailable` when it cannot be reached.
     Result<Answer> send(HttpRequest request);

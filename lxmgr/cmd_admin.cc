@@ -20,7 +20,7 @@ Result<int> run_shutdown(Client& client, const Args& args) {
         if (!seconds) return misuse(args, seconds.error().message);
         timeout_seconds = *seconds;
     }
-    Loop loop(client.socket_path());
+    Loop loop(client.server());
     Progress progress("Shutting down instances and the daemon");
     bool gone = false;
     SocketEvents events{.binary = {}, .text = {}, .closed = [&] {

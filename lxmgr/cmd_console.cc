@@ -19,7 +19,7 @@ namespace {
 class Console {
 public:
     Console(Client& client, const std::string& name)
-        : client_(client), object_(instance_object(name)), loop_(client.socket_path()) {}
+        : client_(client), object_(instance_object(name)), loop_(client.server()) {}
 
     Result<int> run() {
         LX_TRY(attach());

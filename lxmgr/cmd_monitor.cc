@@ -41,7 +41,7 @@ Result<int> run_monitor(Client& client, const Args& args) {
     std::string types;
     for (const auto& type : args.list("type")) types += (types.empty() ? "?type=" : ",") + encode(type);
     const std::string format = args.text("format");
-    Loop loop(client.socket_path());
+    Loop loop(client.server());
     bool lost = true;
     const auto show = [&format](std::string_view text) {
         std::fputs(rendered(format, text).c_str(), stdout);

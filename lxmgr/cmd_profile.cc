@@ -187,7 +187,7 @@ const Command kProfileCommands[] = {
     {"profile show", "Show a profile", kProfileOnly, {}, "", "profile show default", run_profile_show},
     {"profile create", "Create a profile", kNew, kProfileCreateOptions,
      "Takes YAML from stdin when that is a file or a pipe.",
-     "profile create_profile small\nprofile create_profile small < small.yaml", run_profile_create},
+     "profile create small\nprofile create small < small.yaml", run_profile_create},
     {"profile delete",
      "Delete profiles",
      kProfileProfiles,

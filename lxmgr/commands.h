@@ -19,6 +19,8 @@ std::span<const Command> exec_commands();
 std::span<const Command> console_commands();
 std::span<const Command> file_commands();
 std::span<const Command> config_commands();
+std::span<const Command> trust_commands();
+std::span<const Command> remote_commands();
 std::span<const Command> profile_commands();
 std::span<const Command> image_commands();
 std::span<const Command> image_copy_commands();

@@ -26,7 +26,7 @@ public:
         : client_(client),
           request_(request),
           object_(instance_object(request.instance)),
-          loop_(client.socket_path()) {}
+          loop_(client.server()) {}
 
     Result<int> run() {
         LX_TRY(begin());

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/un.h>
 
 #include <array>
 #include <boost/asio/io_context.hpp>
@@ -101,7 +100,7 @@ private:
     bool head_only_;
 };
 
-Http::Http(std::string socket_path) : socket_path_(std::move(socket_path)) {}
+Http::Http(Server server) : server_(std::move(server)) {}
 Http::Http(Http&&) noexcept = default;
 Http::~Http() = default;
 
@@ -110,12 +109,8 @@ Result<> Http::ensure_connected() {
     // for.
     if (stream_ && stream_->clean && !readable_now(stream_->socket)) return {};
     auto stream = std::make_shared<Stream>();
-    if (socket_path_.size() >= sizeof(sockaddr_un::sun_path)) {
-        return fail(Status::bad_request, fmt::format("Socket path '{}' is too long", socket_path_));
-    }
-    ErrorCode error;
-    stream->socket.connect(asio::local::stream_protocol::endpoint(socket_path_), error);
-    if (error) return std::unexpected(connect_error(socket_path_, error.value()));
+    LX_TRY_AS(UniqueFd connected, connect_to(server_));
+    stream->socket.assign(asio::local::stream_protocol(), connected.release());
     stream_ = std::move(stream);
     return {};
 }

@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "lxd-daemon/base/result.h"
+#include "lxmgr/server.h"
 
-/// Plain HTTP/1.1 over one unix socket: what client.h stands on. Boost stays in http.cc.
+/// HTTP/1.1 over one connection: what client.h stands on. Boost stays in http.cc.
 namespace lxmgr::cli {
 
 using Header = std::pair<std::string, std::string>;
@@ -49,18 +50,18 @@ public:
 /// Requests one after the other over a connection that is kept and, when the daemon closed it, made again.
 class Http {
 public:
-    explicit Http(std::string socket_path);
+    explicit Http(Server server);
     Http(Http&&) noexcept;
     ~Http();
     /// Sends and waits for the head of the answer. Errors: `unavailable`, in words for the user.
     Result<std::unique_ptr<HttpResponse>> send(const HttpRequest& request);
-    [[nodiscard]] const std::string& socket_path() const { return socket_path_; }
+    [[nodiscard]] const Server& server() const { return server_; }
 
 private:
     struct Stream;
     class Response;
     Result<> ensure_connected();
-    std::string socket_path_;
+    Server server_;
     std::shared_ptr<Stream> stream_;
 };
 

@@ -157,21 +157,18 @@ struct SignalWatch {
 struct Loop::Impl {
     Result<Socket> connect() {
         Socket socket(io);
-        ErrorCode error;
-        socket.connect(asio::local::stream_protocol::endpoint(socket_path), error);
-        if (error) return std::unexpected(connect_error(socket_path, error.value()));
+        LX_TRY_AS(UniqueFd connected, connect_to(server));
+        socket.assign(asio::local::stream_protocol(), connected.release());
         return socket;
     }
 
     asio::io_context io{1};
-    std::string socket_path;
+    Server server;
     std::list<std::shared_ptr<BeastSocket>> sockets;
     std::list<SignalWatch> signals;
 };
 
-Loop::Loop(std::string socket_path) : impl_(std::make_unique<Impl>()) {
-    impl_->socket_path = std::move(socket_path);
-}
+Loop::Loop(Server server) : impl_(std::make_unique<Impl>()) { impl_->server = std::move(server); }
 Loop::~Loop() = default;
 
 Result<WebSocket*> Loop::connect(const std::string& target, SocketEvents events) {

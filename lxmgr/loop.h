@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "lxd-daemon/base/result.h"
+#include "lxmgr/server.h"
 
 /// One thread that waits for several things at once: websockets, an answer, descriptors, signals, the clock.
 /// Boost stays in loop.cc.
@@ -32,7 +33,7 @@ public:
 
 class Loop {
 public:
-    explicit Loop(std::string socket_path);
+    explicit Loop(Server server);
     Loop(Loop&&) = delete;
     ~Loop();
 

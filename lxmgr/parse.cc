@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "lxd-daemon/base/strings.h"
+#include "lxmgr/remotes.h"
 
 namespace lxmgr::cli {
 namespace {
@@ -18,7 +19,7 @@ constexpr const char* kIntro =
 
 constexpr int kUsageError = 2;
 
-constexpr std::array<std::pair<std::string_view, const char*>, 11> kGroups{{
+constexpr std::array<std::pair<std::string_view, const char*>, 13> kGroups{{
     {"file", "Copy, edit and delete files of instances"},
     {"config", "Read and change settings of instances and of the server"},
     {"device", "Read and change devices"},
@@ -27,6 +28,8 @@ constexpr std::array<std::pair<std::string_view, const char*>, 11> kGroups{{
     {"alias", "Manage the names of images"},
     {"network", "Manage networks"},
     {"storage", "Manage storage pools"},
+    {"remote", "Manage the servers that this client knows"},
+    {"trust", "Manage the clients that the server trusts"},
     {"operation", "Look at and cancel background work"},
     {"admin", "Set up and shut down the server"},
     {"completion", "Print shell completions"},
@@ -154,6 +157,7 @@ public:
 
     std::variant<Invocation, Message> parse(std::vector<std::string> arguments) {
         std::vector<std::string> rest = cut_rest(arguments);
+        cut_remote(arguments);
         std::ranges::reverse(arguments);  // CLI11 takes them from the back
         try {
             app_.parse(std::move(arguments));
@@ -224,6 +228,27 @@ private:
         std::vector<std::string> rest(marked ? at + 1 : at, arguments.end());
         arguments.erase(at, arguments.end());
         return rest;
+    }
+
+    /// Image servers are written "NAME:" too.
+    static bool names_image_servers(const Command* command) {
+        return command != nullptr && std::ranges::any_of(command->operands, [](const Operand& operand) {
+                   return operand.kind == Kind::image;
+               });
+    }
+
+    /// A word "NAME:" stands for the server itself, in every command.
+    void cut_remote(std::vector<std::string>& arguments) {
+        const auto is_remote = [](const std::string& word) {
+            return word.size() > 1 && word.find_first_of(":/=") == word.size() - 1 &&
+                   !word.starts_with('-') && word.ends_with(':');
+        };
+        const auto found = std::ranges::find_if(arguments, is_remote);
+        if (found == arguments.end()) return;
+        const std::string name = found->substr(0, found->size() - 1);
+        if (names_image_servers(find(arguments)) && !is_known_remote(name)) return;
+        global_.remote = name;
+        arguments.erase(found);
     }
 
     /// True for "--cwd" and "-e", whose value is the next word; false for "--cwd=/tmp".

@@ -9,6 +9,7 @@ namespace lxmgr::cli {
 
 struct GlobalOptions {
     bool quiet = false;
+    std::string remote;  ///< of a word "NAME:"; empty: none was given
 };
 
 /// A command to run with its arguments.

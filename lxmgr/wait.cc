@@ -34,7 +34,7 @@ Result<Json> final_operation(Result<std::string> body) {
 class WatchedWait {
 public:
     WatchedWait(Client& client, const std::string& url, const Waiting& waiting)
-        : client_(client), url_(url), progress_(waiting.doing), loop_(client.socket_path()) {}
+        : client_(client), url_(url), progress_(waiting.doing), loop_(client.server()) {}
 
     Result<Json> run() {
         LX_TRY(loop_.request("GET", url_ + "/wait", [this](Result<std::string> body) {

@@ -105,5 +105,9 @@ Result<> snapshot_schedule(std::string_view key, std::string_view value);
 Result<> snapshot_pattern(std::string_view key, std::string_view value);
 Result<> snapshot_expiry(std::string_view key, std::string_view value);
 Result<> nic_type(std::string_view key, std::string_view value);
+/// core.https_address: "ADDRESS[:PORT]".
+Result<> listen_address(std::string_view key, std::string_view value);
+/// core.remote_token_expiry: "3H", "1d 12H".
+Result<> token_expiry(std::string_view key, std::string_view value);
 
 }  // namespace lxmgr::profiles::check

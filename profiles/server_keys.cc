@@ -5,6 +5,19 @@ namespace lxmgr::profiles {
 namespace {
 
 constexpr ConfigKey kServerKeys[] = {
+    {KeyScope::server, "core.https_address", "string", "", Live::yes, check::listen_address,
+     "Where the API is served over HTTPS: an IP address, with a port unless that is 8443; `[::]` or nothing "
+     "before the port is all addresses. Unset: the unix socket only."},
+    {KeyScope::server, "core.metrics_address", "string", "", Live::yes, check::listen_address,
+     "A second address that serves `/1.0/metrics` and nothing else."},
+    {KeyScope::server, "core.metrics_authentication", "bool", "true", Live::yes, check::boolean,
+     "Whether `/1.0/metrics` wants a trusted certificate."},
+    {KeyScope::server, "core.remote_token_expiry", "string", "", Live::yes, check::token_expiry,
+     "How long a token for a new client is good for, such as `30S`, `3H` or `1d`. Unset: until it is used, "
+     "or the "
+     "daemon ends."},
+    {KeyScope::server, "core.trust_password", "string", "", Live::yes, nullptr,
+     "With which a client may add its own certificate. Stored hashed, and shown as `true`."},
     {KeyScope::server, "core.proxy_https", "string", "", Live::yes, check::proxy_url,
      "Proxy through which images are fetched; none: what the daemon's environment says (https_proxy)."},
     {KeyScope::server, "core.proxy_ignore_hosts", "string", "", Live::yes, nullptr,

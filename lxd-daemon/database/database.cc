@@ -20,6 +20,7 @@ struct Database::Impl {
             LX_TRY(pools.load());
             LX_TRY(volumes.load());
             LX_TRY(backups.load());
+            LX_TRY(certificates.load());
             return networks.load();
         });
     }
@@ -33,6 +34,7 @@ struct Database::Impl {
     Pools pools{*connection};
     Volumes volumes{*connection};
     Backups backups{*connection};
+    Certificates certificates{*connection};
     Networks networks{*connection};
     ServerConfig server_config{*connection};
     Warnings warnings{*connection};
@@ -64,6 +66,7 @@ Volumes& Database::volumes() { return impl_->volumes; }
 Backups& Database::backups() { return impl_->backups; }
 Networks& Database::networks() { return impl_->networks; }
 ServerConfig& Database::server_config() { return impl_->server_config; }
+Certificates& Database::certificates() { return impl_->certificates; }
 Warnings& Database::warnings() { return impl_->warnings; }
 Intents& Database::intents() { return impl_->intents; }
 

@@ -135,6 +135,7 @@ struct Memory {
     Table<VolumeRecord> volumes{visibility};                   ///< by "POOL/NAME"
     Table<VolumeSnapshotRecord> volume_snapshots{visibility};  ///< by "VOLUME-ID/NAME"
     Table<BackupRecord> backups{visibility};                   ///< by backup_prefix() and name
+    Table<CertificateRecord> certificates{visibility};
     Table<NetworkRecord> networks{visibility};
     Table<AddressRecord> addresses{visibility};
     Table<api::ConfigMap> server_config{visibility};  ///< one row, key ""
@@ -159,6 +160,7 @@ private:
         action(volumes);
         action(volume_snapshots);
         action(backups);
+        action(certificates);
         action(networks);
         action(addresses);
         action(server_config);

@@ -224,6 +224,18 @@ constexpr const char* kContentTypes = R"sql(
 ALTER TABLE volumes ADD COLUMN content_type TEXT NOT NULL DEFAULT 'filesystem';
 )sql";
 
+constexpr const char* kCertificates = R"sql(
+CREATE TABLE certificates (
+    fingerprint TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    type TEXT NOT NULL,
+    restricted INTEGER NOT NULL,
+    projects TEXT NOT NULL,
+    pem TEXT NOT NULL,
+    added_at INTEGER NOT NULL
+) WITHOUT ROWID;
+)sql";
+
 constexpr Migration kMigrations[] = {
     {1, "initial schema", kInitial},
     {2, "image metadata and templates", kMetadataSets},
@@ -232,6 +244,7 @@ constexpr Migration kMigrations[] = {
     {5, "backups", kBackups},
     {6, "image sources", kImageSources},
     {7, "content types of volumes", kContentTypes},
+    {8, "trusted certificates", kCertificates},
 };
 
 constexpr int kApplicationId =

@@ -22,6 +22,8 @@ bool Operation::is_final() const { return is_final_status(status()); }
 
 Class Operation::kind() const { return state_->request.kind; }
 
+const std::string& Operation::project() const { return state_->request.project; }
+
 const std::string& Operation::requestor() const { return state_->request.requestor; }
 
 void Operation::update_metadata(const nlohmann::json& keys) {

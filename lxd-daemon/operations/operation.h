@@ -71,6 +71,8 @@ public:
     /// Calls back once when the state is final (at once if it already is), on any thread.
     void on_final(std::function<void()> callback);
     [[nodiscard]] const std::string& requestor() const;
+    /// Empty: it belongs to the server.
+    [[nodiscard]] const std::string& project() const;
 
     struct State;
     explicit Operation(std::shared_ptr<State> state);

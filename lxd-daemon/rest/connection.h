@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "lxd-daemon/rest/remote.h"
 #include "lxd-daemon/rest/server.h"
 
 /// Inside of the HTTP server. I/O thread only.
@@ -49,7 +50,8 @@ using Lease = std::shared_ptr<void>;
 Result<Lease> take_lease(const std::shared_ptr<Hosting>& hosting);
 
 /// Serves one client until it leaves. Keeps itself alive.
-void start_connection(std::shared_ptr<Hosting> hosting, Socket socket);
+/// @param remote  null: the peer is at the other end of the unix socket
+void start_connection(std::shared_ptr<Hosting> hosting, Socket socket, std::shared_ptr<Remote> remote);
 
 /// {"username","protocol","address"} of a unix peer. Blocking: asks for the user's name.
 std::string describe_unix_peer(unsigned uid);

@@ -26,9 +26,11 @@ void EventStream::push(const Frame& frame) {
     }
 }
 
-void EventStream::subscribe(events::Hub& hub, unsigned kinds, std::string scope) {
+void EventStream::subscribe(events::Hub& hub, unsigned kinds, EventScope scope) {
     auto listener = [self = shared_from_this(), scope = std::move(scope)](const events::Event& event) {
-        if (scope.empty() || event.project.empty() || event.project == scope) self->push(event.text);
+        const bool wanted = event.project.empty() ? scope.server_too
+                                                  : scope.project.empty() || event.project == scope.project;
+        if (wanted) self->push(event.text);
     };
     subscription_.emplace(hub.subscribe(kinds, std::move(listener)));
 }

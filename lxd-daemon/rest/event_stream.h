@@ -19,6 +19,12 @@ struct EventBacklog {
     std::size_t max_bytes = std::size_t{8} << 20;
 };
 
+/// Whose events a listener gets.
+struct EventScope {
+    std::string project;      ///< or an instance, for guest events; empty: all projects
+    bool server_too = false;  ///< what belongs to no project: log lines, certificates
+};
+
 /// One client's stream of events over a websocket: filled by any thread, emptied by the I/O thread. Keeps
 /// itself alive once started.
 class EventStream : public std::enable_shared_from_this<EventStream> {
@@ -26,8 +32,7 @@ public:
     explicit EventStream(boost::asio::io_context& io, EventBacklog backlog = {});
 
     /// Begins to keep events. Before the client learns that its websocket stands: then it misses none.
-    /// @param scope  project, or instance for guest events; empty: all
-    void subscribe(events::Hub& hub, unsigned kinds, std::string scope);
+    void subscribe(events::Hub& hub, unsigned kinds, EventScope scope);
     void unsubscribe() { subscription_.reset(); }
     void start(std::shared_ptr<Websocket> socket);
 

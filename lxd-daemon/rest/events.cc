@@ -5,6 +5,7 @@
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/upgrade.h"
+#include "lxd-daemon/rest/visible.h"
 #include "lxd-daemon/rest/websocket.h"
 
 namespace lxmgr::rest {
@@ -32,9 +33,14 @@ Handled server_events_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const unsigned kinds, parse_kinds(types.empty() ? "operation,lifecycle,logging" : types));
     const bool all_projects = request.query_or("all-projects", "false") == "true";
     if (!all_projects) LX_CO_TRY(check_project(request));
+    const bool is_admin = request.identity.is_admin();
+    if (!is_admin && types.contains("logging")) co_return fail(Status::forbidden, "not authorized");
+    if (!is_admin && !sees(request, "default")) co_return fail(Status::forbidden, "not authorized");
     if (request.upgrade == nullptr) co_return fail(Status::bad_request, "Only websockets are served here");
     auto stream = std::make_shared<EventStream>(services.io);
-    stream->subscribe(services.hub, kinds, all_projects ? "" : "default");
+    // Log lines and what concerns the server are the administrators'.
+    const EventScope scope{all_projects && is_admin ? "" : "default", is_admin};
+    stream->subscribe(services.hub, kinds, scope);
     auto accepting = request.upgrade->accept_websocket();
     auto socket = co_await std::move(accepting);
     if (!socket) {

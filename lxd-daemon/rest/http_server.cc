@@ -37,7 +37,7 @@ struct Server::Impl : std::enable_shared_from_this<Impl> {
 
     static asio::awaitable<void> accept_loop(std::shared_ptr<Impl> self, Acceptor& acceptor);
     static asio::awaitable<void> sweep_loop(std::shared_ptr<Impl> self);
-    void admit(Socket socket);
+    void admit(Socket socket, std::shared_ptr<Remote> remote = nullptr);
     bool make_room();
 };
 
@@ -98,9 +98,9 @@ bool Server::Impl::make_room() {
     return true;
 }
 
-void Server::Impl::admit(Socket socket) {
+void Server::Impl::admit(Socket socket, std::shared_ptr<Remote> remote) {
     if (!make_room()) return refuse(socket);
-    start_connection(hosting, std::move(socket));
+    start_connection(hosting, std::move(socket), std::move(remote));
     if (std::exchange(sweeping, true)) return;
     asio::co_spawn(hosting->services.io, sweep_loop(shared_from_this()), asio::detached);
 }
@@ -152,6 +152,12 @@ void Server::listen(UniqueFd listening_socket) {
     Acceptor& acceptor = impl_->acceptors.emplace_back(io);
     acceptor.assign(asio::local::stream_protocol(), listening_socket.release());
     asio::co_spawn(io, Impl::accept_loop(impl_, acceptor), asio::detached);
+}
+
+void Server::serve(UniqueFd connection, std::shared_ptr<Remote> remote) {
+    Socket socket(impl_->hosting->services.io);
+    socket.assign(asio::local::stream_protocol(), connection.release());
+    impl_->admit(std::move(socket), std::move(remote));
 }
 
 void Server::drain() {

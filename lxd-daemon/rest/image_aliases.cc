@@ -7,6 +7,7 @@
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
+#include "lxd-daemon/rest/visible.h"
 #include "profiles/config_keys.h"
 
 // Wire: client-wire-notes, "images" (aliases; all sync).
@@ -19,10 +20,17 @@ api::ImageAlias alias_view(const database::AliasRecord& record) {
     return {record.name, record.description, record.target, record.type};
 }
 
+bool is_visible_alias(const Request& request, const Services& services, const database::AliasRecord& alias) {
+    if (sees_image(request, false)) return true;
+    const auto image = services.database->images().find(alias.target);
+    return image && image->is_public;
+}
+
 Result<database::AliasPtr> require_alias(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
     auto found = services.database->images().find_alias(request.path_arg("name"));
-    if (!found) return fail(Status::not_found, "Image alias not found");
+    if (!found || !is_visible_alias(request, services, *found))
+        return fail(Status::not_found, "Image alias not found");
     return found;
 }
 
@@ -36,6 +44,7 @@ Handled aliases_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     auto objects = nlohmann::json::array();
     for (const auto& record : services.database->images().list_aliases()) {
+        if (!is_visible_alias(request, services, *record)) continue;
         objects.push_back(api::to_json(alias_view(*record)));
     }
     co_return list_response(request, std::move(objects),
@@ -108,9 +117,9 @@ Handled alias_delete(const Request& request, Services& services) {
 }
 
 constexpr Route kImageAliasesRoutes[] = {
-    {Verb::get, "/1.0/images/aliases", Access::can_view, aliases_get},
+    {Verb::get, "/1.0/images/aliases", Access::anyone, aliases_get},
     {Verb::post, "/1.0/images/aliases", Access::can_edit, aliases_post},
-    {Verb::get, "/1.0/images/aliases/{name}", Access::can_view, alias_get},
+    {Verb::get, "/1.0/images/aliases/{name}", Access::anyone, alias_get},
     {Verb::put, "/1.0/images/aliases/{name}", Access::can_edit, alias_put},
     {Verb::patch, "/1.0/images/aliases/{name}", Access::can_edit, alias_put},
     {Verb::post, "/1.0/images/aliases/{name}", Access::can_edit, alias_post},

@@ -14,6 +14,7 @@
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
+#include "lxd-daemon/rest/visible.h"
 #include "profiles/config_keys.h"
 
 // Wire: client-wire-notes, "images". Upload and deletion are operations, the rest is sync.
@@ -49,7 +50,10 @@ api::Image image_view(const database::ImageRecord& record, const std::vector<dat
 /// By fingerprint or a unique beginning of it.
 Result<database::ImagePtr> require_image(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
-    return services.database->images().find_prefix(request.path_arg("fingerprint"));
+    auto found = services.database->images().find_prefix(request.path_arg("fingerprint"));
+    const bool visible = found ? sees_image(request, (*found)->is_public) : sees_image(request, false);
+    if (!visible) return fail(Status::not_found, "Image not found");
+    return found;
 }
 
 instances::ImageStore store_of(Services& services) {
@@ -61,6 +65,7 @@ Handled images_get(const Request& request, Services& services) {
     const auto aliases = services.database->images().list_aliases();
     auto objects = nlohmann::json::array();
     for (const auto& record : services.database->images().list()) {
+        if (!sees_image(request, record->is_public)) continue;
         objects.push_back(api::to_json(image_view(*record, aliases)));
     }
     co_return list_response(request, std::move(objects), [](const nlohmann::json& object) {
@@ -216,13 +221,13 @@ Handled image_refresh(const Request& request, Services& services) {
 }
 
 constexpr Route kImagesRoutes[] = {
-    {Verb::get, "/1.0/images", Access::can_view, images_get},
+    {Verb::get, "/1.0/images", Access::anyone, images_get},
     {Verb::post, "/1.0/images", Access::can_edit, images_post, Body::file},
-    {Verb::get, "/1.0/images/{fingerprint}", Access::can_view, image_get},
+    {Verb::get, "/1.0/images/{fingerprint}", Access::anyone, image_get},
     {Verb::put, "/1.0/images/{fingerprint}", Access::can_edit, image_put},
     {Verb::patch, "/1.0/images/{fingerprint}", Access::can_edit, image_patch},
     {Verb::del, "/1.0/images/{fingerprint}", Access::can_edit, image_delete},
-    {Verb::get, "/1.0/images/{fingerprint}/export", Access::can_view, image_export},
+    {Verb::get, "/1.0/images/{fingerprint}/export", Access::anyone, image_export},
     {Verb::post, "/1.0/images/{fingerprint}/refresh", Access::can_edit, image_refresh},
 };
 

@@ -12,4 +12,10 @@ void publish_lifecycle(Services& services, const std::string& requestor, const s
     services.hub.publish(events::Kind::lifecycle, "default", metadata);
 }
 
+void publish_server_lifecycle(Services& services, const std::string& requestor, const std::string& action,
+                              const std::string& url) {
+    if (services.hub.idle(events::Kind::lifecycle)) return;
+    services.hub.publish(events::Kind::lifecycle, "", api::to_json_text({action, url, requestor}, nullptr));
+}
+
 }  // namespace lxmgr::rest

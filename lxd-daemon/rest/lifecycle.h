@@ -11,4 +11,8 @@ namespace lxmgr::rest {
 void publish_lifecycle(Services& services, const std::string& requestor, const std::string& action,
                        const std::string& url, const nlohmann::json& context = nullptr);
 
+/// The same of something that belongs to no project: only administrators hear of it.
+void publish_server_lifecycle(Services& services, const std::string& requestor, const std::string& action,
+                              const std::string& url);
+
 }  // namespace lxmgr::rest

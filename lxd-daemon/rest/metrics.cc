@@ -37,7 +37,7 @@ Handled metrics_get(const Request& request, Services& services) {
     co_return Response::raw(std::move(text), "application/openmetrics-text; version=1.0.0; charset=utf-8");
 }
 
-constexpr Route kMetricsRoutes[] = {{Verb::get, "/1.0/metrics", Access::can_view, metrics_get}};
+constexpr Route kMetricsRoutes[] = {{Verb::get, "/1.0/metrics", Access::metrics, metrics_get}};
 
 }  // namespace
 

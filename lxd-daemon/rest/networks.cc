@@ -215,12 +215,12 @@ Handled network_leases(const Request& request, Services& services) {
 
 constexpr Route kNetworksRoutes[] = {
     {Verb::get, "/1.0/networks", Access::can_view, networks_get},
-    {Verb::post, "/1.0/networks", Access::can_edit, networks_post},
+    {Verb::post, "/1.0/networks", Access::admin, networks_post},
     {Verb::get, "/1.0/networks/{name}", Access::can_view, network_get},
-    {Verb::put, "/1.0/networks/{name}", Access::can_edit, network_put},
-    {Verb::patch, "/1.0/networks/{name}", Access::can_edit, network_patch},
-    {Verb::post, "/1.0/networks/{name}", Access::can_edit, network_post},
-    {Verb::del, "/1.0/networks/{name}", Access::can_edit, network_delete},
+    {Verb::put, "/1.0/networks/{name}", Access::admin, network_put},
+    {Verb::patch, "/1.0/networks/{name}", Access::admin, network_patch},
+    {Verb::post, "/1.0/networks/{name}", Access::admin, network_post},
+    {Verb::del, "/1.0/networks/{name}", Access::admin, network_delete},
     {Verb::get, "/1.0/networks/{name}/state", Access::can_view, network_state},
     {Verb::get, "/1.0/networks/{name}/leases", Access::can_view, network_leases},
 };

@@ -5,12 +5,14 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/auth/password.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/rest/meeting.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/upgrade.h"
+#include "lxd-daemon/rest/visible.h"
 
 namespace lxmgr::rest {
 namespace {
@@ -18,9 +20,10 @@ namespace {
 namespace asio = boost::asio;
 using operations::OperationPtr;
 
+/// Those of others are not there for the caller.
 Result<OperationPtr> require_operation(const Request& request, Services& services) {
     auto operation = services.operations.find(request.path_arg("id"));
-    if (!operation) return fail(Status::not_found, "Operation not found");
+    if (!operation || !sees(request, *operation)) return fail(Status::not_found, "Operation not found");
     return operation;
 }
 
@@ -28,6 +31,7 @@ Result<OperationPtr> require_operation(const Request& request, Services& service
 Handled operations_get(const Request& request, Services& services) {
     nlohmann::json groups = nlohmann::json::object();
     for (const auto& operation : services.operations.list()) {
+        if (!sees(request, *operation)) continue;
         auto shown = operation->to_json();
         auto& group = groups[to_lower(shown["status"].get_ref<const std::string&>())];
         if (request.recursion() > 0) {
@@ -60,9 +64,27 @@ Result<std::chrono::steady_clock::time_point> wait_deadline(const Request& reque
     return std::chrono::steady_clock::now() + std::chrono::seconds(*seconds);
 }
 
+/// For who may see it, and for who has the secret that its metadata holds: another server that waits.
+Result<OperationPtr> require_by_secret(const Request& request, Services& services) {
+    auto operation = services.operations.find(request.path_arg("id"));
+    if (operation && sees(request, *operation)) return operation;
+    if (!operation && request.identity.who != auth::Who::untrusted &&
+        request.identity.who != auth::Who::metrics)
+        return fail(Status::not_found, "Operation not found");
+    const auto given = request.query_or("secret", "");
+    if (!operation || given.empty() || operation->project().empty())
+        return fail(Status::forbidden, "not authorized");
+    const auto shown = operation->to_json();
+    const auto& metadata = shown.at("metadata");
+    const bool has_one =
+        metadata.is_object() && metadata.contains("secret") && metadata["secret"].is_string();
+    if (has_one && auth::is_same_secret(metadata["secret"].get<std::string>(), given)) return operation;
+    return fail(Status::forbidden, "not authorized");
+}
+
 /// Answers with the operation as it is when it has ended, or when the time is up.
 Handled operation_wait(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto operation, require_operation(request, services));
+    LX_CO_TRY_AS(const auto operation, require_by_secret(request, services));
     LX_CO_TRY_AS(const auto deadline, wait_deadline(request));
     const auto timer = std::make_shared<asio::steady_timer>(services.io, deadline);
     bool gone = false;
@@ -84,7 +106,8 @@ Handled operation_wait(const Request& request, Services& services) {
 
 /// Access is by the secret alone: it was given to whoever started the operation.
 Handled operation_websocket(const Request& request, Services& services) {
-    LX_CO_TRY(require_operation(request, services));
+    if (!services.operations.find(request.path_arg("id")))
+        co_return fail(Status::not_found, "Operation not found");
     const auto found = services.meetings.find(request.path_arg("id"));
     if (found == services.meetings.end())
         co_return fail(Status::bad_request, "This operation has no websockets");

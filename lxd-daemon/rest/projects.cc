@@ -5,6 +5,7 @@
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/rest/visible.h"
 
 namespace lxmgr::rest {
 namespace {
@@ -28,6 +29,7 @@ api::Project default_project(Services& services) {
 }
 
 Handled projects_get(const Request& request, Services& services) {
+    if (!sees(request, "default")) co_return Response::sync(nlohmann::json::array());
     if (request.recursion() == 0) co_return Response::sync({"/1.0/projects/default"});
     nlohmann::json list = nlohmann::json::array();
     list.push_back(api::to_json(default_project(services)));
@@ -35,7 +37,8 @@ Handled projects_get(const Request& request, Services& services) {
 }
 
 Handled project_get(const Request& request, Services& services) {
-    if (request.path_arg("name") != "default") co_return fail(Status::not_found, "Project not found");
+    if (request.path_arg("name") != "default" || !sees(request, "default"))
+        co_return fail(Status::not_found, "Project not found");
     const auto project = default_project(services);
     co_return Response::sync(api::to_json(project)).with_etag(etag_of(api::etag_fields(project)));
 }

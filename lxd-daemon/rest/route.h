@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lxd-daemon/auth/identity.h"
 #include "lxd-daemon/base/own.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/operations/operation.h"
@@ -22,11 +23,21 @@ namespace lxmgr::rest {
 struct Services;
 class Upgrade;  ///< the raw connection of a request with "Upgrade:", see upgrade.h
 class Peer;     ///< the other end of the connection, see upgrade.h
+struct Remote;  ///< the client behind TLS, see remote.h
 
 enum class Verb { get, head, post, put, patch, del };
 
-/// Who may call. The access column of a route has no default: leaving it out does not compile.
-enum class Access { anyone, authenticated, can_view, can_edit, admin };
+/// Who may call. The access column of a route has no default: leaving it out does not compile. authorise.cc
+/// says what each means.
+enum class Access {
+    anyone,         ///< the untrusted too: the handler shows them what is public
+    authenticated,  ///< every trusted client; the handler shows it what it may see
+    can_view,       ///< whoever may use the project
+    can_edit,       ///< the same
+    metrics,        ///< as can_view, and certificates for metrics
+    admin,          ///< a client that is not restricted to projects
+    local           ///< the unix socket only
+};
 
 /// Where the bytes of a big body are: streamed to a file before the handler runs (routes with `Body::file`).
 /// Whoever keeps the pointer (an operation's body) keeps the file; the last owner removes it from STATE/tmp
@@ -52,10 +63,12 @@ struct Request {
     std::string body;                                          ///< JSON routes: at most 1 MiB
     std::vector<std::shared_ptr<BodyFile>> files;  ///< routes with Body::file: one, or one per multipart part
     std::string content_type;
-    std::string guest;           ///< the instance that asks about itself; empty: an administrator asks
-    std::string requestor_json;  ///< {"username","protocol","address"} of the peer
-    Upgrade* upgrade = nullptr;  ///< set when the client asked for an upgrade
-    Peer* peer = nullptr;        ///< null in tests that call a handler directly
+    std::string guest;               ///< the instance that asks about itself; empty: an administrator asks
+    auth::Identity identity;         ///< untrusted unless the session says otherwise
+    const Remote* remote = nullptr;  ///< null: a unix socket
+    std::string requestor_json;      ///< {"username","protocol","address"} of the peer
+    Upgrade* upgrade = nullptr;      ///< set when the client asked for an upgrade
+    Peer* peer = nullptr;            ///< null in tests that call a handler directly
 
     [[nodiscard]] const std::string& path_arg(const std::string& name) const;  ///< must exist
     [[nodiscard]] std::string query_or(const std::string& name, std::string fallback) const;

@@ -23,6 +23,7 @@ std::vector<std::span<const Route>> all_routes() {
             storage_volume_routes(),
             project_routes(),
             certificate_routes(),
+            server_certificate_routes(),
             warning_routes(),
             instance_metadata_routes(),
             instance_sftp_routes(),

@@ -5,6 +5,8 @@
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/instances/images/service.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/https/https.h"
+#include "lxd-daemon/rest/on_worker.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/server_info.h"
@@ -15,41 +17,59 @@ namespace {
 
 Handled server_versions_get(const Request&, Services&) { co_return Response::sync({"/1.0"}); }
 
-Handled server_get(const Request&, Services& services) {
-    const auto view = services.server->view();
-    auto response = Response::raw(view->envelope, "application/json");
-    co_return std::move(response).with_etag(view->etag);
+std::vector<std::string> addresses(const Services& services) {
+    return services.https == nullptr ? std::vector<std::string>{} : services.https->addresses();
 }
 
-Result<> change_config(Services& services, const api::ConfigMap& config, const std::string& requestor) {
-    LX_TRY(services.server->replace_config(config));
-    if (services.instances != nullptr) services.instances->images().changed();
-    events::publish_lifecycle(services.hub, "config-updated", "/1.0", "", requestor);
-    return {};
+Handled server_get(const Request& request, Services& services) {
+    const auto& identity = request.identity;
+    const auto view = services.server->view(addresses(services));
+    if (identity.is_admin()) {
+        auto response = Response::raw(view->envelope, "application/json");
+        co_return std::move(response).with_etag(view->etag);
+    }
+    if (identity.who == auth::Who::client) co_return Response::raw(view->restricted, "application/json");
+    // Incus's client wants to be told when it is not trusted.
+    if (request.header("x-lxd-authenticated") == "true") co_return fail(Status::forbidden, "not authorized");
+    co_return Response::raw(view->untrusted, "application/json");
 }
 
-Handled server_put(const Request& request, Services& services) {
-    LX_CO_TRY(check_etag(request, services.server->view()->etag));
-    LX_CO_TRY_AS(const auto body, request.json());
-    LX_CO_TRY_AS(auto config, api::parse_server_put(body));
-    auto change = [&services, config = std::move(config), who = request.requestor_json] {
-        return change_config(services, config, who);
+/// In this order, so that a config that cannot be lived by is never stored: the listeners move, the config is
+/// stored; when that fails they move back.
+Handled change_config(const Request& request, Services& services, api::ConfigMap config) {
+    auto prepare = [server = services.server, config = std::move(config)] {
+        return server->prepare_config(config);
     };
-    auto pending = on_worker(services, std::move(change));
-    LX_CO_TRY(co_await std::move(pending));
+    auto preparing = on_worker(services, std::move(prepare));
+    LX_CO_TRY_AS(const auto prepared, co_await std::move(preparing));
+    const auto before = services.server->stored_config();
+    if (services.https != nullptr) LX_CO_TRY(services.https->listen(prepared));
+    auto store = [&services, prepared]() -> Result<> {
+        LX_TRY(services.server->store_config(prepared));
+        if (services.instances != nullptr) services.instances->images().changed();
+        return {};
+    };
+    auto storing = on_worker(services, std::move(store));
+    auto stored = co_await std::move(storing);
+    if (!stored) {
+        if (services.https != nullptr) (void)services.https->listen(before, Https::When::boot);
+        co_return std::unexpected(std::move(stored).error());
+    }
+    events::publish_lifecycle(services.hub, "config-updated", "/1.0", "", request.requestor_json);
     co_return Response::empty();
 }
 
-Handled server_patch(const Request& request, Services& services) {
-    LX_CO_TRY(check_etag(request, services.server->view()->etag));
+/// PUT replaces the config, PATCH changes what it gives.
+Handled server_change(const Request& request, Services& services) {
+    auto queueing = services.config_changes.take();
+    const auto turn = co_await std::move(queueing);
+    LX_CO_TRY(check_etag(request, services.server->view(addresses(services))->etag));
     LX_CO_TRY_AS(const auto body, request.json());
-    LX_CO_TRY_AS(auto config, api::patch_server(body, services.server->config()));
-    auto change = [&services, config = std::move(config), who = request.requestor_json] {
-        return change_config(services, config, who);
-    };
-    auto pending = on_worker(services, std::move(change));
-    LX_CO_TRY(co_await std::move(pending));
-    co_return Response::empty();
+    const bool whole = request.verb == Verb::put;
+    auto parsed = whole ? api::parse_server_put(body) : api::patch_server(body, services.server->config());
+    LX_CO_TRY_AS(auto config, std::move(parsed));
+    auto changing = change_config(request, services, std::move(config));
+    co_return co_await std::move(changing);
 }
 
 /// Clients ask before everything that could concern a cluster: this server is in none.
@@ -67,10 +87,10 @@ Handled shutdown_put(const Request&, Services& services) {
 constexpr Route kServerRoutes[] = {
     {Verb::get, "/", Access::anyone, server_versions_get},
     {Verb::get, "/1.0", Access::anyone, server_get},
-    {Verb::put, "/1.0", Access::admin, server_put},
-    {Verb::patch, "/1.0", Access::admin, server_patch},
+    {Verb::put, "/1.0", Access::admin, server_change},
+    {Verb::patch, "/1.0", Access::admin, server_change},
     {Verb::get, "/1.0/cluster", Access::authenticated, cluster_get},
-    {Verb::put, "/internal/shutdown", Access::admin, shutdown_put},
+    {Verb::put, "/internal/shutdown", Access::local, shutdown_put},
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 namespace lxmgr::rest {
 
 struct Services;
+struct Remote;
 class Router;
 
 /// What a client may cost. Times are checked once a second.
@@ -36,6 +37,8 @@ public:
 
     /// Serves a listening unix socket; its peers are administrators.
     void listen(UniqueFd listening_socket);
+    /// Serves a client whose bytes come over this end of a socket pair.
+    void serve(UniqueFd connection, std::shared_ptr<Remote> remote);
     /// Accepts no more and closes connections that are between requests; the others end after their answer.
     void drain();
     /// Closes everything at once.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/auth/password.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/rest/route.h"
@@ -84,34 +85,92 @@ void add_storage(nlohmann::json& environment, const std::vector<database::PoolPt
     environment["storage_version"] = fmt::format("{}", fmt::join(versions, " | "));
 }
 
+/// Every key stays, without what it says.
+void blank(nlohmann::json& environment) {
+    for (auto& value : environment) {
+        if (value.is_string()) value = "";
+        if (value.is_boolean()) value = false;
+        if (value.is_number()) value = 0;
+        if (value.is_structured()) value = nullptr;
+    }
+}
+
+constexpr const char* kPassword = "core.trust_password";
+constexpr const char* kHidden = "true";
+
 }  // namespace
 
 ServerInfo::ServerInfo(database::Database& database)
     : database_(database), environment_(fixed_environment()) {}
 
-std::shared_ptr<const ServerInfo::View> ServerInfo::view() const {
-    auto config = database_.server_config().all();
+std::shared_ptr<const ServerInfo::View> ServerInfo::view(std::vector<std::string> addresses) const {
+    auto config = this->config();
     auto pools = database_.pools().list();
     const std::lock_guard lock(mutex_);
-    if (cache_.view && cache_.config == config && cache_.pools == pools) return cache_.view;
+    if (cache_.view && cache_.config == config && cache_.pools == pools && cache_.addresses == addresses)
+        return cache_.view;
     nlohmann::json environment = environment_;
+    environment["addresses"] = addresses;
     add_storage(environment, pools);
-    const nlohmann::json shown{{"config", config},        {"api_extensions", api_extensions()},
-                               {"api_status", "stable"},  {"api_version", "1.0"},
-                               {"auth", "trusted"},       {"public", false},
-                               {"auth_methods", {"tls"}}, {"environment", environment}};
+    nlohmann::json shown{{"config", config},        {"api_extensions", api_extensions()},
+                         {"api_status", "stable"},  {"api_version", "1.0"},
+                         {"auth", "trusted"},       {"public", false},
+                         {"auth_methods", {"tls"}}, {"environment", environment}};
     auto view = std::make_shared<View>();
     view->envelope = Response::sync(shown).body;
+    shown["config"] = nullptr;
+    view->restricted = Response::sync(shown).body;
+    shown["auth"] = "untrusted";
+    blank(shown["environment"]);
+    view->untrusted = Response::sync(shown).body;
     view->etag = etag_of(nlohmann::json{{"config", config}});
-    cache_ = {std::move(config), std::move(pools), view};
+    cache_ = {std::move(config), std::move(pools), std::move(addresses), view};
     return view;
 }
 
-api::ConfigMap ServerInfo::config() const { return database_.server_config().all(); }
+void ServerInfo::set_certificate(const auth::Certificate& certificate) {
+    const std::lock_guard lock(mutex_);
+    environment_["certificate"] = certificate.pem;
+    environment_["certificate_fingerprint"] = certificate.fingerprint;
+    cache_.view.reset();
+}
 
-Result<> ServerInfo::replace_config(const api::ConfigMap& config) {
+api::ConfigMap ServerInfo::stored_config() const { return database_.server_config().all(); }
+
+api::ConfigMap ServerInfo::config() const {
+    auto config = stored_config();
+    if (const auto secret = config.find(kPassword); secret != config.end()) secret->second = kHidden;
+    return config;
+}
+
+std::string ServerInfo::password_hash() const {
+    const auto config = stored_config();
+    const auto found = config.find(kPassword);
+    return found == config.end() ? "" : found->second;
+}
+
+bool ServerInfo::metrics_are_open() const {
+    const auto config = stored_config();
+    const auto found = config.find("core.metrics_authentication");
+    return found != config.end() && !profiles::parse_bool(found->second);
+}
+
+Result<api::ConfigMap> ServerInfo::prepare_config(api::ConfigMap config) const {
     LX_TRY(profiles::validate_server_config(config));
-    return database_.server_config().replace(config);
+    const auto secret = config.find(kPassword);
+    if (secret == config.end()) return config;
+    if (secret->second != kHidden) {
+        LX_TRY_AS(secret->second, auth::hash_password(secret->second));
+        return config;
+    }
+    secret->second = password_hash();
+    if (secret->second.empty())
+        return fail(Status::bad_request, "Invalid value 'true' of 'core.trust_password': too easy to guess");
+    return config;
+}
+
+Result<> ServerInfo::store_config(const api::ConfigMap& prepared) {
+    return database_.server_config().replace(prepared);
 }
 
 }  // namespace lxmgr::rest

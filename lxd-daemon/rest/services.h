@@ -6,6 +6,7 @@
 #include <string>
 
 #include "lxd-daemon/base/result.h"
+#include "lxd-daemon/rest/turns.h"
 
 namespace lxmgr::operations {
 class WorkerPool;
@@ -30,6 +31,8 @@ namespace lxmgr::rest {
 
 class ServerInfo;  ///< what GET /1.0 shows, see server_info.h
 class Meeting;     ///< the websockets of one operation, see meeting.h
+class Https;       ///< the listener for clients elsewhere, see https/https.h
+class Admission;   ///< how clients become trusted, see admission.h
 class GuestApi;    ///< what instances ask about themselves, see guest_api.h
 
 /// What exec and console ask of the instances room. Memory only: runs on the I/O thread.
@@ -59,6 +62,9 @@ struct Services {
     instances::Networks* networks = nullptr;  ///< live networks: lxd-daemon/instances/networks.h
     ServerInfo* server = nullptr;
     GuestApi* guests = nullptr;
+    Https* https = nullptr;
+    Admission* admission = nullptr;
+    Turns config_changes{io, 1};  ///< of the server: one at a time, from the check of the ETag to the end
     std::function<void()> shut_down{};  ///< begins to stop all instances, then the daemon; returns at once
     ExecTarget exec_target{};
     std::map<std::string, std::shared_ptr<Meeting>> meetings{};  ///< by operation id; I/O thread only

@@ -8,11 +8,15 @@
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <map>
 
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
-#include "lxd-daemon/rest/router.h"
+#include "lxd-daemon/database/database.h"
+#include "lxd-daemon/rest/authorise.h"
+#include "lxd-daemon/rest/identify.h"
+#include "lxd-daemon/rest/server_info.h"
 #include "lxd-daemon/rest/target.h"
 #include "lxd-daemon/rest/websocket.h"
 
@@ -38,9 +42,6 @@ std::optional<Verb> to_verb(http::verb verb) {
     }
 }
 
-/// Peers of the unix socket are administrators; other listeners will know other callers.
-bool may(Access, bool is_admin) { return is_admin; }
-
 unsigned peer_uid(Socket& socket) {
     ucred peer{};
     socklen_t size = sizeof peer;
@@ -57,6 +58,13 @@ void Session::on_hangup(std::function<void()> callback) {
         if (!error && self->hangup_) std::exchange(self->hangup_, nullptr)();
     };
     socket_.async_wait(Socket::wait_error, std::move(notice));
+    // A socket pair does not hang up by itself: the tunnel tells.
+    if (!remote_) return;
+    remote_->on_gone = [session = weak_from_this()] {
+        const auto self = session.lock();
+        if (self && self->hangup_) std::exchange(self->hangup_, nullptr)();
+    };
+    if (remote_->gone) asio::post(hosting_->services.io, remote_->on_gone);
 }
 
 asio::awaitable<Session::Head> Session::read_head() {
@@ -92,6 +100,8 @@ void Session::fill_request(Request& request) {
     request.content_type = request.header("content-type").value_or("");
     request.requestor_json = requestor_json_;
     request.guest = hosting_->guest;
+    request.identity = identify();
+    request.remote = remote_.get();
     request.peer = this;
     current_ = &request;
     if (parser_->upgrade()) {
@@ -104,16 +114,15 @@ asio::awaitable<Result<Response>> Session::handle(Request& request) {
     const auto verb = to_verb(parser_->get().method());
     LX_CO_TRY_AS(Target target, parse_target(parser_->get().target()));
     request.old_names = rewrite_alias(target.segments);
+    request.query = std::move(target.query);
+    fill_request(request);
     auto match = hosting_->router.find(verb.value_or(Verb::get), target.segments);
-    if (!match.path_known) co_return fail(Status::not_found, "not found");
-    if (!verb || match.route == nullptr) co_return fail(Status::not_implemented, "not implemented");
-    if (!may(match.route->access, /*is_admin=*/true)) co_return fail(Status::forbidden, "not authorized");
+    if (!verb) match.route = nullptr;
+    LX_CO_TRY(check_access(request, match));
     request.verb = *verb;
     for (const auto& segment : target.segments) request.path.append("/").append(segment);
     if (request.path.empty()) request.path = "/";
     request.args = std::move(match.args);
-    request.query = std::move(target.query);
-    fill_request(request);
     auto reading = read_body(request, *match.route);
     LX_CO_TRY(co_await std::move(reading));
     auto pending = match.route->handler(request, hosting_->services);
@@ -175,8 +184,36 @@ asio::awaitable<bool> Session::serve_one() {
     co_return written&& keep_alive_;
 }
 
+/// Asked with every request: trust may have ended since the last one.
+auth::Identity Session::identify() const {
+    auth::Identity out;
+    if (remote_) {
+        out = rest::identify(hosting_->services.database->certificates(), remote_->certificate.get());
+        out.address = remote_->host;
+    } else {
+        out.who = hosting_->guest.empty() ? auth::Who::local : auth::Who::guest;
+    }
+    return out;
+}
+
+Result<> Session::check_access(const Request& request, const Router::Match& match) const {
+    const auto* server = hosting_->services.server;
+    const bool for_metrics = match.route != nullptr && match.route->access == Access::metrics;
+    if (remote_) {
+        LX_TRY(refuse_other_sites(request));
+        if (remote_->metrics_only && !for_metrics) return fail(Status::not_found, "not found");
+    }
+    return authorise(request, match, for_metrics && server != nullptr && server->metrics_are_open());
+}
+
 asio::awaitable<void> Session::know_requestor() {
     if (!hosting_->guest.empty()) co_return;
+    if (remote_) {
+        const std::string name = remote_->certificate ? remote_->certificate->fingerprint : "";
+        requestor_json_ =
+            nlohmann::json{{"username", name}, {"protocol", "tls"}, {"address", remote_->address}}.dump();
+        co_return;
+    }
     static std::map<unsigned, std::string> known;  // I/O thread only; as many as there are users on the host
     const unsigned uid = peer_uid(socket_);
     if (!known.contains(uid)) {
@@ -236,9 +273,9 @@ std::string describe_unix_peer(unsigned uid) {
         -1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-void start_connection(std::shared_ptr<Hosting> hosting, Socket socket) {
+void start_connection(std::shared_ptr<Hosting> hosting, Socket socket, std::shared_ptr<Remote> remote) {
     auto& io = hosting->services.io;
-    auto session = std::make_shared<Session>(std::move(hosting), std::move(socket));
+    auto session = std::make_shared<Session>(std::move(hosting), std::move(socket), std::move(remote));
     asio::co_spawn(io, Session::run(std::move(session)), asio::detached);
 }
 

@@ -10,6 +10,7 @@
 
 #include "lxd-daemon/rest/connection.h"
 #include "lxd-daemon/rest/route.h"
+#include "lxd-daemon/rest/router.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/upgrade.h"
 
@@ -28,8 +29,8 @@ class Session final : public Connection,
                       public Peer,
                       public std::enable_shared_from_this<Session> {
 public:
-    Session(std::shared_ptr<Hosting> hosting, Socket socket)
-        : hosting_(std::move(hosting)), socket_(std::move(socket)) {
+    Session(std::shared_ptr<Hosting> hosting, Socket socket, std::shared_ptr<Remote> remote)
+        : hosting_(std::move(hosting)), socket_(std::move(socket)), remote_(std::move(remote)) {
         hosting_->connections.push_front(this);
         place_ = hosting_->connections.begin();
     }
@@ -67,10 +68,13 @@ private:
     void skip_buffered_body();
     asio::awaitable<void> linger();
     void fill_request(Request& request);
+    [[nodiscard]] auth::Identity identify() const;
+    Result<> check_access(const Request& request, const Router::Match& match) const;
     void allow(std::chrono::milliseconds time) { deadline = std::chrono::steady_clock::now() + time; }
 
     std::shared_ptr<Hosting> hosting_;
     Socket socket_;
+    std::shared_ptr<Remote> remote_;  ///< null: no TLS
     std::list<Connection*>::iterator place_;
     std::optional<Parser> parser_;
     std::vector<char> in_;  ///< bytes [in_at_, in_.size()) are not parsed yet

@@ -95,11 +95,11 @@ Handled warning_delete(const Request& request, Services& services) {
 }
 
 constexpr Route kWarningsRoutes[] = {
-    {Verb::get, "/1.0/warnings", Access::can_view, warnings_get},
-    {Verb::get, "/1.0/warnings/{uuid}", Access::can_view, warning_get},
-    {Verb::put, "/1.0/warnings/{uuid}", Access::can_edit, warning_put},
-    {Verb::patch, "/1.0/warnings/{uuid}", Access::can_edit, warning_put},
-    {Verb::del, "/1.0/warnings/{uuid}", Access::can_edit, warning_delete},
+    {Verb::get, "/1.0/warnings", Access::admin, warnings_get},
+    {Verb::get, "/1.0/warnings/{uuid}", Access::admin, warning_get},
+    {Verb::put, "/1.0/warnings/{uuid}", Access::admin, warning_put},
+    {Verb::patch, "/1.0/warnings/{uuid}", Access::admin, warning_put},
+    {Verb::del, "/1.0/warnings/{uuid}", Access::admin, warning_delete},
 };
 
 }  // namespace

@@ -51,7 +51,7 @@ TEST(ClientTest, ErrorsAreSentences) {
 }
 
 TEST(ClientTest, AMissingDaemonIsExplained) {
-    Client client("/nowhere/unix.socket");
+    Client client(std::string("/nowhere/unix.socket"));
     const auto gone = client.get("/1.0");
     ASSERT_FALSE(gone);
     EXPECT_EQ(gone.error().message,

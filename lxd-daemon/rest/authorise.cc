@@ -1,0 +1,67 @@
+#include "lxd-daemon/rest/authorise.h"
+
+#include "lxd-daemon/base/strings.h"
+
+namespace lxmgr::rest {
+
+bool may(Access access, const auth::Identity& who, const std::string& project) {
+    using auth::Who;
+    if (access == Access::anyone) return true;
+    if (who.who == Who::local) return true;
+    switch (access) {
+        case Access::anyone:
+        case Access::local:
+            return access == Access::anyone;
+        case Access::authenticated:
+            return who.who == Who::client;
+        case Access::metrics:
+            return who.who == Who::metrics || who.may_use(project);
+        case Access::can_view:
+        case Access::can_edit:
+            return who.may_use(project);
+        case Access::admin:
+            return who.is_admin();
+    }
+    return false;
+}
+
+namespace {
+
+/// There is one project; a list over all projects is a list of it.
+std::string project_asked_for(const Request& request) {
+    if (request.query_or("all-projects", "false") == "true") return "default";
+    const auto project = request.query_or("project", "default");
+    return project.empty() ? "default" : project;
+}
+
+bool is_known(const auth::Identity& who) {
+    return who.who == auth::Who::client || who.who == auth::Who::local || who.who == auth::Who::guest;
+}
+
+}  // namespace
+
+Result<> authorise(const Request& request, const Router::Match& match, bool metrics_are_open) {
+    const auto denied = [] { return fail(Status::forbidden, "not authorized"); };
+    if (match.route == nullptr) {
+        if (!is_known(request.identity)) return denied();
+        if (!match.path_known) return fail(Status::not_found, "not found");
+        return fail(Status::not_implemented, "not implemented");
+    }
+    if (match.route->access == Access::metrics && metrics_are_open) return {};
+    if (!may(match.route->access, request.identity, project_asked_for(request))) return denied();
+    return {};
+}
+
+Result<> refuse_other_sites(const Request& request) {
+    const auto denied = [] { return fail(Status::forbidden, "Requests from other web sites are refused"); };
+    // https://www.w3.org/TR/fetch-metadata/
+    const auto site = request.header("sec-fetch-site").value_or("none");
+    if (site != "none" && site != "same-origin") return denied();
+    const auto origin = request.header("origin");
+    if (!origin) return {};
+    const auto host = to_lower(request.header("host").value_or(""));
+    if (host.empty() || to_lower(*origin) != "https://" + host) return denied();
+    return {};
+}
+
+}  // namespace lxmgr::rest

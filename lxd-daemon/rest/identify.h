@@ -1,0 +1,13 @@
+#pragma once
+#include "lxd-daemon/auth/certificate.h"
+#include "lxd-daemon/auth/identity.h"
+#include "lxd-daemon/database/certificates.h"
+
+namespace lxmgr::rest {
+
+/// Who a peer is by its certificate. Trust is in the leaf alone, by fingerprint; one that is out of its time
+/// is not trusted. Memory only.
+/// @param peer  null: it showed none
+auth::Identity identify(const database::Certificates& store, const auth::Certificate* peer);
+
+}  // namespace lxmgr::rest

@@ -1,0 +1,58 @@
+#include "lxmgr/choose_server.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "lxmgr/client.h"
+#include "lxmgr/remotes.h"
+
+namespace lxmgr::cli {
+namespace {
+
+/// These make something of one name under another: both must be at the same server.
+constexpr std::string_view kTwoPlaces[] = {"launch", "init", "copy", "move"};
+
+bool needs_no_server(std::string_view path) { return path.starts_with("remote "); }
+
+/// "lab" of "lab:dev", when there is a remote of that name: images have colons in their names, too.
+std::string remote_of(const Remotes& remotes, const std::string& word) {
+    const auto colon = word.find(':');
+    if (colon == std::string::npos || colon == 0) return "";
+    const auto name = word.substr(0, colon);
+    return remotes.knows(name) ? name : "";
+}
+
+}  // namespace
+
+Result<Server> choose_server(Invocation& invocation) {
+    const std::string_view path = invocation.command->path;
+    if (needs_no_server(path)) return Server(default_socket_path());
+    LX_TRY_AS(const auto remotes, Remotes::load());
+    std::set<std::string> named;
+    if (!invocation.global.remote.empty()) named.insert(invocation.global.remote);
+    bool has_plain_name = false;
+    for (const auto& operand : invocation.command->operands) {
+        if (operand.count == Count::rest || operand.kind == Kind::file) continue;
+        for (auto& word : invocation.args.values[operand.name]) {
+            const auto remote = remote_of(remotes, word);
+            if (remote.empty()) {
+                has_plain_name = true;
+                continue;
+            }
+            named.insert(remote);
+            word.erase(0, remote.size() + 1);
+        }
+    }
+    const bool two_places = std::ranges::find(kTwoPlaces, path) != std::end(kTwoPlaces);
+    if (two_places && has_plain_name && !named.empty()) named.insert(remotes.chosen);
+    if (named.size() > 1) {
+        return fail(Status::bad_request,
+                    fmt::format("This would work at two servers, '{}' and '{}': name one", *named.begin(),
+                                *std::next(named.begin())));
+    }
+    return remotes.server(named.empty() ? remotes.chosen : *named.begin());
+}
+
+}  // namespace lxmgr::cli

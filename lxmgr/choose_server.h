@@ -1,0 +1,11 @@
+#pragma once
+#include "lxmgr/parse.h"
+#include "lxmgr/server.h"
+
+namespace lxmgr::cli {
+
+/// Where a command works: at the remote that its words name ("lab:", "lab:dev"), else at the default one. The
+/// names lose their "lab:". Errors: `bad_request` when it would have to work at two servers.
+Result<Server> choose_server(Invocation& invocation);
+
+}  // namespace lxmgr::cli

@@ -1,0 +1,272 @@
+"""The trust store, tokens and passwords, and what each kind of client may do."""
+import os
+import pathlib
+import threading
+import time
+
+from harness import images, remote
+from harness.case import DaemonCase, main
+
+TABLE = pathlib.Path(__file__).with_name("access.tsv")
+
+
+class TrustCase(DaemonCase):
+    needs_images = ()
+
+    def setUp(self):
+        super().setUp()
+        remote.set_config(self.api, core__https_address="[::]:8443")
+        self.count = getattr(self, "count", 0)
+
+    def tearDown(self):
+        for url in self.api.get("/1.0/certificates"):
+            self.api.call("DELETE", url)
+        for group in self.api.get("/1.0/operations?recursion=1").values():
+            for one in group:
+                if one["class"] == "token" and one["status_code"] < 200:
+                    self.api.call("DELETE", f"/1.0/operations/{one['id']}")
+        remote.set_config(self.api, core__https_address="", core__trust_password="", core__remote_token_expiry="")
+        super().tearDown()
+
+    def certificate(self, days=30):
+        self.count += 1
+        return remote.Certificate(self.daemon.base, f"client{self.count}", days)
+
+    def client(self, certificate=None):
+        made = remote.HttpsApi(self.daemon, certificate)
+        self.addCleanup(made.close)
+        return made
+
+    def trusted(self, **more):
+        certificate = self.certificate()
+        self.api.call("POST", "/1.0/certificates", {"certificate": certificate.encoded, "name": certificate.name, **more})
+        return certificate, self.client(certificate)
+
+
+class TrustStoreTest(TrustCase):
+    def test_add_show_change_remove(self):
+        certificate, client = self.trusted()
+        self.assertEqual(client.get("/1.0")["auth"], "trusted")
+        url = f"/1.0/certificates/{certificate.fingerprint}"
+        self.assertEqual(self.api.get("/1.0/certificates"), [url])
+        shown = self.api.get(f"/1.0/certificates/{certificate.fingerprint[:10]}")
+        self.assertEqual(shown, {"name": certificate.name, "type": "client", "restricted": False, "projects": [],
+                                 "certificate": certificate.pem, "fingerprint": certificate.fingerprint})
+        self.assert_api_error(400, self.api.call, "POST", "/1.0/certificates", {"certificate": certificate.encoded})
+        etag = self.api.raw("GET", url).headers["ETag"]
+        self.api.call("PATCH", url, {"name": "renamed"}, {"If-Match": etag})
+        self.assert_api_error(412, self.api.call, "PATCH", url, {"name": "again"}, {"If-Match": etag})
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual([one["name"] for one in self.api.get("/1.0/certificates?recursion=1")], ["renamed"])
+        self.assertEqual(client.get("/1.0")["auth"], "trusted")
+        self.api.call("PUT", url, {"name": "held", "type": "client", "restricted": True, "projects": ["default"]})
+        self.assertIsNone(client.get("/1.0")["config"])
+        self.api.call("DELETE", url)
+        self.assertEqual(client.get("/1.0")["auth"], "untrusted")
+        self.assert_api_error(404, self.api.get, url)
+
+    def test_bad_certificates(self):
+        for body, said in (({"certificate": "junk"}, "not a certificate"), ({"certificate": "AAAA"}, "not a certificate"),
+                           ({}, "No client"),
+                           ({"certificate": self.certificate(-1).encoded}, "not valid now"),
+                           ({"certificate": self.certificate().encoded, "type": "server"}, "type"),
+                           ({"certificate": self.certificate().encoded, "projects": ["nowhere"]}, "not found"),
+                           ({"certificate": self.certificate().encoded, "name": "a\nb"}, "name")):
+            self.assertIn(said, self.assert_api_error(400, self.api.call, "POST", "/1.0/certificates", body))
+        self.assertEqual(self.api.get("/1.0/certificates"), [])
+
+    def test_expired_certificate_is_not_trusted(self):
+        certificate, client = self.trusted()
+        expired = self.certificate(-1)
+        self.assertEqual(self.client(expired).get("/1.0")["auth"], "untrusted")
+        self.api.call("PUT", "/1.0", {"config": {"core.trust_password": "pw", "core.https_address": "[::]:8443"}})
+        self.assert_api_error(400, self.client(expired).call, "POST", "/1.0/certificates", {"password": "pw"})
+        self.assertEqual(client.get("/1.0")["auth"], "trusted")
+
+    def test_revocation_ends_connections(self):
+        self.daemon.import_image(images.tiny(), "tiny")
+        self.api.launch("box", "tiny")
+        certificate, client = self.trusted()
+        wrapped = remote.context(certificate).wrap_socket(remote.connect(self.daemon))
+        wrapped.sendall(b"GET /1.0/events HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        self.assertIn(b"101 ", wrapped.recv(4096))
+        self.api.call("DELETE", f"/1.0/certificates/{certificate.fingerprint}")
+        wrapped.settimeout(5)
+        while True:
+            try:
+                if not wrapped.recv(4096):
+                    break
+            except ConnectionError:
+                break
+        wrapped.close()
+        self.assertEqual(client.raw("GET", "/1.0/instances").status, 403)
+
+    def test_a_client_can_remove_itself_and_hears_of_it(self):
+        certificate, client = self.trusted()
+        client.call("DELETE", f"/1.0/certificates/{certificate.fingerprint}")
+        self.assertEqual(client.raw("GET", "/1.0/instances").status, 403)
+
+
+class JoinTest(TrustCase):
+    def join(self, certificate, secret, key="password"):
+        """The status of a client's request to be trusted."""
+        with remote.HttpsApi(self.daemon, certificate) as client:
+            return client.raw("POST", "/1.0/certificates", {key: secret}).status
+
+    def test_token_of_both_clients(self):
+        for key in ("password", "trust_token"):
+            _, token = remote.token(self.api, "mine", restricted=True, projects=["default"])
+            certificate = self.certificate()
+            self.assertEqual(self.join(certificate, token, key), 201)
+            shown = self.api.get(f"/1.0/certificates/{certificate.fingerprint}")
+            self.assertEqual((shown["name"], shown["restricted"], shown["projects"]), ("mine", True, ["default"]))
+            self.assertEqual(self.join(self.certificate(), token, key), 403)
+
+    def test_token_raced_by_many(self):
+        _, token = remote.token(self.api)
+        certificates = [self.certificate() for _ in range(12)]
+        statuses = []
+        threads = [threading.Thread(target=lambda one=one: statuses.append(self.join(one, token))) for one in certificates]
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+        self.assertEqual(sorted(statuses), [201] + [403] * 11)
+        self.assertEqual(len(self.api.get("/1.0/certificates")), 1)
+
+    def test_expired_and_revoked_tokens(self):
+        remote.set_config(self.api, core__remote_token_expiry="1S")
+        self.assertEqual(self.api.get("/1.0")["config"]["core.remote_token_expiry"], "1S")
+        identifier, token = remote.token(self.api)
+        self.assertIn("expiresAt", self.api.get(f"/1.0/operations/{identifier}")["metadata"])
+        self.assertEqual(self.api.get(f"/1.0/operations/{identifier}/wait?timeout=10")["status"], "Cancelled")
+        self.assertEqual(self.join(self.certificate(), token), 403)
+        remote.set_config(self.api, core__remote_token_expiry="")
+        identifier, token = remote.token(self.api)
+        self.api.call("DELETE", f"/1.0/operations/{identifier}")
+        self.assertEqual(self.join(self.certificate(), token), 403)
+
+    def test_token_needs_a_listener(self):
+        remote.set_config(self.api, core__https_address="")
+        self.assertIn("core.https_address", self.assert_api_error(400, remote.token, self.api))
+
+    def test_password(self):
+        self.assertEqual(self.join(self.certificate(), "secret"), 403)
+        remote.set_config(self.api, core__trust_password="secret")
+        self.assertEqual(self.api.get("/1.0")["config"]["core.trust_password"], "true")
+        began = time.monotonic()
+        self.assertEqual(self.join(self.certificate(), "wrong"), 403)
+        self.assertGreater(time.monotonic() - began, 0.9)
+        remote.set_config(self.api, user__x="y")  # sends the password back as it is shown
+        self.api.call("PUT", "/1.0", {"config": self.api.get("/1.0")["config"]})
+        certificate = self.certificate()
+        self.assertEqual(self.join(certificate, "secret"), 201)
+        self.assertEqual(self.api.get(f"/1.0/certificates/{certificate.fingerprint}")["name"], "127.0.0.1")
+        with open(os.path.join(self.daemon.root, "database/lxmgr.db"), "rb") as file:
+            self.assertNotIn(b"secret", file.read())
+        remote.set_config(self.api, core__trust_password="")
+        self.assertEqual(self.join(self.certificate(), "secret"), 403)
+        remote.set_config(self.api, user__x="")
+
+    def test_without_certificate(self):
+        remote.set_config(self.api, core__trust_password="secret")
+        self.assertEqual(self.join(None, "secret"), 400)
+
+
+class AccessTest(TrustCase):
+    def rows(self):
+        for line in TABLE.read_text().splitlines():
+            if line and not line.startswith("#"):
+                yield line.split("\t")
+
+    @staticmethod
+    def call(client, method, path):
+        """The reply, with names in place of the {parts} that no object has; a change is stopped by its ETag at the latest."""
+        for part in ("{type}", "{poolName}", "{name}"):
+            path = path.replace(part, {"{type}": "custom"}.get(part, "nosuch"))
+        while "{" in path:
+            path = path[:path.index("{")] + "nosuch" + path[path.index("}") + 1:]
+        headers = {"If-Match": "nothing"} if method in ("PUT", "PATCH") else {}
+        return client.raw(method, path, {} if method in ("PUT", "PATCH", "POST") else None, headers)
+
+    def test_every_endpoint_as_everybody(self):
+        clients = {"none": self.client(), "unknown": self.client(self.certificate()),
+                   "nothing": self.trusted(restricted=True)[1],
+                   "default": self.trusted(restricted=True, projects=["default"])[1],
+                   "metrics": self.trusted(type="metrics")[1], "full": self.trusted()[1]}
+        open_to = {"anyone": clients, "secret": clients, "authenticated": ("nothing", "default", "full"),
+                   "project": ("default", "full"), "metrics": ("default", "metrics", "full"), "admin": ("full",)}
+        wrong, served = [], 0
+        for method, path, need in self.rows():
+            full = self.call(clients["full"], "GET" if method == "HEAD" else method, path)
+            there = not (full.status == 501 or (full.status == 404 and b'"not found"' in full.body))
+            served += there
+            for name, client in clients.items():
+                if need == "secret" or (not there and name in ("nothing", "default")):
+                    continue
+                status = self.call(client, method, path).status
+                allowed = name in open_to[need] and there
+                if name == "full":
+                    allowed = True
+                if (status != 403) != allowed:
+                    wrong.append(f"{method} {path} as {name}: {status}")
+        self.assertEqual(wrong, [])
+        self.assertGreater(served, 100)
+        self.assertEqual(self.api.get("/1.0")["config"]["core.https_address"], "[::]:8443")
+
+    def test_what_the_untrusted_see_of_the_server(self):
+        shown = self.client().get("/1.0")
+        self.assertEqual((shown["auth"], shown["config"], shown["auth_methods"]), ("untrusted", None, ["tls"]))
+        self.assertIn("certificate_token", shown["api_extensions"])
+        self.assertFalse([value for value in shown["environment"].values() if value])
+        self.assertEqual(self.client().raw("GET", "/1.0", headers={"X-Incus-authenticated": "true"}).status, 403)
+        self.assertEqual(self.client().raw("GET", "/no/such").status, 403)
+        self.assertEqual(self.client().raw("PUT", "/internal/shutdown").status, 403)
+        _, client = self.trusted()
+        self.assertEqual(client.raw("PUT", "/internal/shutdown").status, 403)
+
+    def test_operations_and_events_of_the_server_are_the_administrators(self):
+        identifier, _ = remote.token(self.api)
+        _, held = self.trusted(restricted=True, projects=["default"])
+        self.assertEqual(held.get("/1.0/operations"), {})
+        self.assertEqual(held.raw("GET", f"/1.0/operations/{identifier}").status, 404)
+        self.assertEqual(held.raw("DELETE", f"/1.0/operations/{identifier}").status, 404)
+        self.assertEqual(held.raw("GET", f"/1.0/operations/{identifier}/wait").status, 403)
+        self.assertEqual(held.raw("GET", "/1.0/operations/nosuch/wait").status, 404)
+        self.assertEqual(self.client().raw("GET", "/1.0/operations/nosuch/wait").status, 403)
+        secret = self.api.get(f"/1.0/operations/{identifier}")["metadata"]["secret"]
+        self.assertEqual(held.raw("GET", f"/1.0/operations/{identifier}/wait?secret={secret}").status, 403)
+        _, full = self.trusted()
+        self.assertEqual(len(full.get("/1.0/operations")["running"]), 1)
+
+    def test_public_images(self):
+        fingerprint = self.daemon.import_image(images.tiny(), "tiny")
+        anyone = self.client()
+        url = f"/1.0/images/{fingerprint}"
+        try:
+            self.assertEqual(anyone.get("/1.0/images"), [])
+            for path in (url, f"/1.0/images/{fingerprint[:6]}", f"{url}/export", "/1.0/images/aliases/tiny"):
+                self.assertEqual(anyone.raw("GET", path).status, 404, path)
+            self.api.call("PATCH", url, {"public": True})
+            self.assertEqual(anyone.get("/1.0/images"), [url])
+            self.assertEqual(anyone.get("/1.0/images/aliases/tiny")["target"], fingerprint)
+            self.assertGreater(len(anyone.raw("GET", f"{url}/export").body), 10000)
+            self.assertEqual(anyone.raw("DELETE", url).status, 403)
+        finally:
+            self.api.do("DELETE", url)
+
+    def test_requestor_is_the_certificate(self):
+        certificate, client = self.trusted()
+        with self.api.events() as events:
+            client.call("POST", "/1.0/profiles", {"name": "mine", "config": {}, "devices": {}, "description": ""})
+            event = events.wait_for(lambda e: e["type"] == "lifecycle" and e["metadata"]["action"] == "profile-created")
+        client.call("DELETE", "/1.0/profiles/mine")
+        requestor = event["metadata"]["requestor"]
+        self.assertEqual((requestor["username"], requestor["protocol"]), (certificate.fingerprint, "tls"))
+        self.assertTrue(requestor["address"].startswith("127.0.0.1:"))
+
+
+if __name__ == "__main__":
+    main()
