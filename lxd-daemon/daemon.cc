@@ -20,7 +20,9 @@
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/instances/image_store.h"
+#include "lxd-daemon/instances/network_rules.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/network_watch.h"
 #include "lxd-daemon/operations/operation.h"
 #include "lxd-daemon/operations/worker_pool.h"
 #include "lxd-daemon/rest/admission.h"
@@ -34,6 +36,7 @@
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/runtime/container.h"
 #include "lxd-daemon/state_dir.h"
+#include "lxd-daemon/zone_server.h"
 
 namespace lxmgr {
 namespace {
@@ -86,6 +89,8 @@ struct Daemon::Parts {
     std::optional<rest::Https> https;
     std::optional<rest::GuestApi> guests;
     std::optional<rest::Expiry> expiry;
+    std::optional<NetworkWatch> network_watch;
+    std::optional<ZoneServer> zone_server;
     std::jthread stopper;
 
     Result<> open_state(const Options& options);
@@ -93,6 +98,7 @@ struct Daemon::Parts {
     Result<> open_rest(const Options& options);
     Result<> serve_https(const Options& options);
     void serve_guests();
+    void serve_zones();
     void on_signal(int number);
     void begin_stop(bool stop_instances);
     void stop(bool stop_instances);
@@ -159,6 +165,9 @@ Result<> Daemon::Parts::open_rest(const Options& options) {
     LX_TRY(serve_https(options));
     server->listen(std::move(socket));
     serve_guests();
+    network_watch.emplace(io, *workers, *networks, *instances);
+    network_watch->start();
+    serve_zones();
     return {};
 }
 
@@ -175,6 +184,15 @@ Result<> Daemon::Parts::serve_https(const Options& options) {
     auto listening = https->listen(server_info->stored_config(), rest::Https::When::boot);
     if (!listening) log::error("HTTPS is not served", {{"error", listening.error().message}});
     return {};
+}
+
+/// An address that cannot be had now must not keep the daemon from starting.
+void Daemon::Parts::serve_zones() {
+    auto& zones = networks->rules().zones();
+    zone_server.emplace(io, zones);
+    zones.set_listener([this](const std::string& address) { return zone_server->listen(address); });
+    auto listening = zones.listen(api::value_of(server_info->config(), "core.dns_address"));
+    if (!listening) log::error("zones are not served", {{"error", listening.error().message}});
 }
 
 void Daemon::Parts::serve_guests() {
@@ -207,6 +225,8 @@ void Daemon::Parts::stop(bool stop_instances) {
     }
     boost::asio::post(io, [this] {
         guests->close_all();
+        network_watch->stop();
+        zone_server->close();
         server->close();
         https->close();
         io.stop();

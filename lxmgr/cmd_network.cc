@@ -88,9 +88,34 @@ Result<int> run_leases(Client& client, const Args& args) {
     return 0;
 }
 
+/// Exit status 1 when something is wrong.
+Result<int> run_network_doctor(Client& client, const Args& args) {
+    std::vector<std::string> names = args.list("NETWORK");
+    if (names.empty()) {
+        LX_TRY_AS(const Json networks, client.get("/1.0/networks?recursion=1"));
+        for (const auto& network : networks) {
+            if (member(network, "managed") == true) names.push_back(text_member(network, "name"));
+        }
+    }
+    bool good = true;
+    for (const auto& name : names) {
+        const Object object = network_object(name);
+        auto findings = client.get(object.path + "/doctor");
+        if (!findings) return std::unexpected(explain(object, "Examining", std::move(findings).error()));
+        fmt::print("{}:\n", name);
+        for (const auto& finding : *findings) {
+            const bool is_good = member(finding, "good") == true;
+            good = good && is_good;
+            fmt::print("  {} {}\n", is_good ? "ok  " : "BAD ", text_member(finding, "message"));
+        }
+    }
+    return good ? 0 : 1;
+}
+
 constexpr Operand kNetwork = {"NETWORK", Count::one, Kind::network};
 constexpr Operand kNetworkOnly[] = {kNetwork};
 constexpr Operand kNetworkNetworks[] = {{"NETWORK", Count::some, Kind::network}};
+constexpr Operand kAnyNetworks[] = {{"NETWORK", Count::any, Kind::network}};
 constexpr Operand kNetworkCreate[] = {{"NETWORK"}, {"KEY=VALUE", Count::any}};
 constexpr Operand kNetworkKey[] = {kNetwork, {"KEY"}};
 constexpr Operand kNetworkSettings[] = {kNetwork, {"KEY=VALUE", Count::some}};
@@ -145,6 +170,15 @@ const Command kNetworkCommands[] = {
      "",
      "network unset lab ipv4.nat",
      run_network_unset},
+    {"network doctor",
+     "Look for what keeps networks from working",
+     kAnyNetworks,
+     {},
+     "Looks at interfaces, addresses, forwarding, dnsmasq and rules, and says which rule of another program "
+     "(Docker, ufw) "
+     "is in the way.",
+     "network doctor\nnetwork doctor lxmgrbr0",
+     run_network_doctor},
     {"network leases", "List the addresses that were given out", kNetworkOnly, kNetworkListOptions, "",
      "network leases lxmgrbr0", run_leases, false, "list-leases"},
 };

@@ -37,4 +37,51 @@ Result<std::uint32_t> choose_address(std::string_view name, const BridgeConfig& 
     return fail(Status::unavailable, fmt::format("All {} addresses of {} are taken", size, format(net)));
 }
 
+namespace {
+
+constexpr std::uint64_t kMaxOffsets = std::uint64_t{1} << 32;
+
+/// How many addresses of a range may be chosen: its lower 32 bits.
+std::uint64_t offsets(const Ipv6Range& range) {
+    std::uint64_t upper_differs = 0;
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+    for (std::size_t i = 0; i < 12; ++i)
+        upper_differs |= static_cast<std::uint64_t>(range.first[i] != range.last[i]);
+    for (std::size_t i = 12; i < 16; ++i) {
+        first = first << 8 | range.first[i];
+        last = last << 8 | range.last[i];
+    }
+    return (upper_differs != 0 ? kMaxOffsets - 1 : last) - first + 1;
+}
+
+Ipv6 plus(Ipv6 address, std::uint64_t offset) {
+    std::uint64_t low = 0;
+    for (std::size_t i = 12; i < 16; ++i) low = low << 8 | address[i];
+    low += offset;
+    for (std::size_t i = 16; i-- > 12; low >>= 8) address[i] = static_cast<std::uint8_t>(low & 0xff);
+    return address;
+}
+
+}  // namespace
+
+Result<Ipv6> choose_address_v6(std::string_view name, const BridgeConfig& config, std::vector<Ipv6> taken) {
+    const Ipv6Net& net = *config.ipv6.address;
+    taken.push_back(net.address);
+    taken.push_back(net.network());
+    std::ranges::sort(taken);
+    const auto pool = config.ipv6_pool();
+    for (const Ipv6Range& range : pool) {
+        const std::uint64_t size = offsets(range);
+        const std::uint64_t start = digest(name) % size;
+        // More are never tried than are taken, and one.
+        for (std::uint64_t step = 0; step < std::min<std::uint64_t>(size, taken.size() + 1); ++step) {
+            const Ipv6 address = plus(range.first, (start + step) % size);
+            if (!std::ranges::binary_search(taken, address)) return address;
+        }
+    }
+    return fail(Status::unavailable,
+                fmt::format("All addresses of ipv6.dhcp.ranges of {} are taken", format(net)));
+}
+
 }  // namespace lxmgr::network

@@ -14,4 +14,7 @@ namespace lxmgr::network {
 Result<std::uint32_t> choose_address(std::string_view name, const BridgeConfig& config,
                                      std::vector<std::uint32_t> taken);
 
+/// The same of IPv6, among the first 2^32 addresses of each range.
+Result<Ipv6> choose_address_v6(std::string_view name, const BridgeConfig& config, std::vector<Ipv6> taken);
+
 }  // namespace lxmgr::network

@@ -13,6 +13,7 @@
 #include "network/address_choice.h"
 #include "network/bridge_config.h"
 #include "network/dhcp_release.h"
+#include "network/dns_probe.h"
 #include "network/dnsmasq.h"
 #include "network/dnsmasq_user.h"
 #include "network/firewall.h"
@@ -20,10 +21,16 @@
 #include "network/lease_file.h"
 #include "network/lease_list.h"
 #include "network/links.h"
+#include "network/ports.h"
+#include "network/routes.h"
 #include "network/sysctls.h"
 
 namespace lxmgr::network {
 namespace {
+
+/// A loaded machine is slow; one that is wedged does not answer at all.
+constexpr int kProbes = 3;
+constexpr std::chrono::milliseconds kProbeTime{1000};
 
 /// A claim goes into a file of dnsmasq: only what parses may.
 Result<> check_claim(const AddressClaim& claim) {
@@ -45,17 +52,30 @@ public:
           hosts_(state_dir_ + "/dnsmasq.hosts", state_dir_) {}
 
     Result<> apply(const api::ConfigMap& config, const std::vector<AddressClaim>& claims) override;
+    Result<> set_policy(const FirewallPolicy& policy, bool later) override;
     Result<> remove() override;
     Result<std::string> choose_ipv4(const AddressClaim& claim,
+                                    const std::vector<AddressClaim>& taken) override;
+    Result<std::string> choose_ipv6(const AddressClaim& claim,
                                     const std::vector<AddressClaim>& taken) override;
     Result<> set_claim(const AddressClaim& claim) override;
     Result<> drop_claim(const AddressClaim& claim) override;
     Result<std::vector<Lease>> leases(const std::vector<AddressClaim>& claims) override;
+    [[nodiscard]] pid_t server_pid() const override {
+        const std::lock_guard lock(mutex_);
+        return dnsmasq_.pid();
+    }
+    [[nodiscard]] UniqueFd server_pidfd() const override {
+        const std::lock_guard lock(mutex_);
+        return dnsmasq_.pidfd();
+    }
+    Result<> check_server() override;
 
 private:
     [[nodiscard]] std::string alias() const { return "lxmgr:" + state_dir_; }
     [[nodiscard]] bool is_ours(const Link& link) const;
     Result<bool> apply_link(const BridgeConfig& config);
+    Result<> apply_ports(const BridgeConfig& config);
     Result<> apply_forwarding(const BridgeConfig& config);
     Result<> apply_dnsmasq(const BridgeConfig& config, const std::vector<AddressClaim>& claims,
                            bool must_restart);
@@ -68,6 +88,7 @@ private:
     std::string state_dir_;
     mutable std::mutex mutex_;
     std::optional<BridgeConfig> config_;  ///< of the last apply()
+    FirewallPolicy policy_;
     Dnsmasq dnsmasq_;
     HostEntries hosts_;
 };
@@ -81,7 +102,7 @@ bool KernelBridge::is_ours(const Link& link) const {
 /// True when the link is a new one: then sockets bound to an older one are dead.
 Result<bool> KernelBridge::apply_link(const BridgeConfig& config) {
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
-    const BridgeLink wanted{name_, alias(), config.hwaddr, config.mtu};
+    const BridgeLink wanted{name_, alias(), config.hwaddr, config.mtu, config.multicast_snooping};
     LX_TRY_AS(std::optional<Link> link, find_link(socket, name_));
     if (link && !is_ours(*link)) {
         return fail(
@@ -104,7 +125,18 @@ Result<bool> KernelBridge::apply_link(const BridgeConfig& config) {
     if (config.ipv4.address) ipv4.push_back(*config.ipv4.address);
     if (config.ipv6.address) ipv6.push_back(*config.ipv6.address);
     LX_TRY(set_addresses(socket, link->index, ipv4, ipv6));
+    std::vector<AnyNet> routes;
+    for (const auto& net : config.ipv4.routes)
+        routes.push_back(AnyNet::of(Ipv4Net{net.network(), net.prefix}));
+    for (const auto& net : config.ipv6.routes)
+        routes.push_back(AnyNet::of(Ipv6Net{net.network(), net.prefix}));
+    LX_TRY(set_routes(socket, link->index, routes, kNetworkRoutes));
     return is_new;
+}
+
+Result<> KernelBridge::apply_ports(const BridgeConfig& config) {
+    LX_TRY(apply_tunnels(name_, alias(), config.mtu, config.tunnels));
+    return apply_external_interfaces(name_, state_dir_, config.external_interfaces);
 }
 
 Result<> KernelBridge::apply_forwarding(const BridgeConfig& config) {
@@ -137,10 +169,20 @@ Result<> KernelBridge::apply(const api::ConfigMap& config, const std::vector<Add
     LX_TRY_AS(const bool is_new, apply_link(wanted));
     failpoint("network.link_applied");
     LX_TRY(apply_forwarding(wanted));
-    LX_TRY(apply_firewall(name_, wanted));
+    LX_TRY(apply_firewall(name_, wanted, policy_));
     failpoint("network.firewall_applied");
     LX_TRY(apply_dnsmasq(wanted, claims, is_new));
+    // Last: an interface of the host that is gone does not keep the network from working.
+    LX_TRY(apply_ports(wanted));
     failpoint("network.applied");
+    return {};
+}
+
+Result<> KernelBridge::set_policy(const FirewallPolicy& policy, bool later) {
+    const std::lock_guard lock(mutex_);
+    if (config_ && !later) LX_TRY(apply_firewall(name_, *config_, policy));
+    policy_ = policy;
+    failpoint("network.policy_set");
     return {};
 }
 
@@ -155,12 +197,13 @@ Result<> KernelBridge::remove() {
     const std::lock_guard lock(mutex_);
     LX_TRY(dnsmasq_.stop());
     failpoint("network.dnsmasq_stopped");
+    LX_TRY(apply_tunnels(name_, alias(), 0, {}));
     LX_TRY(remove_link());
     failpoint("network.link_removed");
     LX_TRY(remove_firewall(name_));
     failpoint("network.firewall_removed");
     LX_TRY(hosts_.remove_all());
-    for (const char* file : {"dnsmasq.leases", "host-entry.new"})
+    for (const char* file : {"dnsmasq.leases", "host-entry.new", "external-interfaces"})
         LX_TRY(remove_tree(fmt::format("{}/{}", state_dir_, file)));
     config_.reset();
     return {};
@@ -193,6 +236,9 @@ Result<std::string> KernelBridge::choose_ipv4(const AddressClaim& claim,
     const std::lock_guard lock(mutex_);
     LX_TRY_AS(const BridgeConfig config, applied());
     if (!config.serves_ipv4()) return std::string();
+    const auto held = parse_ipv4(claim.ipv4);
+    if (held && config.ipv4.address->contains(*held) && *held != config.ipv4.address->address)
+        return claim.ipv4;
     const auto own = parse_mac(claim.hwaddr);
     std::vector<std::uint32_t> used;
     for (const auto& other : taken) {
@@ -206,6 +252,24 @@ Result<std::string> KernelBridge::choose_ipv4(const AddressClaim& claim,
     auto address = choose_address(claim.instance, config, std::move(used));
     if (!address) return std::unexpected(in(fmt::format("Network '{}'", name_), std::move(address).error()));
     return format_ipv4(*address);
+}
+
+Result<std::string> KernelBridge::choose_ipv6(const AddressClaim& claim,
+                                              const std::vector<AddressClaim>& taken) {
+    const std::lock_guard lock(mutex_);
+    LX_TRY_AS(const BridgeConfig config, applied());
+    if (!config.serves_ipv6()) return std::string();
+    const auto held = parse_ipv6(claim.ipv6);
+    if (held && config.ipv6.address->contains(*held) && *held != config.ipv6.address->address)
+        return claim.ipv6;
+    std::vector<Ipv6> used;
+    for (const auto& other : taken) {
+        const bool same = other.instance == claim.instance && other.device == claim.device;
+        if (const auto address = parse_ipv6(other.ipv6); address && !same) used.push_back(*address);
+    }
+    auto address = choose_address_v6(claim.instance, config, std::move(used));
+    if (!address) return std::unexpected(in(fmt::format("Network '{}'", name_), std::move(address).error()));
+    return format_ipv6(*address);
 }
 
 Result<> KernelBridge::set_claim(const AddressClaim& claim) {
@@ -245,6 +309,27 @@ Result<std::vector<Lease>> KernelBridge::leases(const std::vector<AddressClaim>&
     const std::lock_guard lock(mutex_);
     LX_TRY_AS(const BridgeConfig config, applied());
     return list_leases(name_, config, claims, file_leases());
+}
+
+Result<> KernelBridge::check_server() {
+    std::optional<AnyAddress> address;
+    pid_t pid = 0;
+    {
+        const std::lock_guard lock(mutex_);
+        if (!config_) return {};
+        if (config_->ipv6.address) address = config_->ipv6.address->address;
+        if (config_->ipv4.address) address = config_->ipv4.address->address;
+        pid = dnsmasq_.alive() ? dnsmasq_.pid() : 0;
+    }
+    if (!address) return {};
+    for (int attempt = 0; pid != 0 && attempt < kProbes; ++attempt) {
+        if (dns_answers(*address, kProbeTime)) return {};
+    }
+    const std::lock_guard lock(mutex_);
+    // Meanwhile it may have been replaced, or the network removed.
+    if (!config_ || (dnsmasq_.alive() && dnsmasq_.pid() != pid)) return {};
+    if (dnsmasq_.alive()) dnsmasq_.kill();
+    return dnsmasq_.run(dnsmasq_arguments(name_, state_dir_, *config_), true);
 }
 
 }  // namespace

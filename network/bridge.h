@@ -13,6 +13,8 @@
 
 namespace lxmgr::network {
 
+struct FirewallPolicy;  ///< network/firewall_policy.h
+
 /// A NIC's claim on an address of a bridge: kept in the database by the caller, valid for the NIC's life.
 struct AddressClaim {
     std::string instance;    ///< DNS label; also the DNS name
@@ -55,14 +57,24 @@ Result<> check_interface_name(std::string_view name);
 /// An interface name of at least 2 characters that is not reserved (all, default, lo, none).
 Result<> check_network_name(std::string_view name);
 
-/// Fills in what the user left out or gave as "auto": ipv4.address (a free 10.x.y.1/24), ipv4.nat=true,
-/// ipv6.address (a ULA /64), ipv6.nat=true. Errors: `bad_request` naming key, value and what is allowed;
-/// unknown keys are errors (user.* passes).
-Result<api::ConfigMap> complete_bridge_config(const std::string& name, api::ConfigMap config);
+/// Fills in what the user gave as "auto" or, of a new network, left out: ipv4.address (a free 10.x.y.1/24),
+/// ipv4.nat=true, ipv6.address (a ULA /64), ipv6.nat=true. Errors: `bad_request` naming key, value and what
+/// is allowed; unknown keys are errors (user.* passes).
+Result<api::ConfigMap> complete_bridge_config(const std::string& name, api::ConfigMap config,
+                                              bool is_new = true);
+
+/// The name and the config of a network, checked alone.
+Result<> check_bridge_config(const std::string& name, const api::ConfigMap& config);
+/// `conflict` when an interface of the host (Docker's, say) other than the bridge has an address that
+/// overlaps with the network's subnets.
+Result<> check_subnets_free(const std::string& name, const api::ConfigMap& config);
 
 /// Whether a NIC may be given this address: DHCP is on and the address is in the subnet, not the bridge's
 /// own, the network's or the broadcast address; it need not be in ipv4.dhcp.ranges. Errors: `bad_request`.
 Result<> check_static_ipv4(const std::string& name, const api::ConfigMap& config, const std::string& address);
+
+/// The same of IPv6: DHCPv6 gives addresses, ipv6.dhcp.stateful.
+Result<> check_static_ipv6(const std::string& name, const api::ConfigMap& config, const std::string& address);
 
 /// One managed bridge with its addresses, NAT rules and dnsmasq. Thread-safe. Everything it makes in the
 /// kernel is in the network namespace of the process; its files are in `state_dir` (STATE/networks/NAME).
@@ -75,17 +87,30 @@ public:
     /// table `lxmgr`, dnsmasq. Idempotent: on a daemon restart a live dnsmasq with the same configuration is
     /// taken over.
     virtual Result<> apply(const api::ConfigMap& config, const std::vector<AddressClaim>& claims) = 0;
+    /// ACLs and forwards: in force at once where it is up, or (`later`) with the next apply().
+    virtual Result<> set_policy(const FirewallPolicy& policy, bool later = false) = 0;
     /// Removes interface, rules and dnsmasq and their files; absent parts are success.
     virtual Result<> remove() = 0;
 
-    /// A free address of the DHCP range for a new NIC (not the gateway, not claimed, stable for the same
-    /// instance name where free). Empty when DHCPv4 is off.
+    /// The address that the claim holds while it is one of the network's, else a free one of the DHCP range
+    /// (not the gateway, not claimed, stable for the same instance name where free). Empty when DHCPv4 is
+    /// off.
     virtual Result<std::string> choose_ipv4(const AddressClaim& claim,
+                                            const std::vector<AddressClaim>& taken) = 0;
+    /// The same of IPv6; empty when DHCPv6 hands out no addresses.
+    virtual Result<std::string> choose_ipv6(const AddressClaim& claim,
                                             const std::vector<AddressClaim>& taken) = 0;
     /// Writes the host entry of one NIC for dnsmasq (dhcp-hostsdir: read at once, no signal, no restart).
     virtual Result<> set_claim(const AddressClaim& claim) = 0;
     virtual Result<> drop_claim(const AddressClaim& claim) = 0;
     virtual Result<std::vector<Lease>> leases(const std::vector<AddressClaim>& claims) = 0;
+
+    /// The live dnsmasq; 0 and invalid: none is known to run.
+    [[nodiscard]] virtual pid_t server_pid() const = 0;
+    [[nodiscard]] virtual UniqueFd server_pidfd() const = 0;
+    /// Asks dnsmasq something; one that does not answer is replaced, and one that has ended. Leases stay.
+    /// Takes seconds when it is wedged.
+    virtual Result<> check_server() = 0;
 };
 
 /// Creates a veth pair in one netlink message: host end named, enslaved to the bridge (unless empty) and up;

@@ -3,152 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 
 #include "lxd-daemon/base/strings.h"
+#include "network/bridge_values.h"
+#include "network/raw_dnsmasq.h"
 
 namespace lxmgr::network {
 namespace {
 
-struct Field {
-    std::string_view key;
-    std::string_view value;
-};
-
-std::unexpected<Error> bad(const Field& field, std::string_view allowed) {
-    return fail(Status::bad_request, fmt::format("Invalid value '{}' of network key '{}': must be {}",
-                                                 field.value, field.key, allowed));
-}
-
-std::vector<std::string> split_list(std::string_view text) {
-    std::vector<std::string> out;
-    for (const auto& part : split(text, ',')) out.emplace_back(trim(part));
-    return out;
-}
-
-Result<> set_bool(bool& to, const Field& field) {
-    static constexpr std::array<std::string_view, 4> kTrue{"true", "1", "yes", "on"};
-    static constexpr std::array<std::string_view, 4> kFalse{"false", "0", "no", "off"};
-    const std::string word = to_lower(field.value);
-    if (std::ranges::find(kTrue, word) != kTrue.end()) {
-        to = true;
-    } else if (std::ranges::find(kFalse, word) != kFalse.end()) {
-        to = false;
-    } else {
-        return bad(field, "true or false");
-    }
-    return {};
-}
-
-bool is_domain(std::string_view text) {
-    if (text.empty() || text.size() > 253) return false;
-    const auto is_label = [](const std::string& label) {
-        const auto allowed = [](char c) {
-            return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
-        };
-        return !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' &&
-               std::ranges::all_of(label, allowed);
-    };
-    return std::ranges::all_of(split(text, '.'), is_label);
-}
-
-Result<> set_expiry(std::string& to, const Field& field) {
-    std::string_view number = field.value;
-    if (!number.empty() && std::string_view("smhdw").contains(number.back())) number.remove_suffix(1);
-    const auto value = parse_uint(number);
-    const bool plain = value && *value > 0 && *value <= 1'000'000'000 && number.size() <= 10;
-    if (!plain && field.value != "infinite") return bad(field, "a time such as 45m, 1h or 7d, or infinite");
-    to = std::string(field.value);
-    return {};
-}
-
-/// "auto" is gone by now, complete_bridge_config() has put an address in its place.
-Result<> set_ipv4_address(BridgeConfig& config, const Field& field) {
-    if (field.value == "none") return {};
-    const auto net = parse_ipv4_net(field.value);
-    if (!net || net->prefix < 8 || net->prefix > 30)
-        return bad(field, "none, auto, or an address such as 10.1.2.1/24 (/8 to /30)");
-    if (net->address == net->network() || net->address == net->broadcast()) {
-        return bad(field, "the bridge's own address, not that of the network");
-    }
-    config.ipv4.address = net;
-    return {};
-}
-
-Result<> set_ipv6_address(BridgeConfig& config, const Field& field) {
-    if (field.value == "none") return {};
-    const auto net = parse_ipv6_net(field.value);
-    if (!net || net->prefix < 64 || net->prefix > 120 || net->address == net->network()) {
-        return bad(field, "none, auto, or the bridge's address such as fd42:1:2:3::1/64 (/64 to /120)");
-    }
-    config.ipv6.address = net;
-    return {};
-}
-
-template <typename Range, typename Parse>
-Result<> set_ranges(std::vector<Range>& to, const Field& field, Parse parse, std::string_view example) {
-    for (const auto& item : split_list(field.value)) {
-        const auto ends = split(item, '-');
-        if (ends.size() != 2) return bad(field, example);
-        const auto first = parse(trim(ends[0]));
-        const auto last = parse(trim(ends[1]));
-        if (!first || !last || *last < *first) return bad(field, example);
-        to.push_back({*first, *last});
-    }
-    return {};
-}
-
-Result<> set_search(std::vector<std::string>& to, const Field& field) {
-    to = split_list(field.value);
-    if (!std::ranges::all_of(to, is_domain)) return bad(field, "domain names separated by commas");
-    return {};
-}
-
-Result<> set_domain(std::string& to, const Field& field) {
-    if (!is_domain(field.value)) return bad(field, "a domain name such as lxd or example.net");
-    to = to_lower(field.value);
-    return {};
-}
-
-Result<> set_dns_mode(DnsMode& to, const Field& field) {
-    if (field.value == "managed") {
-        to = DnsMode::managed;
-    } else if (field.value == "dynamic") {
-        to = DnsMode::dynamic;
-    } else if (field.value == "none") {
-        to = DnsMode::none;
-    } else {
-        return bad(field, "managed, dynamic or none");
-    }
-    return {};
-}
-
-Result<> set_hwaddr(Mac& to, const Field& field) {
-    const auto mac = parse_mac(field.value);
-    if (!mac || ((*mac)[0] & 1) != 0 || *mac == Mac{})
-        return bad(field, "a unicast MAC address such as 00:16:3e:01:02:03");
-    to = *mac;
-    return {};
-}
-
-Result<> set_mtu(std::uint32_t& to, const Field& field) {
-    const auto mtu = parse_uint(field.value);
-    // RFC 8200: a link that carries IPv6 has 1280 at least; 65535 is the kernel's ETH_MAX_MTU.
-    if (!mtu || *mtu < 1280 || *mtu > 65535) return bad(field, "a number from 1280 to 65535");
-    to = static_cast<std::uint32_t>(*mtu);
-    return {};
-}
-
-Result<> set_gateway(BridgeConfig& config, const Field& field) {
-    config.ipv4_dhcp_gateway = parse_ipv4(field.value);
-    if (!config.ipv4_dhcp_gateway) return bad(field, "an IPv4 address");
-    return {};
-}
-
 Result<> only(const Field& field, std::string_view word) {
     if (field.value == word) return {};
-    return bad(field, fmt::format("{} (nothing else is served)", word));
+    return bad_value(field, fmt::format("{} (nothing else is served)", word));
 }
+
+/// What fits into packets of 1500 bytes in a tunnel, as LXD has it.
+constexpr std::uint32_t kTunnelMtu = 1400;
 
 struct Key {
     std::string_view name;
@@ -156,12 +25,19 @@ struct Key {
 };
 constexpr Key kKeys[] = {
     {"bridge.driver", [](BridgeConfig&, const Field& f) { return only(f, "native"); }},
+    {"bridge.external_interfaces", set_interfaces},
     {"bridge.hwaddr", [](BridgeConfig& c, const Field& f) { return set_hwaddr(c.hwaddr, f); }},
     {"bridge.mode", [](BridgeConfig&, const Field& f) { return only(f, "standard"); }},
-    {"bridge.mtu", [](BridgeConfig& c, const Field& f) { return set_mtu(c.mtu, f); }},
+    {"bridge.mtu", set_mtu},
+    {"bridge.multicast_snooping",
+     [](BridgeConfig& c, const Field& f) { return set_bool(c.multicast_snooping, f); }},
     {"dns.domain", [](BridgeConfig& c, const Field& f) { return set_domain(c.domain, f); }},
     {"dns.mode", [](BridgeConfig& c, const Field& f) { return set_dns_mode(c.dns_mode, f); }},
+    {"dns.nameservers", set_nameservers},
     {"dns.search", [](BridgeConfig& c, const Field& f) { return set_search(c.search, f); }},
+    {"dns.zone.forward", [](BridgeConfig&, const Field& f) { return check_zones(f); }},
+    {"dns.zone.reverse.ipv4", [](BridgeConfig&, const Field& f) { return check_zones(f); }},
+    {"dns.zone.reverse.ipv6", [](BridgeConfig&, const Field& f) { return check_zones(f); }},
     {"ipv4.address", set_ipv4_address},
     {"ipv4.dhcp", [](BridgeConfig& c, const Field& f) { return set_bool(c.ipv4.dhcp, f); }},
     {"ipv4.dhcp.expiry", [](BridgeConfig& c, const Field& f) { return set_expiry(c.ipv4.dhcp_expiry, f); }},
@@ -171,8 +47,19 @@ constexpr Key kKeys[] = {
          return set_ranges(c.ipv4.ranges, f, parse_ipv4,
                            "ranges such as 10.1.2.100-10.1.2.200, separated by commas");
      }},
+    {"ipv4.dhcp.routes", set_dhcp_routes},
     {"ipv4.firewall", [](BridgeConfig& c, const Field& f) { return set_bool(c.ipv4.firewall, f); }},
     {"ipv4.nat", [](BridgeConfig& c, const Field& f) { return set_bool(c.ipv4.nat, f); }},
+    {"ipv4.nat.address",
+     [](BridgeConfig& c, const Field& f) {
+         return set_parsed(c.ipv4.nat_address, f, parse_ipv4, "an IPv4 address of the host");
+     }},
+    {"ipv4.nat.order", [](BridgeConfig& c, const Field& f) { return set_nat_order(c.ipv4.nat_after, f); }},
+    {"ipv4.routes",
+     [](BridgeConfig& c, const Field& f) {
+         return set_nets(c.ipv4.routes, f, parse_ipv4_net,
+                         "subnets such as 10.3.0.0/16, separated by commas");
+     }},
     {"ipv4.routing", [](BridgeConfig& c, const Field& f) { return set_bool(c.ipv4.routing, f); }},
     {"ipv6.address", set_ipv6_address},
     {"ipv6.dhcp", [](BridgeConfig& c, const Field& f) { return set_bool(c.ipv6.dhcp, f); }},
@@ -185,7 +72,31 @@ constexpr Key kKeys[] = {
     {"ipv6.dhcp.stateful", [](BridgeConfig& c, const Field& f) { return set_bool(c.ipv6_stateful, f); }},
     {"ipv6.firewall", [](BridgeConfig& c, const Field& f) { return set_bool(c.ipv6.firewall, f); }},
     {"ipv6.nat", [](BridgeConfig& c, const Field& f) { return set_bool(c.ipv6.nat, f); }},
+    {"ipv6.nat.address",
+     [](BridgeConfig& c, const Field& f) {
+         return set_parsed(c.ipv6.nat_address, f, parse_ipv6, "an IPv6 address of the host");
+     }},
+    {"ipv6.nat.order", [](BridgeConfig& c, const Field& f) { return set_nat_order(c.ipv6.nat_after, f); }},
+    {"ipv6.ra", [](BridgeConfig& c, const Field& f) { return set_bool(c.ipv6_ra, f); }},
+    {"ipv6.routes",
+     [](BridgeConfig& c, const Field& f) {
+         return set_nets(c.ipv6.routes, f, parse_ipv6_net, "subnets such as fd43::/64, separated by commas");
+     }},
     {"ipv6.routing", [](BridgeConfig& c, const Field& f) { return set_bool(c.ipv6.routing, f); }},
+    {"raw.dnsmasq",
+     [](BridgeConfig& c, const Field& f) -> Result<> {
+         LX_TRY_AS(c.raw_dnsmasq, parse_raw_dnsmasq(f.value));
+         return {};
+     }},
+    {"security.acls", [](BridgeConfig& c, const Field& f) { return set_acls(c.acls, f); }},
+    {"security.acls.default.egress.action",
+     [](BridgeConfig& c, const Field& f) { return set_action(c.acl_egress.action, f); }},
+    {"security.acls.default.egress.logged",
+     [](BridgeConfig& c, const Field& f) { return set_bool(c.acl_egress.logged, f); }},
+    {"security.acls.default.ingress.action",
+     [](BridgeConfig& c, const Field& f) { return set_action(c.acl_ingress.action, f); }},
+    {"security.acls.default.ingress.logged",
+     [](BridgeConfig& c, const Field& f) { return set_bool(c.acl_ingress.logged, f); }},
     // Read before bridge.hwaddr would be: set by complete_bridge_config() when the user gave none.
     {"volatile.bridge.hwaddr",
      [](BridgeConfig& c, const Field& f) {
@@ -193,17 +104,38 @@ constexpr Key kKeys[] = {
      }},
 };
 
+/// Keys of LXD and Incus that are told apart from typing mistakes.
+struct ForeignKey {
+    std::string_view prefix;
+    std::string_view why;
+};
+constexpr ForeignKey kForeign[] = {
+    {"bgp.", "BGP is not served"},
+    {"fan.", "the Ubuntu fan is not served"},
+    {"ipv4.ovn.", "OVN networks are not served"},
+    {"ipv6.ovn.", "OVN networks are not served"},
+};
+
 Result<> set_key(BridgeConfig& config, const Field& field) {
-    if (has_control_chars(field.value) || !is_utf8(field.value)) {
+    const bool many_lines = field.key == "raw.dnsmasq";  // its own reader looks at every line
+    if ((!many_lines && has_control_chars(field.value)) || !is_utf8(field.value)) {
         return fail(Status::bad_request,
                     fmt::format("Network key '{}': control characters are not allowed", field.key));
     }
     if (field.key.starts_with("user.") && field.key.size() > 5) return {};
     const auto* row = std::ranges::find(kKeys, field.key, &Key::name);
     if (row != std::end(kKeys)) return field.value.empty() ? Result<>{} : row->set(config, field);
-    if (field.key == "raw.dnsmasq") {
+    if (constexpr std::string_view kTunnel = "tunnel."; field.key.starts_with(kTunnel)) {
+        if (field.value.empty()) return {};
+        auto set = set_tunnel_key(config.tunnels, field.key.substr(kTunnel.size()), field.value);
+        if (set) return {};
+        return fail(Status::bad_request, fmt::format("Network key '{}' with value '{}' {}", field.key,
+                                                     field.value, set.error().message));
+    }
+    for (const ForeignKey& foreign : kForeign) {
+        if (!field.key.starts_with(foreign.prefix)) continue;
         return fail(Status::bad_request,
-                    "Network key 'raw.dnsmasq' is not supported: dnsmasq takes no unchecked options here");
+                    fmt::format("Network key '{}' is not supported: {}", field.key, foreign.why));
     }
     return fail(Status::bad_request,
                 fmt::format("Network key '{}' is unknown or not supported for bridges", field.key));
@@ -259,17 +191,28 @@ std::vector<Ipv4Range> BridgeConfig::ipv4_pool() const {
     return {all};
 }
 
+std::vector<Ipv6Range> BridgeConfig::ipv6_pool() const {
+    if (!ipv6.address) return {};
+    if (!ipv6.ranges.empty()) return ipv6.ranges;
+    Ipv6Range all{ipv6.address->network(), ipv6.address->network()};
+    all.first[15] = static_cast<std::uint8_t>(all.first[15] | 2);
+    for (auto bit = static_cast<std::size_t>(ipv6.address->prefix); bit < 128; ++bit) {
+        all.last[bit / 8] = static_cast<std::uint8_t>(all.last[bit / 8] | 0x80u >> (bit % 8));
+    }
+    return {all};
+}
+
 Result<BridgeConfig> parse_bridge_config(const std::string& name, const api::ConfigMap& config) {
     BridgeConfig out;
     for (const auto& [key, value] : config) {
         auto set = set_key(out, {key, value});
         if (!set) return std::unexpected(in(fmt::format("Network '{}'", name), std::move(set).error()));
     }
-    for (auto* check : {check_ipv4, check_ipv6}) {
-        auto checked = check(out);
-        if (!checked)
-            return std::unexpected(in(fmt::format("Network '{}'", name), std::move(checked).error()));
-    }
+    if (!out.tunnels.empty() && !out.mtu_given) out.mtu = kTunnelMtu;
+    auto checked = check_ipv4(out);
+    if (checked) checked = check_ipv6(out);
+    if (checked) checked = check_tunnels(name, out.tunnels);
+    if (!checked) return std::unexpected(in(fmt::format("Network '{}'", name), std::move(checked).error()));
     return out;
 }
 

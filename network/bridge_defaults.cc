@@ -49,11 +49,6 @@ Ipv6Net random_ula() {
     return net;
 }
 
-bool wants_auto(const api::ConfigMap& config, const std::string& key) {
-    const auto found = config.find(key);
-    return found == config.end() || found->second.empty() || found->second == "auto";
-}
-
 }  // namespace
 
 Result<> check_interface_name(std::string_view name) {
@@ -83,14 +78,48 @@ Result<> check_network_name(std::string_view name) {
     return {};
 }
 
-Result<api::ConfigMap> complete_bridge_config(const std::string& name, api::ConfigMap config) {
+Result<> check_bridge_config(const std::string& name, const api::ConfigMap& config) {
     LX_TRY(check_network_name(name));
-    if (wants_auto(config, "ipv4.address")) {
+    LX_TRY(parse_bridge_config(name, config));
+    return {};
+}
+
+Result<> check_subnets_free(const std::string& name, const api::ConfigMap& map) {
+    LX_TRY_AS(const BridgeConfig config, parse_bridge_config(name, map));
+    LX_TRY_AS(const auto interfaces, interface_states());
+    for (const auto& interface : interfaces) {
+        if (interface.name == name) continue;
+        for (const auto& address : interface.addresses) {
+            if (address.scope != "global") continue;
+            const std::string text = fmt::format("{}/{}", address.address, address.netmask);
+            const auto v4 = parse_ipv4_net(text);
+            const auto v6 = parse_ipv6_net(text);
+            const bool overlaps = (v4 && config.ipv4.address && config.ipv4.address->overlaps(*v4)) ||
+                                  (v6 && config.ipv6.address && config.ipv6.address->overlaps(*v6));
+            if (!overlaps) continue;
+            return fail(
+                Status::conflict,
+                fmt::format("Network '{}': its subnet {} overlaps with {} of interface '{}' of this host",
+                            name, v4 ? format(*config.ipv4.address) : format(*config.ipv6.address), text,
+                            interface.name));
+        }
+    }
+    return {};
+}
+
+Result<api::ConfigMap> complete_bridge_config(const std::string& name, api::ConfigMap config, bool is_new) {
+    LX_TRY(check_network_name(name));
+    const auto wants_auto = [&config, is_new](const std::string& key) {
+        const auto found = config.find(key);
+        const bool absent = found == config.end() || found->second.empty();
+        return absent ? is_new : found->second == "auto";
+    };
+    if (wants_auto("ipv4.address")) {
         LX_TRY_AS(const Ipv4Net net, free_ipv4_net());
         config["ipv4.address"] = format(net);
         config.try_emplace("ipv4.nat", "true");
     }
-    if (wants_auto(config, "ipv6.address")) {
+    if (wants_auto("ipv6.address")) {
         if (path_exists("/proc/sys/net/ipv6")) {
             config["ipv6.address"] = format(random_ula());
             config.try_emplace("ipv6.nat", "true");
@@ -103,6 +132,25 @@ Result<api::ConfigMap> complete_bridge_config(const std::string& name, api::Conf
     }
     LX_TRY(parse_bridge_config(name, config));
     return config;
+}
+
+Result<> check_static_ipv6(const std::string& name, const api::ConfigMap& config,
+                           const std::string& address) {
+    LX_TRY_AS(const BridgeConfig parsed, parse_bridge_config(name, config));
+    if (!parsed.serves_ipv6()) {
+        return fail(
+            Status::bad_request,
+            fmt::format("ipv6.address needs ipv6.address, ipv6.dhcp and ipv6.dhcp.stateful on network '{}'",
+                        name));
+    }
+    const Ipv6Net& net = *parsed.ipv6.address;
+    const auto value = parse_ipv6(address);
+    if (!value || !net.contains(*value) || *value == net.network() || *value == net.address) {
+        return fail(Status::bad_request,
+                    fmt::format("ipv6.address '{}' must be an address of network '{}', {}, and not its own",
+                                address, name, format(net)));
+    }
+    return {};
 }
 
 Result<> check_static_ipv4(const std::string& name, const api::ConfigMap& config,

@@ -1,6 +1,7 @@
 #include "network/dnsmasq.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
@@ -147,6 +148,16 @@ Result<> Dnsmasq::stop() {
 }
 
 bool Dnsmasq::alive() const { return process_ && !has_ended(process_->pidfd, 0); }
+
+UniqueFd Dnsmasq::pidfd() const {
+    return UniqueFd(process_ ? ::fcntl(process_->pidfd.get(), F_DUPFD_CLOEXEC, 3) : -1);
+}
+
+void Dnsmasq::kill() {
+    if (!process_) return;
+    send_signal(process_->pidfd, SIGKILL);
+    static_cast<void>(has_ended(process_->pidfd, kKillMs));
+}
 
 void Dnsmasq::reload() {
     if (process_) send_signal(process_->pidfd, SIGHUP);

@@ -39,8 +39,11 @@ public:
     /// Makes it read the host entries again from scratch: it learns of new files by itself, but never forgets
     /// one.
     void reload();
-    /// For tests and logs; 0 when none.
+    /// 0 when none.
     [[nodiscard]] pid_t pid() const { return process_ ? process_->pid : 0; }
+    [[nodiscard]] UniqueFd pidfd() const;
+    /// Ends a process that does not answer.
+    void kill();
 
 private:
     struct Process {

@@ -42,6 +42,14 @@ void add_ipv4(std::vector<std::string>& out, const BridgeConfig& config) {
     out.push_back(fmt::format("--dhcp-lease-max={}", std::min(leases, kMaxLeases)));
     if (config.ipv4_dhcp_gateway)
         out.push_back(fmt::format("--dhcp-option=3,{}", format_ipv4(*config.ipv4_dhcp_gateway)));
+    if (!config.ipv4_nameservers.empty())
+        out.push_back(fmt::format("--dhcp-option=6,{}", fmt::join(config.ipv4_nameservers, ",")));
+    if (!config.dhcp_routes.empty()) {
+        std::string routes;
+        for (const auto& [net, gateway] : config.dhcp_routes)
+            routes += fmt::format(",{},{}", format(net), format_ipv4(gateway));
+        out.push_back("--dhcp-option=121" + routes);
+    }
     if (config.mtu != kDefaultMtu) out.push_back(fmt::format("--dhcp-option-force=26,{}", config.mtu));
     if (!config.search.empty())
         out.push_back(fmt::format("--dhcp-option-force=119,{}", fmt::join(config.search, ",")));
@@ -49,9 +57,14 @@ void add_ipv4(std::vector<std::string>& out, const BridgeConfig& config) {
 
 void add_ipv6(std::vector<std::string>& out, const std::string& bridge, const BridgeConfig& config) {
     if (!config.ipv6.address) return;
-    out.emplace_back("--enable-ra");
+    if (config.ipv6_ra) out.emplace_back("--enable-ra");
     if (!config.search.empty())
         out.push_back(fmt::format("--dhcp-option=option6:domain-search,{}", fmt::join(config.search, ",")));
+    if (!config.ipv6_nameservers.empty()) {
+        out.push_back(
+            fmt::format("--dhcp-option=option6:dns-server,[{}]", fmt::join(config.ipv6_nameservers, "],[")));
+    }
+    if (!config.ipv6_ra && !config.serves_ipv6()) return;
     if (!config.ipv6.dhcp) {
         out.push_back(fmt::format("--dhcp-range=::,constructor:{},ra-only", bridge));
         return;
@@ -60,16 +73,7 @@ void add_ipv6(std::vector<std::string>& out, const std::string& bridge, const Br
         out.push_back(fmt::format("--dhcp-range=::,constructor:{},ra-stateless,ra-names", bridge));
         return;
     }
-    auto ranges = config.ipv6.ranges;
-    if (ranges.empty()) {
-        Ipv6Range all{config.ipv6.address->network(), config.ipv6.address->network()};
-        all.first[15] = static_cast<std::uint8_t>(all.first[15] | 2);
-        for (auto bit = static_cast<std::size_t>(config.ipv6.address->prefix); bit < 128; ++bit) {
-            all.last[bit / 8] = static_cast<std::uint8_t>(all.last[bit / 8] | 0x80u >> (bit % 8));
-        }
-        ranges.push_back(all);
-    }
-    for (const Ipv6Range& range : ranges) {
+    for (const Ipv6Range& range : config.ipv6_pool()) {
         out.push_back(fmt::format("--dhcp-range={},{},{},{}", format_ipv6(range.first),
                                   format_ipv6(range.last), config.ipv6.address->prefix,
                                   config.ipv6.dhcp_expiry));
@@ -104,6 +108,7 @@ std::vector<std::string> dnsmasq_arguments(const std::string& bridge, const std:
     add_dns(out, config);
     add_ipv4(out, config);
     add_ipv6(out, bridge, config);
+    out.insert(out.end(), config.raw_dnsmasq.begin(), config.raw_dnsmasq.end());
     return out;
 }
 

@@ -39,11 +39,17 @@ Comments held_comments(const Json& entries) {
     return out;
 }
 
+/// The first three are there with every bridge.
+bool is_needed(const Hook& hook, const std::vector<Rule>& rules) {
+    if (&hook == &kInput || &hook == &kForward || &hook == &kPostrouting) return true;
+    return std::ranges::any_of(rules, [&hook](const Rule& rule) { return rule.hook == &hook; });
+}
+
 }  // namespace
 
-Result<> apply_firewall(const std::string& bridge, const BridgeConfig& config) {
+Result<> apply_firewall(const std::string& bridge, const BridgeConfig& config, const FirewallPolicy& policy) {
     const std::lock_guard lock(table_mutex());
-    const std::vector<Rule> rules = firewall_rules(bridge, config);
+    const std::vector<Rule> rules = firewall_rules(bridge, config, policy);
     std::string all;
     for (const Rule& rule : rules) all += fmt::format("{} {}\n", rule.hook->prefix, rule.expressions.dump());
     const std::string comment = fmt::format("{} {:016x}", bridge, digest(all));
@@ -51,10 +57,13 @@ Result<> apply_firewall(const std::string& bridge, const BridgeConfig& config) {
     Transaction transaction = without_chains(bridge);
     Comments wanted;
     for (const Hook* hook : kHooks) {
+        if (!is_needed(*hook, rules)) continue;
         wanted[chain_name(*hook, bridge)];
         Json chain = chain_identity(chain_name(*hook, bridge));
-        chain.update(
-            {{"type", hook->type}, {"hook", hook->hook}, {"prio", hook->priority}, {"policy", "accept"}});
+        if (hook->type != nullptr) {
+            chain.update(
+                {{"type", hook->type}, {"hook", hook->hook}, {"prio", hook->priority}, {"policy", "accept"}});
+        }
         transaction.add("add", {{"chain", std::move(chain)}});
     }
     for (const Rule& rule : rules) {
@@ -68,7 +77,10 @@ Result<> apply_firewall(const std::string& bridge, const BridgeConfig& config) {
                                   {"expr", rule.expressions}}}});
     }
     const Comments held = held_comments(held_entries());
-    const bool same = std::ranges::all_of(wanted, [&held](const auto& chain) {
+    const bool surplus = std::ranges::any_of(kHooks, [&](const Hook* hook) {
+        return held.contains(chain_name(*hook, bridge)) && !wanted.contains(chain_name(*hook, bridge));
+    });
+    const bool same = !surplus && std::ranges::all_of(wanted, [&held](const auto& chain) {
         const auto found = held.find(chain.first);
         return found != held.end() && found->second == chain.second;
     });

@@ -2,23 +2,19 @@
 
 #include <string_view>
 
+#include "network/acl_rules.h"
+#include "network/nft_json.h"
+
 namespace lxmgr::network {
 namespace {
 
-using Json = nlohmann::json;
-
-Json match(Json left, Json right, const char* op = "==") {
-    return {{"match", {{"op", op}, {"left", std::move(left)}, {"right", std::move(right)}}}};
-}
-Json meta(const char* key) { return {{"meta", {{"key", key}}}}; }
-Json payload(const char* protocol, const char* field) {
-    return {{"payload", {{"protocol", protocol}, {"field", field}}}};
-}
-Json set_of(Json values) { return {{"set", std::move(values)}}; }
-Json prefix_of(const std::string& network, int length) {
-    return {{"prefix", {{"addr", network}, {"len", length}}}};
-}
-Json verdict(const char* word) { return {{word, nullptr}}; }
+using nft::Json;
+using nft::match;
+using nft::meta;
+using nft::payload;
+using nft::prefix_of;
+using nft::set_of;
+using nft::verdict;
 
 /// What differs between the families in the rules.
 struct Family {
@@ -36,6 +32,9 @@ Family family_of(const Ipv6Net& net) {
     return {"ipv6", "ip6", format_ipv6(net.address), format_ipv6(net.network()), net.prefix, 547};
 }
 
+std::string text_of(std::uint32_t address) { return format_ipv4(address); }
+std::string text_of(const Ipv6& address) { return format_ipv6(address); }
+
 class RuleList {
 public:
     explicit RuleList(const std::string& bridge) : bridge_(bridge) {}
@@ -44,19 +43,37 @@ public:
     void add_family(const FamilyConfig& config) {
         if (!config.address) return;
         const Family family = family_of(*config.address);
-        if (config.nat) add_nat(family);
+        if (config.nat) add_nat(family, config.nat_after, config.nat_address);
         if (config.firewall) add_input(family, config.dhcp);
-        if (config.firewall || !config.routing) add_forward(family, config.routing);
     }
+    template <typename FamilyConfig>
+    void add_forwarding(const FamilyConfig& config) {
+        if (!config.address || (!config.firewall && config.routing)) return;
+        add_forward(family_of(*config.address), config.routing);
+    }
+    /// Nothing of the host's own 127.0.0.0/8 comes through the bridge, even where route_loopback() was
+    /// called.
+    void add_guard() {
+        for (const char* field : {"saddr", "daddr"}) {
+            rules_.push_back({&kGuard,
+                              {match(meta("iifname"), bridge_),
+                               match(payload("ip", field), prefix_of("127.0.0.0", 8)), verdict("drop")}});
+        }
+    }
+    std::vector<Rule>& rules() { return rules_; }
     std::vector<Rule> take() { return std::move(rules_); }
 
 private:
     void add(const Hook& hook, Json expressions) { rules_.push_back({&hook, std::move(expressions)}); }
 
-    void add_nat(const Family& family) {
+    template <typename Address>
+    void add_nat(const Family& family, bool after, const std::optional<Address>& address) {
         const Json subnet = prefix_of(family.network, family.prefix);
-        add(kPostrouting, {match(payload(family.header, "saddr"), subnet),
-                           match(payload(family.header, "daddr"), subnet, "!="), verdict("masquerade")});
+        Json translate = verdict("masquerade");
+        if (address) translate = {{"snat", {{"family", family.header}, {"addr", text_of(*address)}}}};
+        add(after ? kPostroutingAfter : kPostrouting,
+            {match(payload(family.header, "saddr"), subnet),
+             match(payload(family.header, "daddr"), subnet, "!="), std::move(translate)});
     }
     /// DNS and DHCP from the bridge come in. DNS to the bridge's address from anywhere else does not: Linux
     /// answers on every interface for every address it has, and dnsmasq would resolve for strangers.
@@ -87,10 +104,17 @@ private:
 
 }  // namespace
 
-std::vector<Rule> firewall_rules(const std::string& bridge, const BridgeConfig& config) {
+std::vector<Rule> firewall_rules(const std::string& bridge, const BridgeConfig& config,
+                                 const FirewallPolicy& policy) {
     RuleList list(bridge);
+    add_forward_rules(list.rules(), config, policy);
     list.add_family(config.ipv4);
     list.add_family(config.ipv6);
+    if (config.ipv4.address) list.add_guard();
+    add_acl_jumps(list.rules(), bridge, policy);
+    list.add_forwarding(config.ipv4);
+    list.add_forwarding(config.ipv6);
+    add_acl_rules(list.rules(), bridge, policy);
     return list.take();
 }
 

@@ -90,6 +90,10 @@ Ipv6 Ipv6Net::network() const {
 
 bool Ipv6Net::contains(const Ipv6& other) const { return Ipv6Net{other, prefix}.network() == network(); }
 
+bool Ipv6Net::overlaps(const Ipv6Net& other) const {
+    return prefix <= other.prefix ? contains(other.address) : other.contains(address);
+}
+
 std::optional<Ipv4Net> parse_ipv4_net(std::string_view text) {
     const auto parts = split_net(text, 32);
     if (!parts) return std::nullopt;

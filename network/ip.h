@@ -37,6 +37,7 @@ struct Ipv6Net {
     bool operator==(const Ipv6Net&) const = default;
     [[nodiscard]] Ipv6 network() const;
     [[nodiscard]] bool contains(const Ipv6& other) const;
+    [[nodiscard]] bool overlaps(const Ipv6Net& other) const;
 };
 /// "10.1.2.1/24"; the host part is kept.
 std::optional<Ipv4Net> parse_ipv4_net(std::string_view text);

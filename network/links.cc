@@ -22,6 +22,7 @@ Link read_link(const nlmsghdr* message) {
     link.kind = attributes.nested(IFLA_LINKINFO).text(IFLA_INFO_KIND);
     link.hwaddr = attributes.value(IFLA_ADDRESS, Mac{});
     link.mtu = attributes.value(IFLA_MTU, std::uint32_t{0});
+    link.master = static_cast<int>(attributes.value(IFLA_MASTER, std::uint32_t{0}));
     link.up = (info->ifi_flags & IFF_UP) != 0;
     return link;
 }
@@ -121,11 +122,45 @@ Result<> create_bridge(NetlinkSocket& socket, const BridgeLink& bridge) {
     return socket.change(std::move(message), fmt::format("Creating bridge '{}'", bridge.name));
 }
 
-Result<> mark_link(NetlinkSocket& socket, const BridgeLink& bridge) {
+Result<std::vector<Link>> list_links(NetlinkSocket& socket) {
+    std::vector<Link> out;
+    const auto visit = [&out](const nlmsghdr* message) {
+        if (message->nlmsg_type == RTM_NEWLINK) out.push_back(read_link(message));
+    };
+    LX_TRY(socket.dump(
+        NetlinkMessage(RTM_GETLINK, 0, ifinfomsg{}), "Listing interfaces", [&out] { out.clear(); }, visit));
+    return out;
+}
+
+Result<> set_master(NetlinkSocket& socket, const Link& link, int master) {
+    ifinfomsg info{};
+    info.ifi_index = link.index;
+    if (master != 0) info.ifi_flags = info.ifi_change = IFF_UP;
+    NetlinkMessage message(RTM_NEWLINK, 0, info);
+    message.add_u32(IFLA_MASTER, static_cast<std::uint32_t>(master));
+    return socket.change(std::move(message), fmt::format("Plugging interface '{}' into a bridge", link.name));
+}
+
+Result<bool> replug(const std::string& interface, const std::string& bridge) {
+    LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
+    LX_TRY_AS(const auto link, find_link(socket, interface));
+    LX_TRY_AS(const auto master, find_link(socket, bridge));
+    if (!link || !master)
+        return fail(Status::not_found, fmt::format("Interface '{}' is gone", link ? bridge : interface));
+    if (link->master == master->index) return false;
+    LX_TRY(set_master(socket, *link, master->index));
+    return true;
+}
+
+Result<> set_alias(NetlinkSocket& socket, const std::string& name, const std::string& alias) {
     NetlinkMessage mark(RTM_SETLINK, 0, ifinfomsg{});
-    mark.add(IFLA_IFNAME, bridge.name);
-    mark.add(IFLA_IFALIAS, bridge.alias);
-    return socket.change(std::move(mark), fmt::format("Marking bridge '{}'", bridge.name));
+    mark.add(IFLA_IFNAME, name);
+    mark.add(IFLA_IFALIAS, alias);
+    return socket.change(std::move(mark), fmt::format("Marking interface '{}'", name));
+}
+
+Result<> mark_link(NetlinkSocket& socket, const BridgeLink& bridge) {
+    return set_alias(socket, bridge.name, bridge.alias);
 }
 
 Result<> set_link_up(NetlinkSocket& socket, int index, const BridgeLink& bridge) {
@@ -136,6 +171,13 @@ Result<> set_link_up(NetlinkSocket& socket, int index, const BridgeLink& bridge)
     NetlinkMessage message(RTM_NEWLINK, 0, info);
     message.add(IFLA_ADDRESS, bridge.hwaddr.data(), bridge.hwaddr.size());
     message.add_u32(IFLA_MTU, bridge.mtu);
+    const auto kind = message.begin(IFLA_LINKINFO);
+    message.add(IFLA_INFO_KIND, "bridge");
+    const auto data = message.begin(IFLA_INFO_DATA);
+    const std::uint8_t snooping = bridge.multicast_snooping ? 1 : 0;
+    message.add(IFLA_BR_MCAST_SNOOPING, &snooping, sizeof snooping);
+    message.end(data);
+    message.end(kind);
     return socket.change(std::move(message), fmt::format("Setting up bridge '{}'", bridge.name));
 }
 

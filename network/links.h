@@ -15,6 +15,7 @@ struct Link {
     std::string name, kind, alias;  ///< kind: rtnetlink's, "bridge", "veth", ...; empty for hardware
     Mac hwaddr{};
     std::uint32_t mtu = 0;
+    int master = 0;  ///< index; 0: none
     bool up = false;
 };
 
@@ -24,11 +25,20 @@ Result<std::optional<Link>> find_link(NetlinkSocket& socket, const std::string& 
 /// The first link with this MAC, of a dump.
 Result<std::optional<Link>> find_link(NetlinkSocket& socket, const Mac& hwaddr);
 
+Result<std::vector<Link>> list_links(NetlinkSocket& socket);
+/// Makes a link a port of a bridge; 0: of none.
+Result<> set_master(NetlinkSocket& socket, const Link& link, int master);
+/// Plugs an interface into a bridge where it is in another or none. True: it was not there.
+Result<bool> replug(const std::string& interface, const std::string& bridge);
+/// Sets the alias of any link.
+Result<> set_alias(NetlinkSocket& socket, const std::string& name, const std::string& alias);
+
 struct BridgeLink {
     std::string name;
     std::string alias;  ///< IFLA_IFALIAS: how we know our own bridges again
     Mac hwaddr{};
     std::uint32_t mtu = 1500;
+    bool multicast_snooping = true;
 };
 /// A bridge without spanning tree, down and not yet marked. An existing link of that name is an error with
 /// EEXIST.
@@ -38,6 +48,11 @@ Result<> create_bridge(NetlinkSocket& socket, const BridgeLink& bridge);
 Result<> mark_link(NetlinkSocket& socket, const BridgeLink& bridge);
 /// MAC and MTU of an existing link, and up.
 Result<> set_link_up(NetlinkSocket& socket, int index, const BridgeLink& bridge);
+
+/// Routes that we made are marked as such, apart for networks and NICs: others stay alone. rtnetlink(7):
+/// numbers above 4 are free for programs.
+inline constexpr std::uint8_t kNetworkRoutes = 0x6c;
+inline constexpr std::uint8_t kNicRoutes = 0x6d;
 
 /// Makes the global addresses of a link exactly these; link-local ones are left alone. An address of IPv6 is
 /// usable at once: no duplicate detection, which would wait for a first port.

@@ -48,6 +48,9 @@ Json payload(const char* protocol, const char* field) {
 }
 Json meta(const char* key) { return {{"meta", {{"key", key}}}}; }
 Json set_of(Json values) { return {{"set", std::move(values)}}; }
+Json prefix_of(const std::string& network, int length) {
+    return {{"prefix", {{"addr", network}, {"len", length}}}};
+}
 Json drop() { return {{"drop", nullptr}}; }
 
 /// The address that a neighbour advertisement is about, RFC 4861 4.4: 8 bytes into ICMPv6.
@@ -68,8 +71,9 @@ public:
     /// Nothing in which an address could hide, such as VLAN tags.
     void only_ip() { add({match(meta("protocol"), "!=", set_of({"arp", "ip", "ip6"})), drop()}); }
     /// One without an address yet asks for one, or whether one is free.
-    void only_ipv4(const std::vector<std::uint32_t>& addresses) {
+    void only_ipv4(const std::vector<std::uint32_t>& addresses, const std::vector<Ipv4Net>& nets) {
         Json allowed = Json::array({"0.0.0.0"});
+        for (const Ipv4Net& net : nets) allowed.push_back(prefix_of(format_ipv4(net.network()), net.prefix));
         for (const auto address : addresses) allowed.push_back(format_ipv4(address));
         for (const Json& from : {payload("arp", "saddr ip"), payload("ip", "saddr")})
             add({match(from, "!=", set_of(allowed)), drop()});
@@ -77,8 +81,9 @@ public:
         add({no_address, match(payload("ip", "protocol"), "!=", "udp"), drop()});
         add({no_address, match(payload("udp", "dport"), "!=", 67), drop()});
     }
-    void only_ipv6(const std::vector<Ipv6>& addresses) {
+    void only_ipv6(const std::vector<Ipv6>& addresses, const std::vector<Ipv6Net>& nets) {
         Json allowed = Json::array({"::"});
+        for (const Ipv6Net& net : nets) allowed.push_back(prefix_of(format_ipv6(net.network()), net.prefix));
         Json targets = Json::array();
         for (const auto& address : addresses) {
             allowed.push_back(format_ipv6(address));
@@ -114,8 +119,8 @@ std::vector<Json> expressions_of(const NicRules& rules) {
     RuleList list;
     if (!rules.hwaddr.empty()) list.only_mac(rules.hwaddr);
     if (rules.ipv4 || rules.ipv6) list.only_ip();
-    if (rules.ipv4) list.only_ipv4(*rules.ipv4);
-    if (rules.ipv6) list.only_ipv6(*rules.ipv6);
+    if (rules.ipv4) list.only_ipv4(*rules.ipv4, rules.ipv4_nets);
+    if (rules.ipv6) list.only_ipv6(*rules.ipv6, rules.ipv6_nets);
     if (rules.priority) list.set_priority(*rules.priority);
     if (rules.bits_per_second != 0) list.limit(rules.bits_per_second);
     return list.take();
@@ -164,6 +169,17 @@ Result<> remove_nic_rules(const std::string& host_name) {
 void expect_no_nic_rules(const std::string& host_name) {
     const std::lock_guard lock(table_mutex());
     expected_without().insert(host_name);
+}
+
+bool nic_rules_lost() {
+    const std::lock_guard lock(table_mutex());
+    if (applied().empty()) return false;
+    std::set<std::string> held;
+    for (const Json& entry : held_entries(kFamily)) {
+        if (const auto rule = entry.find("rule"); rule != entry.end()) held.insert(rule->value("chain", ""));
+    }
+    return std::ranges::any_of(applied(),
+                               [&held](const std::string& name) { return !held.contains(kPrefix + name); });
 }
 
 Result<> sweep_nic_rules() {

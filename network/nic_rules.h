@@ -16,6 +16,8 @@ struct NicRules {
     std::string hwaddr;                              ///< the only sender; empty: any
     std::optional<std::vector<std::uint32_t>> ipv4;  ///< the only senders; none: any
     std::optional<std::vector<Ipv6>> ipv6;
+    std::vector<Ipv4Net> ipv4_nets;  ///< senders too, where there is such a list: what is routed to the NIC
+    std::vector<Ipv6Net> ipv6_nets;
     std::uint64_t bits_per_second = 0;      ///< more is dropped; 0: no limit
     std::optional<std::uint32_t> priority;  ///< skb->priority of what passes
 
@@ -33,5 +35,8 @@ void expect_no_nic_rules(const std::string& host_name);
 /// When all NICs of running instances were applied again: takes away what was expected to have none, and what
 /// is of interfaces that are gone. Others stay as they are: better too strict than open.
 Result<> sweep_nic_rules();
+
+/// Whether another program has taken away rules that are to be in force.
+bool nic_rules_lost();
 
 }  // namespace lxmgr::network

@@ -100,7 +100,40 @@ Result<> route_through(const std::string& interface, const RoutedNets& nets) {
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
     LX_TRY_AS(const auto link, find_link(socket, interface));
     if (!link) return fail(Status::internal, fmt::format("Interface '{}' is gone", interface));
-    for (const AnyNet& to : nets_of(nets)) LX_TRY(add_only_route(socket, link->index, to));
+    return set_routes(socket, link->index, nets_of(nets), RTPROT_STATIC);
+}
+
+Result<> unroute_nic(const std::string& bridge, const RoutedNets& nets) {
+    if (nets.empty()) return {};
+    LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
+    LX_TRY_AS(const auto link, find_link(socket, bridge));
+    if (!link) return {};
+    for (const AnyNet& to : nets_of(nets)) LX_TRY(remove_route(socket, link->index, to, kNicRoutes));
+    return {};
+}
+
+Result<> route_to_nic(const BridgedNets& nic) {
+    if (nic.nets.empty()) return {};
+    LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
+    LX_TRY_AS(const auto link, find_link(socket, nic.bridge));
+    if (!link) return fail(Status::internal, fmt::format("Bridge '{}' is gone", nic.bridge));
+    std::vector<AnyNet> done;
+    for (const AnyNet& to : nets_of(nic.nets)) {
+        const bool is_ipv4 = to.family == AF_INET;
+        std::optional<AnyNet> gateway;
+        if (is_ipv4 && nic.ipv4) gateway = AnyNet::of(*nic.ipv4);
+        if (!is_ipv4 && nic.ipv6) gateway = AnyNet::of(*nic.ipv6);
+        auto added =
+            add_route(socket, link->index, to, gateway ? &*gateway : nullptr, {.protocol = kNicRoutes});
+        if (added) {
+            done.push_back(to);
+            continue;
+        }
+        for (const AnyNet& undo : done)
+            static_cast<void>(remove_route(socket, link->index, undo, kNicRoutes).has_value());
+        if (added.error().sys_errno != EEXIST) return added;
+        return fail(Status::conflict, fmt::format("The host has a route to {} already", to.text()));
+    }
     return {};
 }
 

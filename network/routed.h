@@ -32,8 +32,22 @@ struct RoutedRequest {
     std::function<Result<>()> prepare{};
 };
 
-/// Routes of the host out of an interface; they go with it. Errors: `conflict` when there is one already.
+/// Makes the routes of the host out of an interface exactly these; they go with it. Errors: `conflict` when
+/// there is one already.
 Result<> route_through(const std::string& interface, const RoutedNets& nets);
+
+/// The NIC of a bridge to which nets are routed: by its own addresses where they are known, else the guest
+/// must answer for what is in the nets.
+struct BridgedNets {
+    std::string bridge;
+    RoutedNets nets;
+    std::optional<std::uint32_t> ipv4;
+    std::optional<Ipv6> ipv6;
+};
+/// Errors: `conflict` when the host has a route to one already; a failure leaves none.
+Result<> route_to_nic(const BridgedNets& nic);
+/// Those that route_to_nic() made; what is absent, the bridge too, is success.
+Result<> unroute_nic(const std::string& bridge, const RoutedNets& nets);
 
 /// What a parent must have been set to by the administrator: forwarding, and proxying of NDP for IPv6.
 /// Errors: `bad_request` that names the setting.

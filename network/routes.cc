@@ -5,6 +5,7 @@
 #include <linux/neighbour.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace lxmgr::network {
@@ -67,7 +68,7 @@ Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyN
     info.rtm_family = static_cast<std::uint8_t>(to.family);
     info.rtm_dst_len = static_cast<std::uint8_t>(to.prefix);
     info.rtm_table = options.table == 0 ? RT_TABLE_MAIN : RT_TABLE_UNSPEC;
-    info.rtm_protocol = RTPROT_STATIC;
+    info.rtm_protocol = options.protocol;
     info.rtm_scope = gateway != nullptr || to.family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
     info.rtm_type = RTN_UNICAST;
     NetlinkMessage message(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, info);
@@ -77,6 +78,64 @@ Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyN
     if (options.table != 0) message.add_u32(RTA_TABLE, options.table);
     if (options.metric != 0) message.add_u32(RTA_PRIORITY, options.metric);
     return socket.change(std::move(message), fmt::format("Adding a route to {}", to.text()));
+}
+
+Result<> remove_route(NetlinkSocket& socket, int link, const AnyNet& to, std::uint8_t protocol) {
+    rtmsg info{};
+    info.rtm_family = static_cast<std::uint8_t>(to.family);
+    info.rtm_dst_len = static_cast<std::uint8_t>(to.prefix);
+    info.rtm_table = RT_TABLE_MAIN;
+    info.rtm_protocol = protocol;
+    info.rtm_scope = RT_SCOPE_NOWHERE;  // any
+    info.rtm_type = RTN_UNICAST;
+    NetlinkMessage message(RTM_DELROUTE, 0, info);
+    if (to.prefix > 0) message.add(RTA_DST, to.bytes, to.size());
+    message.add_u32(RTA_OIF, static_cast<std::uint32_t>(link));
+    auto done = socket.change(std::move(message), fmt::format("Removing the route to {}", to.text()));
+    if (!done && done.error().sys_errno == ESRCH) return {};
+    return done;
+}
+
+namespace {
+
+Result<std::vector<AnyNet>> routes_of(NetlinkSocket& socket, int link, std::uint8_t protocol) {
+    std::vector<AnyNet> out;
+    const auto visit = [&](const nlmsghdr* message) {
+        const auto* info = static_cast<const rtmsg*>(NLMSG_DATA(message));
+        if (info->rtm_protocol != protocol || info->rtm_table != RT_TABLE_MAIN) return;
+        const NetlinkAttributes attributes(message, sizeof(rtmsg));
+        if (attributes.value(RTA_OIF, 0) != link) return;
+        AnyNet net{info->rtm_family, {}, info->rtm_dst_len};
+        const rtattr* held = attributes.find(RTA_DST);
+        if (held != nullptr && RTA_PAYLOAD(held) == net.size())
+            std::memcpy(net.bytes, RTA_DATA(held), net.size());
+        out.push_back(net);
+    };
+    for (const int family : {AF_INET, AF_INET6}) {
+        rtmsg request{};
+        request.rtm_family = static_cast<std::uint8_t>(family);
+        const auto before = out;
+        LX_TRY(socket.dump(
+            NetlinkMessage(RTM_GETROUTE, 0, request), "Listing routes", [&] { out = before; }, visit));
+    }
+    return out;
+}
+
+}  // namespace
+
+Result<> set_routes(NetlinkSocket& socket, int link, const std::vector<AnyNet>& nets, std::uint8_t protocol) {
+    LX_TRY_AS(const auto held, routes_of(socket, link, protocol));
+    for (const AnyNet& net : held) {
+        if (std::ranges::find(nets, net) == nets.end()) LX_TRY(remove_route(socket, link, net, protocol));
+    }
+    for (const AnyNet& net : nets) {
+        if (std::ranges::find(held, net) != held.end()) continue;
+        auto added = add_route(socket, link, net, nullptr, {.protocol = protocol});
+        if (!added && added.error().sys_errno == EEXIST)
+            return fail(Status::conflict, fmt::format("The host has a route to {} already", net.text()));
+        LX_TRY(std::move(added));
+    }
+    return {};
 }
 
 Result<bool> has_route(NetlinkSocket& socket, const AnyNet& to) {

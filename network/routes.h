@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "lxd-daemon/base/result.h"
 #include "network/ip.h"
@@ -22,18 +23,25 @@ struct AnyNet {
     static AnyNet everything(int family);
     [[nodiscard]] std::size_t size() const { return family == 2 /* AF_INET */ ? 4 : 16; }
     [[nodiscard]] std::string text() const;
+    [[nodiscard]] bool operator==(const AnyNet&) const = default;
 };
 
 /// With link-local scope where it is of fe80::/10.
 Result<> add_address(NetlinkSocket& socket, int link, const AnyNet& address);
 /// What most routes do not say.
 struct RouteOptions {
-    std::uint32_t table = 0;   ///< 0: the main one
-    std::uint32_t metric = 0;  ///< of several to one net the lowest counts
+    std::uint32_t table = 0;                ///< 0: the main one
+    std::uint32_t metric = 0;               ///< of several to one net the lowest counts
+    std::uint8_t protocol = RTPROT_STATIC;  ///< who made it: kNetworkRoutes, kNicRoutes
 };
 /// To a net out of a link, through a gateway that is on it (null: straight). EEXIST when there is one.
 Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyNet* gateway,
                    const RouteOptions& options = {});
+/// None is success. Only one out of this link by this protocol is taken away.
+Result<> remove_route(NetlinkSocket& socket, int link, const AnyNet& to, std::uint8_t protocol);
+/// Makes the routes by `protocol` out of a link exactly these. Errors: `conflict` for one that another link
+/// has.
+Result<> set_routes(NetlinkSocket& socket, int link, const std::vector<AnyNet>& nets, std::uint8_t protocol);
 /// To exactly this net, of the main table.
 Result<bool> has_route(NetlinkSocket& socket, const AnyNet& to);
 /// The host answers for an address on a link. Repeating it is harmless.

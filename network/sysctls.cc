@@ -51,6 +51,10 @@ Result<> enable_ipv6_forwarding() {
     return write_existing(all, "1");
 }
 
+Result<> route_loopback(const std::string& bridge) {
+    return set(fmt::format("/proc/sys/net/ipv4/conf/{}/route_localnet", bridge), "1");
+}
+
 Result<> harden_ipv6(const std::string& interface) {
     if (!path_exists(kIpv6Conf)) return {};
     for (const char* key : {"accept_ra", "autoconf", "accept_dad"}) {

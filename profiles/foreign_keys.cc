@@ -195,7 +195,6 @@ constexpr std::string_view kServer[] = {
     "core.bgp_asn",
     "core.bgp_routerid",
     "core.debug_address",
-    "core.dns_address",
     "core.https_allowed_credentials",
     "core.https_allowed_headers",
     "core.https_allowed_methods",

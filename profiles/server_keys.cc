@@ -32,6 +32,9 @@ constexpr ConfigKey kServerKeys[] = {
      "Architecture of images that are asked for without one; none: this machine's."},
     {KeyScope::server, "images.remote_cache_expiry", "integer", "10", Live::yes, check::days,
      "Days after its last use until an image that was fetched for an instance is deleted; 0: never."},
+    {KeyScope::server, "core.dns_address", "string", "", Live::yes, nullptr,
+     "Where zones are given to their peers by DNS: an IP address, with a port unless that is 53. Unset: "
+     "nowhere."},
     {KeyScope::server, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
 };
 

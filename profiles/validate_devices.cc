@@ -114,10 +114,12 @@ Result<> check_bridged(std::string_view name, const api::ConfigMap& device) {
     }
     if (value_of(device, "parent").empty())
         return bad_device(name, "NIC needs \"parent\" when no \"network\" is given");
-    if (device.contains("ipv4.address") && !parse_bool(value_of(device, "security.ipv4_filtering"))) {
-        return bad_device(name,
-                          "\"ipv4.address\" needs a managed network in \"network\", or "
-                          "\"security.ipv4_filtering\"");
+    for (const std::string_view family : {"ipv4", "ipv6"}) {
+        const std::string address = fmt::format("{}.address", family);
+        const std::string filtering = fmt::format("security.{}_filtering", family);
+        if (!device.contains(address) || parse_bool(value_of(device, filtering.c_str()))) continue;
+        return bad_device(name, fmt::format("\"{}\" needs a managed network in \"network\", or \"{}\"",
+                                            address, filtering));
     }
     return {};
 }
@@ -174,11 +176,13 @@ Result<> check_proxy_nat(std::string_view name, const api::ConfigMap& device, co
     const bool internet =
         listen.kind == connect.kind && (listen.kind == Kind::tcp || listen.kind == Kind::udp);
     if (!internet) return bad_device(name, "\"nat\" is for tcp to tcp and udp to udp");
-    if (listen.address.contains(':') || connect.address.contains(':'))
-        return bad_device(name, "\"nat\" is for IPv4 on this server");
-    if (listen.address == "0.0.0.0" || listen.address.starts_with("127."))
+    if (listen.address.contains(':') != connect.address.contains(':'))
+        return bad_device(name, "with \"nat\", both sides must be of one address family");
+    if (listen.address.starts_with("127.") || listen.address == "::1")
         return bad_device(
-            name, "\"nat\" needs a listening address that is neither a wildcard nor the host's own loopback");
+            name,
+            "\"nat\" needs a listening address that others can reach, or a wildcard, which includes "
+            "the host's loopback");
     return {};
 }
 

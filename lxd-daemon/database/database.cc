@@ -21,6 +21,7 @@ struct Database::Impl {
             LX_TRY(volumes.load());
             LX_TRY(backups.load());
             LX_TRY(certificates.load());
+            LX_TRY(network_objects.load());
             return networks.load();
         });
     }
@@ -35,6 +36,7 @@ struct Database::Impl {
     Volumes volumes{*connection};
     Backups backups{*connection};
     Certificates certificates{*connection};
+    NetworkObjects network_objects{*connection};
     Networks networks{*connection};
     ServerConfig server_config{*connection};
     Warnings warnings{*connection};
@@ -64,6 +66,7 @@ MetadataSets& Database::metadata_sets() { return impl_->metadata_sets; }
 Pools& Database::pools() { return impl_->pools; }
 Volumes& Database::volumes() { return impl_->volumes; }
 Backups& Database::backups() { return impl_->backups; }
+NetworkObjects& Database::network_objects() { return impl_->network_objects; }
 Networks& Database::networks() { return impl_->networks; }
 ServerConfig& Database::server_config() { return impl_->server_config; }
 Certificates& Database::certificates() { return impl_->certificates; }

@@ -11,6 +11,7 @@
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/backups.h"
 #include "lxd-daemon/database/certificates.h"
+#include "lxd-daemon/database/network_objects.h"
 #include "lxd-daemon/database/volumes.h"
 
 /// The daemon's state: sqlite in WAL mode with foreign keys. One repository per entity; each keeps its rows
@@ -340,6 +341,7 @@ public:
     Volumes& volumes();
     Backups& backups();
     Networks& networks();
+    NetworkObjects& network_objects();
     ServerConfig& server_config();
     Certificates& certificates();
     Warnings& warnings();

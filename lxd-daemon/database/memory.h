@@ -138,7 +138,8 @@ struct Memory {
     Table<CertificateRecord> certificates{visibility};
     Table<NetworkRecord> networks{visibility};
     Table<AddressRecord> addresses{visibility};
-    Table<api::ConfigMap> server_config{visibility};  ///< one row, key ""
+    Table<NetworkObjectRecord> network_objects{visibility};  ///< by "KIND/OWNER-ID/NAME"
+    Table<api::ConfigMap> server_config{visibility};         ///< one row, key ""
 
     void publish() {
         const std::unique_lock lock(visibility.mutex);
@@ -163,6 +164,7 @@ private:
         action(certificates);
         action(networks);
         action(addresses);
+        action(network_objects);
         action(server_config);
     }
 };

@@ -7,6 +7,9 @@
 /// Private to the room: the addresses that NICs hold, see Networks.
 namespace lxmgr::database {
 
+/// Only the records in memory: the rows go with their network. Inside a write().
+void erase_objects_of(Connection& connection, std::int64_t network_id);
+
 class NetworkAddresses {
 public:
     explicit NetworkAddresses(Connection& connection) : connection_(connection) {}

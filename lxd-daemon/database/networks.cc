@@ -93,6 +93,7 @@ Result<> Networks::remove(const std::string& name) {
         if (!current) return no_network(name);
         LX_TRY(impl_->connection.execute("DELETE FROM networks WHERE id=?", current->id));
         impl_->addresses.network_removed(name);
+        erase_objects_of(impl_->connection, current->id);
         impl_->table.erase(name);
         return {};
     });

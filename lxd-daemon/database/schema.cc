@@ -236,6 +236,19 @@ CREATE TABLE certificates (
 ) WITHOUT ROWID;
 )sql";
 
+// The content is JSON, of another shape for each kind.
+constexpr const char* kNetworkObjects = R"sql(
+CREATE TABLE network_objects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    network_id INTEGER REFERENCES networks (id) ON DELETE CASCADE,
+    parent_id INTEGER REFERENCES network_objects (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    content TEXT NOT NULL,
+    UNIQUE (kind, network_id, parent_id, name)
+);
+)sql";
+
 constexpr Migration kMigrations[] = {
     {1, "initial schema", kInitial},
     {2, "image metadata and templates", kMetadataSets},
@@ -245,6 +258,7 @@ constexpr Migration kMigrations[] = {
     {6, "image sources", kImageSources},
     {7, "content types of volumes", kContentTypes},
     {8, "trusted certificates", kCertificates},
+    {9, "ACLs, forwards and zones of networks", kNetworkObjects},
 };
 
 constexpr int kApplicationId =

@@ -20,7 +20,16 @@ namespace lxmgr::devices {
 struct NicClaim {
     std::string network, instance, device;
     std::string hwaddr;
-    std::string ipv4;  ///< set by the user; empty: chosen by the network
+    std::string ipv4, ipv6;  ///< set by the user; empty: chosen by the network
+};
+/// What a network has given to a NIC for life; empty: none.
+struct NicAddresses {
+    std::string ipv4, ipv6;
+};
+
+struct NicOnNetwork {
+    std::string network;
+    NicAddresses addresses;
 };
 
 /// A disk device that holds a custom volume.
@@ -37,11 +46,10 @@ public:
     virtual std::optional<api::ConfigMap> network_config(const std::string& network) = 0;
     /// Gives the NIC its address for life and announces it (DHCP, DNS). Repeating it is harmless. `conflict`
     /// when another NIC holds the address.
-    /// @return the IPv4 address; empty: none
-    virtual Result<std::string> claim_address(const NicClaim& claim) = 0;
-    /// The IPv4 address that a NIC has claimed; empty: none.
-    [[nodiscard]] virtual std::string held_address(const std::string& network, const std::string& instance,
-                                                   const std::string& device) const = 0;
+    virtual Result<NicAddresses> claim_address(const NicClaim& claim) = 0;
+    /// The addresses that a NIC has claimed.
+    [[nodiscard]] virtual NicAddresses held_address(const std::string& network, const std::string& instance,
+                                                    const std::string& device) const = 0;
     /// Gives the address up. One that is not held is success.
     virtual Result<> release_address(const std::string& network, const std::string& instance,
                                      const std::string& device) = 0;
@@ -62,10 +70,10 @@ public:
     virtual Result<UniqueFd> open_netns(const std::string& instance) {
         return fail(Status::not_found, "'" + instance + "' does not run");
     }
-    /// IPv4 addresses that the instance's NICs on managed networks have for life, claimed now where they were
-    /// not before.
-    virtual Result<std::vector<std::string>> addresses(const std::string&) {
-        return std::vector<std::string>();
+    /// Addresses that the instance's NICs on managed networks have for life, claimed now where they were not
+    /// before; of IPv6 also what follows from the MAC address.
+    virtual Result<std::vector<NicOnNetwork>> addresses(const std::string&) {
+        return std::vector<NicOnNetwork>();
     }
     /// Directory of the instance's run, for files that are gone after it.
     virtual std::string run_dir(const std::string& instance) = 0;

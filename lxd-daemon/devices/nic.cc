@@ -7,6 +7,7 @@
 #include "lxd-daemon/devices/nic_identity.h"
 #include "lxd-daemon/devices/nic_traffic.h"
 #include "network/bridge.h"
+#include "network/links.h"
 #include "network/routed.h"
 
 namespace lxmgr::devices {
@@ -18,13 +19,52 @@ std::string bridge_of(const DeviceContext& context) {
 }
 
 NicClaim claim_of(const DeviceContext& context, const std::string& hwaddr) {
-    return {context.key("network"), context.instance, context.device, hwaddr, context.key("ipv4.address")};
+    return {context.key("network"),      context.instance,           context.device, hwaddr,
+            context.key("ipv4.address"), context.key("ipv6.address")};
 }
 
-/// A managed network gives the NIC its address.
-Result<std::string> claim(const DeviceContext& context, const std::string& hwaddr) {
-    if (context.key("network").empty()) return std::string();
+/// A managed network gives the NIC its addresses.
+Result<NicAddresses> claim(const DeviceContext& context, const std::string& hwaddr) {
+    if (context.key("network").empty()) return NicAddresses{};
     return context.surroundings.claim_address(claim_of(context, hwaddr));
+}
+
+/// By which the nets of ipv4.routes and ipv6.routes are reached.
+network::BridgedNets routes_of(const DeviceContext& context, const NicAddresses& addresses) {
+    network::BridgedNets out{bridge_of(context), nets_of(context), {}, {}};
+    out.ipv4 = network::parse_ipv4(first_of(context.key("ipv4.address"), addresses.ipv4));
+    out.ipv6 = network::parse_ipv6(first_of(context.key("ipv6.address"), addresses.ipv6));
+    return out;
+}
+
+Result<> check_static(const DeviceContext& context, const std::string& network,
+                      const api::ConfigMap& config) {
+    const std::string ipv4 = context.key("ipv4.address");
+    const std::string ipv6 = context.key("ipv6.address");
+    auto checked = ipv4.empty() ? Result<>{} : network::check_static_ipv4(network, config, ipv4);
+    if (checked && !ipv6.empty()) checked = network::check_static_ipv6(network, config, ipv6);
+    if (!checked) return bad_nic(context, checked.error().message);
+    return {};
+}
+
+Result<> plug_in(network::VethRequest& request, const network::BridgedNets& routes, int netns_fd) {
+    request.netns_fd = netns_fd;
+    LX_TRY(network::create_veth(request));
+    if (routes.nets.empty()) return {};
+    auto routed = routes.bridge.empty() ? network::route_through(request.host_name, routes.nets)
+                                        : network::route_to_nic(routes);
+    failpoint("devices.nic_routed");
+    if (!routed) static_cast<void>(network::delete_veth(request.host_name).has_value());
+    return routed;
+}
+
+/// A bridge that was deleted and made anew has lost its ports and routes.
+Result<> plug_again(const DeviceContext& context, const NicAddresses& held) {
+    const std::string bridge = bridge_of(context);
+    LX_TRY_AS(const bool was_out, network::replug(context.volatile_value("host_name"), bridge));
+    if (!was_out) return {};
+    LX_TRY(network::unroute_nic(bridge, nets_of(context)));
+    return network::route_to_nic(routes_of(context, held));
 }
 
 class Nic final : public DeviceType {
@@ -45,11 +85,7 @@ public:
         }
         const auto config = context.surroundings.network_config(managed);
         if (!config) return bad_nic(context, fmt::format("network '{}' does not exist", managed));
-        const std::string address = context.key("ipv4.address");
-        if (address.empty()) return {};
-        auto checked = network::check_static_ipv4(managed, *config, address);
-        if (!checked) return bad_nic(context, checked.error().message);
-        return {};
+        return check_static(context, managed, *config);
     }
 
     Result<api::ConfigMap> prepare(const DeviceContext& context) const override {
@@ -67,47 +103,57 @@ public:
         LX_TRY_AS(request.host_name, free_host_name(context));
         failpoint("devices.nic_named");
         // The address stays the NIC's when the rest fails: it is for life.
-        LX_TRY_AS(const std::string address, claim(context, request.hwaddr));
+        LX_TRY_AS(const NicAddresses addresses, claim(context, request.hwaddr));
         failpoint("devices.nic_claimed");
-        LX_TRY_AS(const auto traffic, traffic_of(context, {request.host_name, request.hwaddr, address}));
+        LX_TRY_AS(const auto traffic, traffic_of(context, {request.host_name, request.hwaddr, addresses}));
         request.prepare = traffic_setup(traffic);
         request.tx_queue = tx_queue_of(context);
         started.volatile_changes[context.volatile_key("host_name")] = request.host_name;
-        started.in_network = [request, nets = nets_of(context)](int netns_fd) mutable -> Result<> {
-            request.netns_fd = netns_fd;
-            LX_TRY(network::create_veth(request));
-            if (nets.empty()) return {};
-            auto routed = network::route_through(request.host_name, nets);
-            if (!routed) static_cast<void>(network::delete_veth(request.host_name).has_value());
-            return routed;
+        started.in_network = [request, routes = routes_of(context, addresses)](int netns_fd) mutable {
+            return plug_in(request, routes, netns_fd);
         };
         return started;
     }
 
     Result<> recover(const DeviceContext& context) const override {
         LX_TRY(require_host_end(context));
-        // Networks are not up yet: what the NIC has been given is known without them.
+        // Its network need not be up: what the NIC has been given is known without it.
         const auto& around = context.surroundings;
-        return recover_traffic(context,
-                               around.held_address(context.key("network"), context.instance, context.device));
+        const auto held = around.held_address(context.key("network"), context.instance, context.device);
+        auto plugged = bridge_of(context).empty() ? Result<>{} : plug_again(context, held);
+        LX_TRY(recover_traffic(context, held));
+        return plugged;
     }
 
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
-        static const auto kKeys = with_traffic_keys({"ipv4.address", "user.*"});
+        static const auto kKeys =
+            with_traffic_keys({"ipv4.address", "ipv4.routes", "ipv4.routes.external", "ipv6.address",
+                               "ipv6.routes", "ipv6.routes.external", "user.*"});
         return kKeys;
     }
 
     Result<> update(const DeviceContext& before, const DeviceContext& after) const override {
         if (same_traffic(before, after)) return {};
         LX_TRY(validate(after));
-        LX_TRY_AS(const std::string address, claim(after, hwaddr_of(after)));
-        return change_traffic(before, after, address);
+        if (bridge_of(after).empty()) {
+            LX_TRY(network::route_through(after.volatile_value("host_name"), nets_of(after)));
+            return change_traffic(before, after, {});
+        }
+        LX_TRY_AS(const NicAddresses addresses, claim(after, hwaddr_of(after)));
+        LX_TRY(network::unroute_nic(bridge_of(before), nets_of(before)));
+        auto routed = network::route_to_nic(routes_of(after, addresses));
+        if (routed) routed = change_traffic(before, after, addresses);
+        if (routed) return {};
+        static_cast<void>(network::unroute_nic(bridge_of(after), nets_of(after)).has_value());
+        static_cast<void>(network::route_to_nic(routes_of(before, addresses)).has_value());
+        return routed;
     }
 
     Result<api::ConfigMap> stop(const DeviceContext& context) const override {
         const std::string host_name = context.volatile_value("host_name");
         if (host_name.empty()) return api::ConfigMap{};
         LX_TRY(network::remove_nic_rules(host_name));
+        LX_TRY(network::unroute_nic(bridge_of(context), nets_of(context)));
         if (context.run_over) {
             network::delete_veth_later(host_name);
         } else {

@@ -78,10 +78,14 @@ std::vector<std::string> list_of(const DeviceContext& context, const char* key) 
 
 network::RoutedNets nets_of(const DeviceContext& context) {
     network::RoutedNets out;
-    for (const auto& text : list_of(context, "ipv4.routes"))
-        out.ipv4.push_back(network::parse_ipv4_net(text).value_or(network::Ipv4Net{}));
-    for (const auto& text : list_of(context, "ipv6.routes"))
-        out.ipv6.push_back(network::parse_ipv6_net(text).value_or(network::Ipv6Net{}));
+    for (const char* key : {"ipv4.routes", "ipv4.routes.external"}) {
+        for (const auto& text : list_of(context, key))
+            out.ipv4.push_back(network::parse_ipv4_net(text).value_or(network::Ipv4Net{}));
+    }
+    for (const char* key : {"ipv6.routes", "ipv6.routes.external"}) {
+        for (const auto& text : list_of(context, key))
+            out.ipv6.push_back(network::parse_ipv6_net(text).value_or(network::Ipv6Net{}));
+    }
     return out;
 }
 

@@ -53,7 +53,7 @@ public:
             LX_TRY(
                 network::check_routed_parent(request.parent, !request.ipv4.empty(), !request.ipv6.empty()));
         LX_TRY_AS(request.host_name, free_host_name(context));
-        LX_TRY_AS(const auto traffic, traffic_of(context, {request.host_name, request.hwaddr, ""}));
+        LX_TRY_AS(const auto traffic, traffic_of(context, {request.host_name, request.hwaddr, {}}));
         request.prepare = traffic_setup(traffic);
         request.tx_queue = tx_queue_of(context);
         started.volatile_changes[context.volatile_key("host_name")] = request.host_name;
@@ -67,14 +67,14 @@ public:
 
     Result<> recover(const DeviceContext& context) const override {
         LX_TRY(require_host_end(context));
-        return recover_traffic(context, "");
+        return recover_traffic(context, {});
     }
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
         static const auto kKeys = with_traffic_keys({"user.*"});
         return kKeys;
     }
     Result<> update(const DeviceContext& before, const DeviceContext& after) const override {
-        return same_traffic(before, after) ? Result<>{} : change_traffic(before, after, "");
+        return same_traffic(before, after) ? Result<>{} : change_traffic(before, after, {});
     }
 
     Result<api::ConfigMap> stop(const DeviceContext& context) const override {

@@ -33,25 +33,28 @@ Result<std::vector<std::uint32_t>> ipv4_sources(const DeviceContext& context, co
                    "security.ipv4_filtering needs ipv4.address, or a managed network that gives addresses");
 }
 
-/// What the NIC's MAC address gives it by itself: on the link, and in the net that the bridge announces.
-Result<std::vector<network::Ipv6>> ipv6_sources(const DeviceContext& context, const network::Mac& mac) {
+/// What the NIC's MAC address gives it by itself, on the link and in the net that the bridge announces; and
+/// what it was given.
+Result<std::vector<network::Ipv6>> ipv6_sources(const DeviceContext& context, const network::Mac& mac,
+                                                const std::string& claimed) {
+    const network::Ipv6Net on_link{{0xfe, 0x80}, 64};
+    std::vector out{network::eui64(on_link, mac)};
+    if (const auto own = network::parse_ipv6(first_of(context.key("ipv6.address"), claimed)))
+        out.push_back(*own);
     const auto config = context.surroundings.network_config(context.key("network"));
-    if (!config)
-        return bad_nic(context, "security.ipv6_filtering needs a managed network: its addresses are known");
+    if (!config) {
+        if (!context.key("ipv6.address").empty()) return out;
+        return bad_nic(
+            context,
+            "security.ipv6_filtering needs ipv6.address, or a managed network: its addresses are known");
+    }
     const auto value = [&config](const char* key) {
         const auto found = config->find(key);
         return found == config->end() ? std::string() : found->second;
     };
-    if (profiles::parse_bool(value("ipv6.dhcp.stateful"))) {
-        return bad_nic(
-            context,
-            "security.ipv6_filtering is for networks without ipv6.dhcp.stateful, where the address "
-            "follows from the MAC address");
-    }
-    const network::Ipv6Net on_link{{0xfe, 0x80}, 64};
-    std::vector out{network::eui64(on_link, mac)};
     const auto net = network::parse_ipv6_net(value("ipv6.address"));
-    if (net && net->prefix == 64) out.push_back(network::eui64(*net, mac));
+    const bool stateful = profiles::parse_bool(value("ipv6.dhcp.stateful"));
+    if (net && net->prefix == 64 && !stateful) out.push_back(network::eui64(*net, mac));
     return out;
 }
 
@@ -64,7 +67,9 @@ std::vector<std::string_view> with_traffic_keys(std::vector<std::string_view> ke
 
 bool same_traffic(const DeviceContext& a, const DeviceContext& b) {
     const auto same = [&](std::string_view key) { return a.key(key) == b.key(key); };
-    return std::ranges::all_of(kKeys, same) && same("ipv4.address");
+    return std::ranges::all_of(kKeys, same) && same("ipv4.address") && same("ipv6.address") &&
+           same("ipv4.routes") && same("ipv6.routes") && same("ipv4.routes.external") &&
+           same("ipv6.routes.external");
 }
 
 Result<NicTraffic> traffic_of(const DeviceContext& context, const NicEnd& end) {
@@ -81,19 +86,22 @@ Result<NicTraffic> traffic_of(const DeviceContext& context, const NicEnd& end) {
     const bool by_ipv6 = is_on(context, "security.ipv6_filtering");
     if (!by_ipv4 && !by_ipv6 && !is_on(context, "security.mac_filtering")) return out;
     out.rules.hwaddr = end.hwaddr;
+    const auto routed = nets_of(context);
     if (by_ipv4) {
-        LX_TRY_AS(out.rules.ipv4, ipv4_sources(context, end.ipv4));
+        out.rules.ipv4_nets = routed.ipv4;
+        LX_TRY_AS(out.rules.ipv4, ipv4_sources(context, end.addresses.ipv4));
     }
     if (by_ipv6) {
+        out.rules.ipv6_nets = routed.ipv6;
         const auto mac = network::parse_mac(out.rules.hwaddr).value_or(network::Mac{});
-        LX_TRY_AS(out.rules.ipv6, ipv6_sources(context, mac));
+        LX_TRY_AS(out.rules.ipv6, ipv6_sources(context, mac, end.addresses.ipv6));
     }
     return out;
 }
 
 Result<> validate_traffic(const DeviceContext& context) {
     const bool is_given = !context.key("network").empty();
-    LX_TRY(traffic_of(context, {"", "", is_given ? "0.0.0.0" : ""}));
+    LX_TRY(traffic_of(context, {"", "", {is_given ? "0.0.0.0" : "", ""}}));
     return {};
 }
 
@@ -113,18 +121,19 @@ Result<> apply_traffic(const NicTraffic& traffic) {
     return network::apply_nic_rules(traffic.rules);
 }
 
-Result<> change_traffic(const DeviceContext& before, const DeviceContext& after, const std::string& ipv4) {
+Result<> change_traffic(const DeviceContext& before, const DeviceContext& after,
+                        const NicAddresses& addresses) {
     const std::string host_name = after.volatile_value("host_name");
-    LX_TRY_AS(const NicTraffic wanted, traffic_of(after, {host_name, hwaddr_of(after), ipv4}));
+    LX_TRY_AS(const NicTraffic wanted, traffic_of(after, {host_name, hwaddr_of(after), addresses}));
     auto applied = apply_traffic(wanted);
     if (applied) return {};
-    if (const auto held = traffic_of(before, {host_name, hwaddr_of(before), ipv4}))
+    if (const auto held = traffic_of(before, {host_name, hwaddr_of(before), addresses}))
         static_cast<void>(apply_traffic(*held).has_value());
     return applied;
 }
 
-Result<> recover_traffic(const DeviceContext& context, const std::string& ipv4) {
-    const NicEnd end{context.volatile_value("host_name"), hwaddr_of(context), ipv4};
+Result<> recover_traffic(const DeviceContext& context, const NicAddresses& addresses) {
+    const NicEnd end{context.volatile_value("host_name"), hwaddr_of(context), addresses};
     LX_TRY_AS(const NicTraffic traffic, traffic_of(context, end));
     if (traffic.rules.empty()) network::expect_no_nic_rules(end.host_name);
     return apply_traffic(traffic);

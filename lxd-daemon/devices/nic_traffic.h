@@ -27,7 +27,7 @@ bool same_traffic(const DeviceContext& a, const DeviceContext& b);
 /// What the NIC is, beside its keys.
 struct NicEnd {
     std::string host_name, hwaddr;
-    std::string ipv4;  ///< on a managed network; empty: none
+    NicAddresses addresses;  ///< on a managed network
 };
 /// Errors: `bad_request` when a filter has nothing to filter by.
 Result<NicTraffic> traffic_of(const DeviceContext& context, const NicEnd& end);
@@ -38,9 +38,10 @@ std::function<Result<>()> traffic_setup(const NicTraffic& traffic);
 /// Of a pair that is in use, whatever was in force.
 Result<> apply_traffic(const NicTraffic& traffic);
 /// For update(): puts the old in force again when the new fails.
-Result<> change_traffic(const DeviceContext& before, const DeviceContext& after, const std::string& ipv4);
+Result<> change_traffic(const DeviceContext& before, const DeviceContext& after,
+                        const NicAddresses& addresses);
 /// For recover(): what a crash in the middle of a change left is set right.
-Result<> recover_traffic(const DeviceContext& context, const std::string& ipv4);
+Result<> recover_traffic(const DeviceContext& context, const NicAddresses& addresses);
 /// `keys` and traffic_keys().
 std::vector<std::string_view> with_traffic_keys(std::vector<std::string_view> keys);
 /// queue.tx.length; 0: not set.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
@@ -14,6 +15,7 @@
 #include "lxd-daemon/devices/proxy_listen.h"
 #include "lxd-daemon/devices/proxy_process.h"
 #include "lxd-daemon/sys/enter.h"
+#include "network/ip.h"
 #include "network/proxy_nat.h"
 
 namespace lxmgr::devices {
@@ -116,32 +118,66 @@ Result<> run_forwarder(Plan plan, const RunningInstance& running) {
     return start_proxy(process);
 }
 
-network::ProxyNat nat_of(const Plan& plan) {
+bool is_nat(const DeviceContext& context) { return profiles::parse_bool(context.key("nat")); }
+
+bool is_wildcard(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
+
+void set_subnet(const api::ConfigMap& config, network::ProxyNat::Side& side) {
+    const auto found = config.find(side.ipv6 ? "ipv6.address" : "ipv4.address");
+    const std::string text = found == config.end() ? "" : found->second;
+    if (const auto v4 = network::parse_ipv4_net(text)) {
+        side.subnet = network::format_ipv4(v4->network());
+        side.prefix = v4->prefix;
+    } else if (const auto v6 = network::parse_ipv6_net(text)) {
+        side.subnet = network::format_ipv6(v6->network());
+        side.prefix = v6->prefix;
+    }
+}
+
+/// One family: the address of the instance that the user names, or its first where that is left open.
+/// Nullopt: it has none.
+std::optional<network::ProxyNat::Side> side_of(const DeviceContext& context, const Plan& plan, bool ipv6,
+                                               const std::vector<NicOnNetwork>& nics) {
+    for (const auto& nic : nics) {
+        const std::string& own = ipv6 ? nic.addresses.ipv6 : nic.addresses.ipv4;
+        const bool wanted = is_wildcard(plan.connect.address) || plan.connect.address == own;
+        if (own.empty() || !wanted) continue;
+        network::ProxyNat::Side side;
+        side.ipv6 = ipv6;
+        side.listen = is_wildcard(plan.listen.address) ? "" : plan.listen.address;
+        side.connect = own;
+        side.bridge = nic.network;
+        if (const auto config = context.surroundings.network_config(nic.network)) set_subnet(*config, side);
+        return side;
+    }
+    return std::nullopt;
+}
+
+/// "[::]" on both sides stands for both families, as far as the instance has them.
+Result<network::ProxyNat> nat_of(const DeviceContext& context, const Plan& plan) {
     network::ProxyNat nat;
     nat.owner = plan.label;
     nat.protocol = plan.listen.kind == ProxyKind::udp ? "udp" : "tcp";
-    nat.ipv6 = plan.listen.address.contains(':');
-    nat.listen = plan.listen.address;
-    nat.connect = plan.connect.address;
     for (std::size_t i = 0; i < plan.listen.ports.size(); ++i) {
         const auto& ports = plan.connect.ports;
         nat.ports.emplace_back(plan.listen.ports[i], ports[ports.size() == 1 ? 0 : i]);
     }
-    return nat;
-}
-
-bool is_nat(const DeviceContext& context) { return profiles::parse_bool(context.key("nat")); }
-
-/// The instance's own address: the one that the user names, or its first where that is left open.
-Result<> choose_target(const DeviceContext& context, Plan& plan) {
-    LX_TRY_AS(const auto addresses, context.surroundings.addresses(context.instance));
-    if (plan.connect.address == "0.0.0.0" && !addresses.empty()) plan.connect.address = addresses.front();
-    if (std::ranges::find(addresses, plan.connect.address) != addresses.end()) return {};
+    LX_TRY_AS(const auto nics, context.surroundings.addresses(context.instance));
+    const bool both = plan.listen.address == "::" && plan.connect.address == "::";
+    const bool ipv6 = plan.listen.address.contains(':');
+    if (!ipv6 || both) {
+        if (auto side = side_of(context, plan, false, nics)) nat.sides.push_back(*std::move(side));
+    }
+    if (ipv6) {
+        if (auto side = side_of(context, plan, true, nics)) nat.sides.push_back(*std::move(side));
+    }
+    if (!nat.sides.empty()) return nat;
     return fail(
         Status::bad_request,
-        fmt::format("Device '{}' of instance '{}': with nat, connect must be an IPv4 address of a NIC "
-                    "of the instance on a managed network (or 0.0.0.0 for its first), which '{}' is not",
-                    context.device, context.instance, plan.connect.address));
+        fmt::format("Device '{}' of instance '{}': with nat, connect must be an {} address of a NIC of the "
+                    "instance on a managed network (or {} for its first), which '{}' is not",
+                    context.device, context.instance, ipv6 ? "IPv6" : "IPv4", ipv6 ? "[::]" : "0.0.0.0",
+                    plan.connect.address));
 }
 
 class Proxy final : public DeviceType {
@@ -157,8 +193,8 @@ public:
         LX_TRY_AS(Plan plan, make_plan(context));
         Started started;
         if (is_nat(context)) {
-            LX_TRY(choose_target(context, plan));
-            LX_TRY(network::apply_proxy_nat(nat_of(plan)));
+            LX_TRY_AS(const auto nat, nat_of(context, plan));
+            LX_TRY(network::apply_proxy_nat(nat));
             failpoint("devices.proxy_nat");
             return started;
         }
@@ -172,7 +208,11 @@ public:
     }
 
     Result<> recover(const DeviceContext& context) const override {
-        if (is_nat(context)) return {};  // rules stay where they are
+        if (is_nat(context)) {
+            LX_TRY_AS(const Plan plan, make_plan(context));
+            LX_TRY_AS(const auto nat, nat_of(context, plan));
+            return network::apply_proxy_nat(nat);
+        }
         if (proxy_runs(lock_file(context))) return {};
         return fail(Status::not_found, fmt::format("Device '{}' of instance '{}': its forwarder is gone",
                                                    context.device, context.instance));

@@ -11,6 +11,8 @@
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "lxd-daemon/sys/pidfd.h"
+#include "network/ip.h"
+#include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -23,16 +25,16 @@ public:
         const auto record = context_.deps.database.networks().find(network);
         return record ? std::optional(record->config) : std::nullopt;
     }
-    Result<std::string> claim_address(const devices::NicClaim& claim) override {
-        LX_TRY_AS(const auto held, context_.deps.networks.claim(claim.network, claim.instance, claim.device,
-                                                                claim.hwaddr, claim.ipv4));
-        return held.ipv4;
+    Result<devices::NicAddresses> claim_address(const devices::NicClaim& claim) override {
+        LX_TRY_AS(const auto held, context_.deps.networks.claim({claim.network, claim.instance, claim.device,
+                                                                 claim.hwaddr, claim.ipv4, claim.ipv6}));
+        return devices::NicAddresses{held.ipv4, held.ipv6};
     }
-    [[nodiscard]] std::string held_address(const std::string& network, const std::string& instance,
-                                           const std::string& device) const override {
+    [[nodiscard]] devices::NicAddresses held_address(const std::string& network, const std::string& instance,
+                                                     const std::string& device) const override {
         if (network.empty()) return {};
         for (const auto& record : context_.deps.database.networks().addresses(network)) {
-            if (record.instance == instance && record.device == device) return record.ipv4;
+            if (record.instance == instance && record.device == device) return {record.ipv4, record.ipv6};
         }
         return {};
     }
@@ -63,14 +65,26 @@ public:
     Result<UniqueFd> open_netns(const std::string& instance) override {
         return context_.deps.runtime.open_netns(instance);
     }
-    Result<std::vector<std::string>> addresses(const std::string& instance) override;
+    Result<std::vector<devices::NicOnNetwork>> addresses(const std::string& instance) override;
 
 private:
     Context& context_;
 };
 
-Result<std::vector<std::string>> LiveSurroundings::addresses(const std::string& instance) {
-    std::vector<std::string> out;
+/// What a guest gives itself on a network without stateful DHCPv6; empty: nothing.
+std::string autoconfigured(const api::ConfigMap& config, const std::string& hwaddr) {
+    const auto value = [&config](const char* key) {
+        const auto found = config.find(key);
+        return found == config.end() ? std::string() : found->second;
+    };
+    const auto net = network::parse_ipv6_net(value("ipv6.address"));
+    const auto mac = network::parse_mac(hwaddr);
+    if (!net || !mac || net->prefix != 64 || profiles::parse_bool(value("ipv6.dhcp.stateful"))) return {};
+    return network::format_ipv6(network::eui64(*net, *mac));
+}
+
+Result<std::vector<devices::NicOnNetwork>> LiveSurroundings::addresses(const std::string& instance) {
+    std::vector<devices::NicOnNetwork> out;
     const auto record = context_.rows().find(instance);
     if (!record) return out;
     for (const auto& [device, keys] : expand(context_, *record).devices) {
@@ -82,9 +96,14 @@ Result<std::vector<std::string>> LiveSurroundings::addresses(const std::string& 
         std::string hwaddr = value("hwaddr");
         if (hwaddr.empty() && kept != record->config.end()) hwaddr = kept->second;
         if (value("type") != "nic" || value("network").empty() || hwaddr.empty()) continue;
-        LX_TRY_AS(const auto claim, context_.deps.networks.claim(value("network"), instance, device,
-                                                                 to_lower(hwaddr), value("ipv4.address")));
-        if (!claim.ipv4.empty()) out.push_back(claim.ipv4);
+        LX_TRY_AS(const auto claim,
+                  context_.deps.networks.claim({value("network"), instance, device, to_lower(hwaddr),
+                                                value("ipv4.address"), value("ipv6.address")}));
+        devices::NicOnNetwork nic{value("network"), {claim.ipv4, claim.ipv6}};
+        const auto network = network_config(nic.network);
+        if (nic.addresses.ipv6.empty() && network)
+            nic.addresses.ipv6 = autoconfigured(*network, to_lower(hwaddr));
+        out.push_back(std::move(nic));
     }
     return out;
 }
@@ -245,12 +264,15 @@ void release_devices(Context& context, const database::InstanceRecord& record) {
     context.volume_mounts.release_all(record.name);
 }
 
-void recover_devices(Context& context, const database::InstanceRecord& record) {
-    const auto expanded = expand(context, record);
-    devices::end_unknown_proxies(context.run_dir(record.name), expanded.devices);
-    DeviceSet set(context, record.name, expanded.devices, record.config);
+namespace {
+
+/// Failures are logged: the others are recovered all the same.
+void recover_each(Context& context, const database::InstanceRecord& record, const api::DeviceMap& expanded,
+                  const std::function<bool(const devices::DeviceContext&)>& wanted) {
+    DeviceSet set(context, record.name, expanded, record.config);
     auto done =
         set.each([&](const devices::DeviceType& type, const devices::DeviceContext& device) -> Result<> {
+            if (!wanted(device)) return {};
             if (auto recovered = type.recover(device); !recovered) {
                 log::warn("device not recovered", {{"instance", record.name},
                                                    {"device", device.device},
@@ -260,6 +282,22 @@ void recover_devices(Context& context, const database::InstanceRecord& record) {
         });
     if (!done)
         log::warn("devices not recovered", {{"instance", record.name}, {"error", done.error().message}});
+}
+
+}  // namespace
+
+void recover_devices(Context& context, const database::InstanceRecord& record) {
+    const auto expanded = expand(context, record);
+    devices::end_unknown_proxies(context.run_dir(record.name), expanded.devices);
+    recover_each(context, record, expanded.devices, [](const devices::DeviceContext&) { return true; });
+}
+
+void repair_nics_of(Context& context, const database::InstanceRecord& record) {
+    const auto expanded = expand(context, record);
+    recover_each(context, record, expanded.devices, [](const devices::DeviceContext& device) {
+        const bool translates = device.key("type") == "proxy" && profiles::parse_bool(device.key("nat"));
+        return translates || device.key("type") == "nic";
+    });
 }
 
 }  // namespace lxmgr::instances

@@ -39,6 +39,9 @@ void release_devices(Context& context, const database::InstanceRecord& record);
 /// After a restart of the daemon, for an instance that runs on.
 void recover_devices(Context& context, const database::InstanceRecord& record);
 
+/// The same for its NICs and for translations of its proxies alone.
+void repair_nics_of(Context& context, const database::InstanceRecord& record);
+
 /// Adds, changes and removes devices of a running instance; volatile values go into `record`.
 Result<> update_devices(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
                         database::InstanceRecord& record, Revert& undo);

@@ -3,9 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 
+#include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/network_rules.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -22,6 +26,18 @@ bool uses_network(const api::DeviceMap& devices, const std::string& network) {
     });
 }
 
+constexpr std::array kSubnetKeys{"ipv4.address", "ipv6.address"};
+constexpr std::array kAddressKeys{"ipv4.address", "ipv4.dhcp", "ipv6.address", "ipv6.dhcp",
+                                  "ipv6.dhcp.stateful"};
+
+bool same_values(const api::ConfigMap& a, const api::ConfigMap& b, std::span<const char* const> keys) {
+    const auto value = [](const api::ConfigMap& config, const char* key) {
+        const auto found = config.find(key);
+        return found == config.end() ? std::string() : found->second;
+    };
+    return std::ranges::all_of(keys, [&](const char* key) { return value(a, key) == value(b, key); });
+}
+
 network::AddressClaim to_claim(const database::AddressRecord& record) {
     return {record.instance, record.device, record.hwaddr, record.ipv4, record.ipv6, record.is_static};
 }
@@ -29,13 +45,16 @@ network::AddressClaim to_claim(const database::AddressRecord& record) {
 }  // namespace
 
 Networks::Networks(database::Database& database, std::string state_dir)
-    : database_(database), state_dir_(std::move(state_dir)) {}
+    : database_(database),
+      rules_(std::make_unique<NetworkRules>(database, *this)),
+      state_dir_(std::move(state_dir)) {}
+Networks::~Networks() = default;
 
-Result<network::Bridge*> Networks::bridge(const std::string& name) const {
+Result<std::shared_ptr<network::Bridge>> Networks::bridge(const std::string& name) const {
     const std::lock_guard lock(mutex_);
     const auto found = bridges_.find(name);
     if (found == bridges_.end() || !found->second) return fail(Status::not_found, "Network not found");
-    return found->second.get();
+    return found->second;
 }
 
 std::vector<network::AddressClaim> Networks::claims(const std::string& network) const {
@@ -46,31 +65,38 @@ std::vector<network::AddressClaim> Networks::claims(const std::string& network) 
 
 Result<> Networks::apply(const database::NetworkRecord& record) {
     const std::string dir = fmt::format("{}/networks/{}", state_dir_, record.name);
-    network::Bridge* live = nullptr;
+    std::shared_ptr<network::Bridge> live;
     if (auto known = bridge(record.name)) {
         live = *known;
     } else {
         LX_TRY(make_directories(dir, 0711));
-        LX_TRY_AS(auto opened, network::Bridge::open(record.name, dir));
-        live = opened.get();
+        auto opened = network::Bridge::open(record.name, dir);
+        if (!opened) return std::unexpected(std::move(opened).error());
+        live = *std::move(opened);
         const std::lock_guard lock(mutex_);
-        bridges_[record.name] = std::move(opened);
+        bridges_[record.name] = live;
     }
-    return live->apply(record.config, claims(record.name));
+    LX_TRY_AS(const auto policy, rules_->policy_of(record));
+    LX_TRY(live->set_policy(policy, true));
+    LX_TRY(live->apply(record.config, claims(record.name)));
+    follow_server(record.name, *live);
+    return {};
+}
+
+bool Networks::apply_noted(const database::NetworkRecord& record) {
+    const std::string url = "/1.0/networks/" + record.name;
+    auto done = apply(record);
+    if (!done)
+        log::error("network cannot be used", {{"network", record.name}, {"error", done.error().message}});
+    auto noted = done ? database_.warnings().resolve("Network unavailable", url)
+                      : database_.warnings().raise("Network unavailable", 3, url, done.error().message);
+    if (!noted) log::error("warning not recorded", {{"error", noted.error().message}});
+    return done.has_value();
 }
 
 void Networks::apply_all() {
     const std::lock_guard change(change_);
-    for (const auto& record : database_.networks().list()) {
-        const std::string url = "/1.0/networks/" + record->name;
-        auto done = apply(*record);
-        if (!done)
-            log::error("network cannot be used",
-                       {{"network", record->name}, {"error", done.error().message}});
-        auto noted = done ? database_.warnings().resolve("Network unavailable", url)
-                          : database_.warnings().raise("Network unavailable", 3, url, done.error().message);
-        if (!noted) log::error("warning not recorded", {{"error", noted.error().message}});
-    }
+    for (const auto& record : database_.networks().list()) apply_noted(*record);
 }
 
 Result<database::NetworkPtr> Networks::create(const database::NetworkRecord& record) {
@@ -84,6 +110,7 @@ Result<database::NetworkPtr> Networks::create(const database::NetworkRecord& rec
     }
     database::NetworkRecord complete = record;
     LX_TRY_AS(complete.config, network::complete_bridge_config(record.name, record.config));
+    LX_TRY(network::check_subnets_free(record.name, complete.config));
     // The row first: after a crash the next daemon brings the bridge up, so the network is whole.
     LX_TRY_AS(const auto row, database_.networks().create(complete));
     auto applied = apply(*row);
@@ -106,7 +133,9 @@ Result<database::NetworkPtr> Networks::update(const database::NetworkRecord& rec
     const auto before = database_.networks().find(record.name);
     if (!before) return fail(Status::not_found, "Network not found");
     database::NetworkRecord complete = record;
-    LX_TRY_AS(complete.config, network::complete_bridge_config(record.name, record.config));
+    LX_TRY_AS(complete.config, network::complete_bridge_config(record.name, record.config, false));
+    if (!same_values(before->config, complete.config, kSubnetKeys))
+        LX_TRY(network::check_subnets_free(record.name, complete.config));
     if (auto applied = apply(complete); !applied) {
         if (auto restored = apply(*before); !restored) {
             log::error("network not restored",
@@ -115,7 +144,42 @@ Result<database::NetworkPtr> Networks::update(const database::NetworkRecord& rec
         return std::unexpected(
             in(fmt::format("Updating network '{}'", record.name), std::move(applied).error()));
     }
-    return database_.networks().update(complete);
+    LX_TRY_AS(const auto row, database_.networks().update(complete));
+    if (same_values(before->config, row->config, kAddressKeys)) return row;
+    // Of another subnet now, or for the first time: NICs that run get them with their next lease.
+    for (auto held : database_.networks().addresses(record.name)) {
+        if (!held.is_static) held.ipv4.clear();
+        held.ipv6.clear();
+        const std::string instance = held.instance;
+        if (auto claimed = claim_locked(std::move(held)); !claimed)
+            log::warn("address not chosen anew",
+                      {{"instance", instance}, {"error", claimed.error().message}});
+    }
+    return row;
+}
+
+Result<> Networks::change_rules(const std::vector<std::string>& networks,
+                                const std::function<Result<>()>& write,
+                                const std::function<Result<>()>& undo) {
+    const std::lock_guard change(change_);
+    LX_TRY(write());
+    failpoint("instances.rules_written");
+    const auto apply_each = [&]() -> Result<> {
+        for (const auto& name : networks) {
+            const auto record = database_.networks().find(name);
+            const auto live = bridge(name);
+            if (!record || !live) continue;
+            LX_TRY_AS(const auto policy, rules_->policy_of(*record));
+            LX_TRY((*live)->set_policy(policy));
+        }
+        return {};
+    };
+    auto applied = apply_each();
+    if (applied) return {};
+    auto undone = undo();
+    if (undone) undone = apply_each();
+    if (!undone) log::error("rules of networks not restored", {{"error", undone.error().message}});
+    return applied;
 }
 
 Result<> Networks::remove(const std::string& name) {
@@ -143,7 +207,7 @@ Result<> Networks::rename(const std::string& name, const std::string& new_name) 
         return fail(Status::bad_request,
                     fmt::format("Network interface '{}' already exists on this host", new_name));
     }
-    LX_TRY(network::complete_bridge_config(new_name, before->config));  // checks the new name
+    LX_TRY(network::check_bridge_config(new_name, before->config));
     if (auto live = bridge(name)) LX_TRY((*live)->remove());
     LX_TRY(database_.networks().rename(name, new_name));
     {
@@ -171,34 +235,43 @@ std::vector<std::string> Networks::used_by(const std::string& name) const {
 }
 
 Result<std::vector<network::Lease>> Networks::leases(const std::string& name) const {
-    LX_TRY_AS(network::Bridge * live, bridge(name));
+    LX_TRY_AS(const auto live, bridge(name));
     return live->leases(claims(name));
 }
 
-Result<database::AddressRecord> Networks::claim(const std::string& network, const std::string& instance,
-                                                const std::string& device, const std::string& hwaddr,
-                                                const std::string& requested_ipv4) {
+Result<database::AddressRecord> Networks::claim(database::AddressRecord wanted) {
     const std::lock_guard change(change_);
-    LX_TRY_AS(network::Bridge * live, bridge(network));
-    database::AddressRecord wanted{
-        network, instance, device, hwaddr, requested_ipv4, "", !requested_ipv4.empty()};
+    return claim_locked(std::move(wanted));
+}
+
+Result<database::AddressRecord> Networks::claim_locked(database::AddressRecord wanted) {
+    LX_TRY_AS(const auto live, bridge(wanted.network));
+    const bool any_ipv4 = wanted.ipv4.empty();
+    const bool any_ipv6 = wanted.ipv6.empty();
+    wanted.is_static = !any_ipv4;
     std::vector<network::AddressClaim> others;
-    for (const auto& record : database_.networks().addresses(network)) {
-        const bool ours = record.instance == instance && record.device == device;
+    for (const auto& record : database_.networks().addresses(wanted.network)) {
+        const bool ours = record.instance == wanted.instance && record.device == wanted.device;
         if (!ours) others.push_back(to_claim(record));
-        if (ours && requested_ipv4.empty() && !record.is_static) wanted.ipv4 = record.ipv4;
+        if (ours && any_ipv4 && !record.is_static) wanted.ipv4 = record.ipv4;
+        if (ours && any_ipv6) wanted.ipv6 = record.ipv6;
     }
-    if (wanted.ipv4.empty()) {
+    if (any_ipv4) {
         LX_TRY_AS(wanted.ipv4, live->choose_ipv4(to_claim(wanted), others));
     }
-    const auto taken = std::ranges::find_if(
-        others, [&](const auto& other) { return !wanted.ipv4.empty() && other.ipv4 == wanted.ipv4; });
-    if (taken != others.end()) {
-        return fail(Status::conflict,
-                    fmt::format("Address {} is already held by instance '{}'", wanted.ipv4, taken->instance));
+    if (any_ipv6) {
+        LX_TRY_AS(wanted.ipv6, live->choose_ipv6(to_claim(wanted), others));
+    }
+    for (const auto& other : others) {
+        const bool same_ipv4 = !wanted.ipv4.empty() && other.ipv4 == wanted.ipv4;
+        if (!same_ipv4 && (wanted.ipv6.empty() || other.ipv6 != wanted.ipv6)) continue;
+        return fail(Status::conflict, fmt::format("Address {} is already held by instance '{}'",
+                                                  same_ipv4 ? wanted.ipv4 : wanted.ipv6, other.instance));
     }
     LX_TRY(database_.networks().claim(wanted));
     LX_TRY(live->set_claim(to_claim(wanted)));
+    follow_server(wanted.network, *live);
+    check_server(wanted.network);
     return wanted;
 }
 

@@ -1,16 +1,21 @@
 #pragma once
-#include <future>
+#include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
 #include "network/bridge.h"
+#include "network/watch.h"
 
 namespace lxmgr::instances {
+
+class NetworkRules;  ///< network_rules.h
 
 /// The managed networks as they are in use: the database's rows, each with its live bridge. Thread-safe.
 class Networks {
@@ -18,6 +23,16 @@ public:
     /// @param state_dir the daemon's directory; a network's files are in state_dir/networks/NAME
     Networks(database::Database& database, std::string state_dir);
     Networks(Networks&&) = delete;
+    ~Networks();
+
+    /// From now on: `watch` follows the servers, and `background` runs work on another thread. Both outlive
+    /// this.
+    void supervise(network::Watch& watch, std::function<void(std::function<void()>)> background);
+    /// Whether repair() has anything to look at. Memory only.
+    [[nodiscard]] bool concerns(const network::Watch::Events& events) const;
+    /// Sets right what others did to networks, and brings servers back that have ended. True: NICs of
+    /// instances have lost something too.
+    bool repair(const network::Watch::Events& events);
 
     /// Makes the kernel's state equal to the database's for every network; failures become warnings.
     void apply_all();
@@ -33,12 +48,10 @@ public:
     [[nodiscard]] std::vector<std::string> used_by(const std::string& name) const;
     Result<std::vector<network::Lease>> leases(const std::string& name) const;
 
-    /// The NIC's address for life: the one it holds, or a newly chosen one (`requested_ipv4` is a static
-    /// address set by the user, or empty). Tells dnsmasq. Errors: `not_found` for the network; `conflict` for
-    /// a taken address.
-    Result<database::AddressRecord> claim(const std::string& network, const std::string& instance,
-                                          const std::string& device, const std::string& hwaddr,
-                                          const std::string& requested_ipv4);
+    /// The NIC's addresses for life: those it holds, or newly chosen ones (ipv4 and ipv6 of `wanted` are
+    /// static addresses set by the user, or empty). Tells dnsmasq. Errors: `not_found` for the network;
+    /// `conflict` for a taken address.
+    Result<database::AddressRecord> claim(database::AddressRecord wanted);
     Result<> release(const std::string& network, const std::string& instance, const std::string& device);
     /// All claims of an instance, at its deletion.
     Result<> release_all(const std::string& instance);
@@ -46,16 +59,42 @@ public:
     /// name.
     Result<> announce_rename(const std::string& instance, const std::string& new_name);
 
+    /// ACLs and forwards.
+    [[nodiscard]] NetworkRules& rules() const { return *rules_; }
+    /// Changes what the rules of these networks are made of: `write` in the database, then the kernel; when
+    /// that fails, `undo` takes it back. One change at a time.
+    Result<> change_rules(const std::vector<std::string>& networks, const std::function<Result<>()>& write,
+                          const std::function<Result<>()>& undo);
+
 private:
-    Result<network::Bridge*> bridge(const std::string& name) const;
+    Result<database::AddressRecord> claim_locked(database::AddressRecord wanted);
+    Result<std::shared_ptr<network::Bridge>> bridge(const std::string& name) const;
     Result<> apply(const database::NetworkRecord& record);
+    /// With the outcome as a warning or as the end of one.
+    bool apply_noted(const database::NetworkRecord& record);
+    void follow_server(const std::string& name, const network::Bridge& live);
+    /// Looks in the background whether the server of a network answers.
+    void check_server(const std::string& name);
+    bool may_restart(const std::string& name);
     std::vector<network::AddressClaim> claims(const std::string& network) const;
 
     database::Database& database_;
+    std::unique_ptr<NetworkRules> rules_;
     std::string state_dir_;
     mutable std::mutex mutex_;  ///< of bridges_
     std::mutex change_;         ///< one change of networks or claims at a time
-    std::map<std::string, std::unique_ptr<network::Bridge>> bridges_;
+    std::map<std::string, std::shared_ptr<network::Bridge>> bridges_;
+
+    /// How often a server has ended by itself of late.
+    struct Ends {
+        std::chrono::steady_clock::time_point last{};
+        int count = 0;
+    };
+    network::Watch* watch_ = nullptr;
+    std::function<void(std::function<void()>)> background_;
+    std::map<std::string, pid_t> followed_;  ///< as the rest: of change_
+    std::map<std::string, Ends> ends_;
+    std::set<std::string> being_checked_;  ///< of mutex_
 };
 
 }  // namespace lxmgr::instances

@@ -62,6 +62,9 @@ public:
     /// After a daemon start: finds running instances, finishes or undoes what a crash interrupted, removes
     /// leftovers.
     Result<> recover();
+    /// Others have taken NICs of running instances out of their bridges, or their rules away: all are looked
+    /// at.
+    void repair_nics();
     /// Starts what should run at daemon start (boot.autostart, or last_state.power RUNNING after a host
     /// boot).
     void autostart();

@@ -15,6 +15,7 @@
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
 #include "network/bridge.h"
+#include "network/doctor.h"
 
 // Wire: client-wire-notes, "networks" (all sync). The host's interfaces are listed too, as managed=false.
 namespace lxmgr::rest {
@@ -213,6 +214,18 @@ Handled network_leases(const Request& request, Services& services) {
     co_return Response::sync(out);
 }
 
+/// Ours alone: `lxmgr network doctor`.
+Handled network_doctor(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require_managed(request, services));
+    auto look = [record] { return network::examine(record->name, record->config); };
+    auto pending = on_worker(services, std::move(look));
+    LX_CO_TRY_AS(const auto findings, co_await std::move(pending));
+    auto out = nlohmann::json::array();
+    for (const auto& finding : findings)
+        out.push_back({{"check", finding.check}, {"good", finding.good}, {"message", finding.message}});
+    co_return Response::sync(out);
+}
+
 constexpr Route kNetworksRoutes[] = {
     {Verb::get, "/1.0/networks", Access::can_view, networks_get},
     {Verb::post, "/1.0/networks", Access::admin, networks_post},
@@ -222,6 +235,7 @@ constexpr Route kNetworksRoutes[] = {
     {Verb::post, "/1.0/networks/{name}", Access::admin, network_post},
     {Verb::del, "/1.0/networks/{name}", Access::admin, network_delete},
     {Verb::get, "/1.0/networks/{name}/state", Access::can_view, network_state},
+    {Verb::get, "/1.0/networks/{name}/doctor", Access::admin, network_doctor},
     {Verb::get, "/1.0/networks/{name}/leases", Access::can_view, network_leases},
 };
 

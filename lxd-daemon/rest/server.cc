@@ -4,6 +4,8 @@
 
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/instances/images/service.h"
+#include "lxd-daemon/instances/network_rules.h"
+#include "lxd-daemon/instances/networks.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/https/https.h"
 #include "lxd-daemon/rest/on_worker.h"
@@ -34,6 +36,11 @@ Handled server_get(const Request& request, Services& services) {
     co_return Response::raw(view->untrusted, "application/json");
 }
 
+Result<> listen_for_zones(Services& services, const api::ConfigMap& config) {
+    if (services.networks == nullptr) return {};
+    return services.networks->rules().zones().listen(api::value_of(config, "core.dns_address"));
+}
+
 /// In this order, so that a config that cannot be lived by is never stored: the listeners move, the config is
 /// stored; when that fails they move back.
 Handled change_config(const Request& request, Services& services, api::ConfigMap config) {
@@ -44,6 +51,11 @@ Handled change_config(const Request& request, Services& services, api::ConfigMap
     LX_CO_TRY_AS(const auto prepared, co_await std::move(preparing));
     const auto before = services.server->stored_config();
     if (services.https != nullptr) LX_CO_TRY(services.https->listen(prepared));
+    auto named = listen_for_zones(services, prepared);
+    if (!named) {
+        if (services.https != nullptr) (void)services.https->listen(before, Https::When::boot);
+        co_return std::unexpected(std::move(named).error());
+    }
     auto store = [&services, prepared]() -> Result<> {
         LX_TRY(services.server->store_config(prepared));
         if (services.instances != nullptr) services.instances->images().changed();
@@ -53,6 +65,7 @@ Handled change_config(const Request& request, Services& services, api::ConfigMap
     auto stored = co_await std::move(storing);
     if (!stored) {
         if (services.https != nullptr) (void)services.https->listen(before, Https::When::boot);
+        (void)listen_for_zones(services, before);
         co_return std::unexpected(std::move(stored).error());
     }
     events::publish_lifecycle(services.hub, "config-updated", "/1.0", "", request.requestor_json);

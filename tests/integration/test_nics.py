@@ -158,7 +158,7 @@ class NicsTest(DaemonCase):
             server.kill()
             server.wait()
             server.stdout.close()
-        for wrong in ({"bind": "instance"}, {"proxy_protocol": "true"}, {"listen": "tcp:0.0.0.0:8080"},
+        for wrong in ({"bind": "instance"}, {"proxy_protocol": "true"}, {"listen": "tcp:127.0.0.1:8080"},
                       {"listen": "unix:/run/x"}, {"listen": "tcp:[fd99::1]:8080"}):
             self.assert_api_error(400, self.api.update, "box", devices={"aweb": {**web, **wrong}})
 

@@ -14,14 +14,15 @@ public:
         const auto found = networks.find(network);
         return found == networks.end() ? std::nullopt : std::optional(found->second);
     }
-    Result<std::string> claim_address(const NicClaim& claim) override {
+    Result<NicAddresses> claim_address(const NicClaim& claim) override {
         if (refuse_claims) return fail(Status::conflict, "taken");
         claims.push_back(claim);
-        return claim.ipv4;
+        return NicAddresses{claim.ipv4, claim.ipv6};
     }
-    [[nodiscard]] std::string held_address(const std::string&, const std::string&,
-                                           const std::string&) const override {
-        return claims.empty() ? "" : claims.back().ipv4;
+    [[nodiscard]] NicAddresses held_address(const std::string&, const std::string&,
+                                            const std::string&) const override {
+        if (claims.empty()) return {};
+        return {claims.back().ipv4, claims.back().ipv6};
     }
     Result<> release_address(const std::string& network, const std::string&,
                              const std::string& device) override {

@@ -73,7 +73,9 @@ TEST(ValidateDevicesTest, ChecksProxiesByAddressTranslation) {
     };
     EXPECT_EQ(proxy("tcp:192.0.2.1:80", "tcp:0.0.0.0:8080"), "");
     EXPECT_EQ(proxy("udp:192.0.2.1:80-81", "udp:10.0.0.2:53"), "");
-    EXPECT_THAT(proxy("tcp:0.0.0.0:80", "tcp:10.0.0.2:80"), HasSubstr("wildcard"));
+    EXPECT_EQ(proxy("tcp:0.0.0.0:80", "tcp:10.0.0.2:80"), "");
+    EXPECT_EQ(proxy("tcp:[::]:80", "tcp:[::]:80"), "");
+    EXPECT_THAT(proxy("tcp:[fd12::1]:80", "tcp:10.0.0.2:80"), HasSubstr("one address family"));
     EXPECT_THAT(proxy("tcp:127.0.0.1:80", "tcp:10.0.0.2:80"), HasSubstr("loopback"));
     EXPECT_THAT(proxy("tcp:192.0.2.1:80", "unix:/x"), HasSubstr("tcp to tcp"));
     EXPECT_THAT(proxy("tcp:192.0.2.1:80", "tcp:10.0.0.2:80", "proxy_protocol"), HasSubstr("proxy_protocol"));
