@@ -79,7 +79,7 @@ TEST(ImageTest, PutReplacesAndPatchMerges) {
     EXPECT_EQ(patched->properties, (ConfigMap{{"os", "x"}, {"release", "12"}}));
     EXPECT_TRUE(patched->is_public);
     EXPECT_FALSE(parse_image_put(json::parse(R"({"expires_at":"soon"})")));
-    EXPECT_EQ(parse_images_post(json::parse(R"({"source":{"type":"url"}})"))->source_type, "url");
+    EXPECT_EQ(parse_images_post(json::parse(R"({"source":{"type":"url"}})"))->source.type, "url");
 }
 
 TEST(ImageAliasTest, NeedsNameAndTarget) {
