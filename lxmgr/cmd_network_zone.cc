@@ -137,9 +137,7 @@ const Command kZoneCommands[] = {
      "Networks that name it in dns.zone.forward or dns.zone.reverse.* add their instances. Peers "
      "(peers.NAME.address) get "
      "it by zone transfer from the server's core.dns_address.",
-     "network zone create lab.example peers.ns1.address=192.0.2.53\nnetwork set lab "
-     "dns.zone.forward=lab.example",
-     run_zone_create},
+     "network zone create lab.example peers.ns1.address=192.0.2.53", run_zone_create},
     {"network zone edit", "Edit a DNS zone", kZone, {}, "", "network zone edit lab.example", run_zone_edit},
     {"network zone set",
      "Set config keys of a DNS zone",

@@ -190,9 +190,7 @@ const Command kRemoteCommands[] = {
      "has. "
      "Without one, compare the fingerprint that is shown with 'lxmgr info' on the server.\n"
      "Then NAME: before a name means the object there, and NAME: alone the server.",
-     "remote add lab eyJjbGllbnRfbmFtZSI6...\nremote add lab 192.0.2.1 --password secret\nlist lab:\n"
-     "exec lab:dev -- uname -a",
-     run_remote_add},
+     "remote add lab eyJjbGllbnRfbmFtZSI6...\nremote add lab 192.0.2.1 --password secret", run_remote_add},
     {"remote list",
      "List the servers",
      {},

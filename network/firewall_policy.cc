@@ -158,6 +158,7 @@ Result<> check_families(const AclRule& rule) {
 }  // namespace
 
 std::optional<std::vector<PortRange>> parse_ports(std::string_view text) {
+    if (has_control_chars(text)) return std::nullopt;
     std::vector<PortRange> out;
     for (const auto& item : split_list(text)) {
         const auto range = parse_port_range(item);
@@ -170,6 +171,7 @@ std::optional<std::vector<PortRange>> parse_ports(std::string_view text) {
 }
 
 std::optional<AddressRanges> parse_address_ranges(std::string_view text) {
+    if (has_control_chars(text)) return std::nullopt;
     AddressRanges out;
     for (const auto& item : split_list(text)) {
         if (!add_subject(out, item) || out.ipv4.size() + out.ipv6.size() > kMaxItems) return std::nullopt;
