@@ -1,7 +1,4 @@
 """The stock `lxc` and `incus` add this server as a remote, by token and by password, and work over HTTPS only."""
-import subprocess
-import threading
-import time
 
 from harness import clients, remote
 from harness.case import DaemonCase, main
@@ -27,19 +24,9 @@ class RemoteCases(FileCases, ClientCases):
         client("remote", "switch", "srv")
         return client
 
-    def test_monitor(self):
-        with subprocess.Popen([self.client.program, *self.client.prefix, "monitor", "--type=lifecycle", "--format=json"],
-                              stdout=subprocess.PIPE, env=self.client.environment) as monitor:
-            seen = []
-            reader = threading.Thread(target=lambda: seen.extend(iter(monitor.stdout.readline, b"")))
-            reader.start()
-            deadline = time.monotonic() + 20
-            while not seen and time.monotonic() < deadline:
-                self.client("init", "tiny", "seen")
-                self.client("delete", "seen")
-            monitor.terminate()
-            reader.join()
-        self.assertIn('"protocol":"tls"', b"".join(seen).decode().replace(" ", ""))
+    def check_monitored(self, seen):
+        super().check_monitored(seen)
+        self.assertIn('"protocol":"tls"', seen.replace(" ", ""))
 
     def test_trust_commands(self):
         self.assertIn("mine", self.client("config", "trust", "list"))

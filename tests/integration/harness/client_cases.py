@@ -114,7 +114,7 @@ class ClientCases:
         self.client("exec", self.name, "--", "true")
 
     def test_monitor(self):
-        with subprocess.Popen([self.client.program, "monitor", "--type=lifecycle", "--format=json"],
+        with subprocess.Popen([self.client.program, *self.client.prefix, "monitor", "--type=lifecycle", "--format=json"],
                               stdout=subprocess.PIPE, env=self.client.environment) as monitor:
             seen = []
             reader = threading.Thread(target=lambda: seen.extend(iter(monitor.stdout.readline, b"")))
@@ -126,7 +126,10 @@ class ClientCases:
                 self.client("delete", "seen")
             monitor.terminate()
             reader.join()
-        self.assertIn("instance-", b"".join(seen).decode())
+        self.check_monitored(b"".join(seen).decode())
+
+    def check_monitored(self, seen):
+        self.assertIn("instance-", seen)
 
     def test_profiles_networks_storage_operations(self):
         self.client("profile", "create", "mine")

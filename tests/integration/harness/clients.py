@@ -17,6 +17,8 @@ class ClientFailed(AssertionError):
 
 
 class Client:
+    prefix = ()  # words before the client's own: what another program that runs it is told
+
     def __init__(self, daemon, program, environment):
         self.program = program
         self.environment = {**os.environ, "HOME": daemon.base, "TERM": "xterm", **environment}
