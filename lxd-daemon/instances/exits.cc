@@ -3,6 +3,7 @@
 #include <chrono>
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
@@ -27,39 +28,42 @@ const char* kind_name(runtime::ExitStatus::Kind kind) {
     return "unknown";
 }
 
-void record_exit(Context& context, const database::InstanceRecord& record, const runtime::ExitStatus& status,
-                 bool crashed) {
+/// @param runs_on  it is to run again, by us or by the daemon after us
+/// @return whether it is on disk
+bool record_exit(Context& context, const database::InstanceRecord& record, const runtime::ExitStatus& status,
+                 bool crashed, bool runs_on) {
     const database::ConfigChanges changes{
-        {"volatile.last_state.power", context.host_shutdown ? "RUNNING" : "STOPPED"},
+        {"volatile.last_state.power", runs_on ? "RUNNING" : "STOPPED"},
         {kReadyKey, std::nullopt},
         {kReadyAtKey, std::nullopt},
         {"volatile.last_state.exit", crashed ? std::optional(status.detail) : std::nullopt},
     };
-    if (auto changed = context.rows().change_config(record.name, changes, false); !changed) {
+    const auto changed = context.rows().change_config(record.name, changes, false);
+    if (!changed)
         log::error("exit not recorded", {{"instance", record.name}, {"error", changed.error().message}});
-    }
-    if (!crashed) return;
+    if (!crashed) return changed.has_value();
     log::warn("instance crashed", {{"instance", record.name}, {"exit", status.detail}});
     if (auto raised = context.deps.database.warnings().raise("Instance crashed", 2,
                                                              "/1.0/instances/" + record.name, status.detail);
         !raised) {
         log::error("warning not recorded", {{"error", raised.error().message}});
     }
+    return changed.has_value();
 }
 
 /// What follows when the guest itself asked for it: a new start, or the end of an ephemeral instance.
-void follow_up(Context& context, const std::string& name, bool reboot, bool ephemeral) {
-    if (!reboot && !ephemeral) return;
+void follow_up(Context& context, const std::string& name, bool again, bool ephemeral) {
+    if (!again && !ephemeral) return;
     if (context.host_shutdown) return;  // Service::stop_all() does what is left to do
     operations::Request request;
-    request.description = reboot ? "Restarting instance" : "Deleting instance";
+    request.description = again ? "Restarting instance" : "Deleting instance";
     request.resources = {{"instances", {name}}};
     request.locks = {"instance:" + name};
-    request.body = [&context, name, reboot](operations::Operation&,
-                                            std::stop_token) -> Result<nlohmann::json> {
+    request.body = [&context, name, again](operations::Operation&,
+                                           std::stop_token) -> Result<nlohmann::json> {
         // Somebody may have started it before this operation got the lock.
         if (context.live.get(name).status != api::StatusCode::stopped) return nlohmann::json(nullptr);
-        if (!reboot) {
+        if (!again) {
             LX_TRY(delete_instance(context, name, ""));
             return nlohmann::json(nullptr);
         }
@@ -96,10 +100,14 @@ void handle_exit(Context& context, const std::string& name, const runtime::ExitS
     const bool reboot = status.kind == Kind::reboot && !live.being_stopped;
     const bool crashed =
         (status.kind == Kind::exited || status.kind == Kind::signalled) && !live.being_stopped;
+    const bool again = record && !context.host_shutdown &&
+                       (reboot || (!live.being_stopped && shall_run_again(context, *record)));
     if (record) {
         release_devices(context, *record);
-        record_exit(context, *record, status, crashed);
+        failpoint("instances.exit.told");
     }
+    if (!record || record_exit(context, *record, status, crashed, again || context.host_shutdown))
+        context.deps.runtime.forget_exit(context.run_dir(name));
     context.cpus.release(name);
     context.live.stopped(name);
     rebalance_cpus(context);
@@ -108,9 +116,7 @@ void handle_exit(Context& context, const std::string& name, const runtime::ExitS
         const nlohmann::json detail{{"exit", status.detail}, {"kind", kind_name(status.kind)}};
         context.lifecycle(crashed ? "instance-stopped" : "instance-shutdown", name, "", detail);
     }
-    if (!live.being_stopped && !reboot && shall_run_again(context, *record))
-        return follow_up(context, name, true, false);
-    follow_up(context, name, reboot, record->ephemeral && !reboot && status.kind != Kind::reboot);
+    follow_up(context, name, again, record->ephemeral && !again && status.kind != Kind::reboot);
 }
 
 }  // namespace lxmgr::instances

@@ -120,6 +120,7 @@ struct ExitStatus {
 
 /// Events from monitors; called on the runtime's own thread: must only hand over.
 struct Listener {
+    /// It is told again by the recovery of each later daemon, until Runtime::forget_exit().
     std::function<void(const std::string& name, const ExitStatus& status)> on_exit;
     /// Guest systemd sent READY=1, at this CLOCK_REALTIME.
     std::function<void(const std::string& name, std::int64_t at_ns)> on_ready;
@@ -206,6 +207,8 @@ public:
     /// exit happened meanwhile, on_exit is called for it. nullopt: nothing runs there (leftover files and
     /// cgroups are removed).
     virtual Result<std::optional<Running>> recover(const std::string& name, const std::string& run_dir) = 0;
+    /// What on_exit told is recorded where it lasts. Before the container's next start.
+    virtual void forget_exit(const std::string& run_dir) = 0;
     /// Names for which cgroups or run files exist, to find leftovers of instances nobody knows.
     virtual std::vector<std::string> leftovers() = 0;
 
@@ -213,7 +216,7 @@ public:
     /// reboot.
     virtual Result<> signal_halt(const std::string& name) = 0;
     virtual Result<> kill(const std::string& name) = 0;  ///< SIGKILL to all of it
-    /// True: it has ended and its cgroups and run files are gone.
+    /// True: it has ended and its cgroups are gone.
     virtual bool wait_stopped(const std::string& name, std::optional<std::chrono::milliseconds> timeout) = 0;
     virtual Result<> freeze(const std::string& name) = 0;
     virtual Result<> unfreeze(const std::string& name) = 0;

@@ -53,6 +53,7 @@ public:
     void cancel_start(const std::string& name) override;
     Result<> keep(pid_t pid) override;
     Result<std::optional<Running>> recover(const std::string& name, const std::string& run_dir) override;
+    void forget_exit(const std::string& run_dir) override;
     std::vector<std::string> leftovers() override;
     Result<> signal_halt(const std::string& name) override;
     Result<> kill(const std::string& name) override;

@@ -83,9 +83,10 @@ Result<> Impl::bury(const std::string& name, const std::string& run_dir) {
     if (!status && strays && path_exists(fmt::format("{}/{}", run_dir, wire::kSocketName))) {
         status = ExitStatus{ExitStatus::Kind::signalled, SIGKILL, "its monitor was killed"};
     }
-    if (status && listener_.on_exit) listener_.on_exit(name, *status);
-    const UniqueFd dir(::open(run_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-    if (dir) remove_run_files(dir.get());
+    if (status && listener_.on_exit)
+        listener_.on_exit(name, *status);
+    else
+        forget_exit(run_dir);
     return {};
 }
 

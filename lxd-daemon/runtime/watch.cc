@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -36,6 +37,11 @@ ExitStatus describe(bool signalled, int code) {
 
 void remove_run_files(int run_dir) {
     for (const char* name : {wire::kSocketName, wire::kExitName, "exit.tmp"}) ::unlinkat(run_dir, name, 0);
+}
+
+void Impl::forget_exit(const std::string& run_dir) {
+    const UniqueFd dir(::open(run_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    if (dir) remove_run_files(dir.get());
 }
 
 std::optional<ExitStatus> read_exit(const std::string& run_dir) {
@@ -168,8 +174,6 @@ void Impl::finish(const LivePtr& live) {
         live->ended = true;
     }
     if (listener_.on_exit) listener_.on_exit(live->name, status);
-    // Last, so that a daemon killed before this reports the exit when it is back.
-    remove_run_files(live->run_dir_fd.get());
     const std::lock_guard lock(mutex_);
     live_.erase(live->name);
     changed_.notify_all();

@@ -43,6 +43,8 @@ class StopSweep(SweepCases, DaemonCase):
 
     def audit(self, point):
         self.assertEqual(self.names(), {"subject"})
+        if point == "instances.exit.told" and type(self) is StopSweep:
+            self.assertEqual(self.api.instance("subject")["status"], "Stopped", "its end was forgotten")
         if self.api.instance("subject")["status"] == "Running":
             try:
                 self.assertEqual(self.api.exec("subject", ["true"])[0], 0)

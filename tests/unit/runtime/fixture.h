@@ -77,6 +77,10 @@ public:
         if (!changed_.wait_for(lock, patience, [&] { return exits_.contains(name); })) return std::nullopt;
         return exits_[name];
     }
+    void forget() {
+        const std::lock_guard lock(mutex_);
+        exits_.clear();
+    }
     bool was_ready(const std::string& name) {
         std::unique_lock lock(mutex_);
         return changed_.wait_for(lock, kPatience,

@@ -41,7 +41,25 @@ TEST_F(RecoverTest, ExitInBetweenIsReported) {
     EXPECT_FALSE(must(runtime_->recover("c1", run_dir("c1"))));
     EXPECT_EQ(events_.exit_of("c1")->code, 9);
     EXPECT_EQ(runtime_->leftovers(), std::vector<std::string>{});
-    EXPECT_FALSE(path_exists(run_dir("c1") + "/exit"));
+}
+
+TEST_F(RecoverTest, ExitIsReportedUntilItIsRecorded) {
+    start("c1", {"/bin/sh", "-c", "exit 9"});
+    ASSERT_TRUE(events_.exit_of("c1"));
+    for (int i = 0; i < 2; ++i) {  // each of these daemons dies before it has written it down
+        events_.forget();
+        open_runtime();
+        EXPECT_FALSE(must(runtime_->recover("c1", run_dir("c1"))));
+        const auto status = events_.exit_of("c1");
+        ASSERT_TRUE(status);
+        EXPECT_EQ(status->code, 9);
+    }
+    runtime_->forget_exit(run_dir("c1"));
+    events_.forget();
+    open_runtime();
+    EXPECT_FALSE(must(runtime_->recover("c1", run_dir("c1"))));
+    EXPECT_FALSE(events_.exit_of("c1", std::chrono::milliseconds(0)));
+    EXPECT_TRUE(std::filesystem::is_empty(run_dir("c1")));
 }
 
 TEST_F(RecoverTest, MonitorsDeathEndsTheContainer) {
