@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "images/servers/server.h"
 #include "images/streams/products.h"
 #include "lxd-daemon/api/types.h"
 #include "lxd-daemon/base/clock.h"
@@ -16,16 +17,10 @@ struct StreamFile {
 };
 
 /// A container image that a simplestreams server has.
-struct StreamImage {
-    std::string fingerprint;
-    std::string architecture;          ///< LXD's name
+struct StreamImage : OfferedImage {
     std::vector<std::string> aliases;  ///< of the newest version only, without the architecture
-    std::string filename;
-    api::ConfigMap properties;
-    Time created_at{}, expires_at{};
-    StreamFile metadata;  ///< or the only file of a unified image
+    StreamFile metadata;               ///< or the only file of a unified image
     std::optional<StreamFile> rootfs;
-    std::uint64_t size_bytes = 0;
 };
 
 /// Every image of the products, the newest and those that LXD prefers first (squashfs before a tarball).

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "images/web/address.h"
+#include "images/servers/export_files.h"
 #include "images/web/download.h"
 #include "lxd-daemon/base/own.h"
 
@@ -15,10 +15,7 @@ constexpr std::uint64_t kMaxList = std::uint64_t{64} << 20;  // Ubuntu's release
 }  // namespace
 
 Result<StreamServer> StreamServer::open(const std::string& url, WebAccess access, std::stop_token stop) {
-    LX_TRY_AS(const UrlParts parts, parse_url(url));
-    if (parts.scheme != "https" || url.find_first_of("?#") != std::string::npos)
-        return fail(Status::bad_request,
-                    fmt::format("Image server '{}' is not named by an https URL", shown_url(url)));
+    LX_TRY(check_server_url(url));
     LX_TRY_AS(Web web, Web::open(std::move(access), std::move(stop)));
     std::string base = url;
     while (base.ends_with('/')) base.pop_back();
@@ -40,18 +37,20 @@ Result<std::vector<StreamImage>> StreamServer::images() {
     return out;
 }
 
-Result<StreamImage> StreamServer::find(const std::string& name, const std::string& architecture) {
+Result<OfferedImage> StreamServer::find(const std::string& name, const std::string& architecture) {
     auto all = images();
     if (!all)
         return std::unexpected(
             in(fmt::format("Asking image server '{}'", shown_url(url_)), std::move(all).error()));
-    if (const StreamImage* found = find_stream_image(*all, name, architecture)) return *found;
+    if (const StreamImage* found = find_stream_image(*all, name, architecture)) {
+        found_ = *found;
+        return found_;
+    }
     return fail(Status::not_found, fmt::format("Image server '{}' has no container image '{}' for {}",
                                                shown_url(url_), name.substr(0, 128), architecture));
 }
 
-Result<ImageFiles> StreamServer::download(const StreamImage& image, const std::string& prefix,
-                                          const DownloadProgress& progress) {
+Result<ImageFiles> StreamServer::download(const std::string& prefix, const DownloadProgress& progress) {
     ImageFiles files{prefix + ".metadata", ""};
     Revert undo;
     const auto get = [&](const StreamFile& file, const std::string& path, std::string_view what) {
@@ -59,11 +58,11 @@ Result<ImageFiles> StreamServer::download(const StreamImage& image, const std::s
         return download_file(
             web_, {fmt::format("{}/{}", url_, file.path), path, file.size_bytes, file.sha256}, shown);
     };
-    LX_TRY(get(image.metadata, files.metadata_path, image.rootfs ? "metadata" : "image"));
+    LX_TRY(get(found_.metadata, files.metadata_path, found_.rootfs ? "metadata" : "image"));
     undo.add([path = files.metadata_path] { ::unlink(path.c_str()); });
-    if (image.rootfs) {
+    if (found_.rootfs) {
         files.rootfs_path = prefix + ".rootfs";
-        LX_TRY(get(*image.rootfs, files.rootfs_path, "rootfs"));
+        LX_TRY(get(*found_.rootfs, files.rootfs_path, "rootfs"));
     }
     undo.commit();
     return files;

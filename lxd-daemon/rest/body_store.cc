@@ -20,14 +20,14 @@ Result<std::unique_ptr<BodyStore>> BodyStore::open(std::string directory, std::s
         LX_TRY(store->begin_file("", ""));
         return store;
     }
-    LX_TRY_AS(const auto boundary, multipart_boundary(content_type));
-    MultipartParser::Sink sink;
+    LX_TRY_AS(const auto boundary, api::multipart_boundary(content_type));
+    api::MultipartParser::Sink sink;
     sink.begin = [self = store.get()](std::string name, std::string filename) {
         return self->begin_file(std::move(name), std::move(filename));
     };
     sink.data = [self = store.get()](std::string_view bytes) { return self->append(bytes); };
     sink.end = [] { return Result<>{}; };
-    store->parser_ = std::make_unique<MultipartParser>(boundary, std::move(sink));
+    store->parser_ = std::make_unique<api::MultipartParser>(boundary, std::move(sink));
     return store;
 }
 

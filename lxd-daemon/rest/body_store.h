@@ -4,8 +4,8 @@
 #include <string_view>
 #include <vector>
 
+#include "lxd-daemon/api/multipart.h"
 #include "lxd-daemon/base/result.h"
-#include "lxd-daemon/rest/multipart.h"
 #include "lxd-daemon/rest/route.h"
 
 namespace lxmgr::rest {
@@ -31,7 +31,7 @@ private:
     Result<> append(std::string_view bytes);
 
     std::string directory_;
-    std::unique_ptr<MultipartParser> parser_;  ///< null: one plain file
+    std::unique_ptr<api::MultipartParser> parser_;  ///< null: one plain file
     std::vector<std::shared_ptr<BodyFile>> files_;
 };
 

@@ -152,6 +152,71 @@ class LayoutsTest(StreamsCase):
         self.assertEqual(len(self.downloads()), 2)
 
 
+class ServersTest(StreamsCase):
+    """LXD, Incus and lxmgr servers, and URLs."""
+
+    def lxd_source(self, **more):
+        return {"type": "image", "mode": "pull", "server": streams.URL, "protocol": "lxd", "alias": "mine", **more}
+
+    def test_lxd_servers(self):
+        for split in (False, True):
+            with self.subTest(split=split):
+                fingerprint = self.streams.lxd_layout(split)
+                for source in (self.lxd_source(), self.lxd_source(alias="", fingerprint=fingerprint),
+                               self.lxd_source(protocol="")):
+                    self.api.do("POST", "/1.0/instances", {"name": "one", "source": source}, timeout=60)
+                    image = self.api.get(f"/1.0/images/{fingerprint}")
+                    self.assertEqual((image["cached"], image["properties"]["from"], image["filename"]), (True, "lxd", "mine.tar"))
+                    self.api.start("one")
+                    self.remove_instance("one")
+                    self.api.do("DELETE", f"/1.0/images/{fingerprint}")
+
+    def fails(self, word, source):
+        with self.assertRaises(ApiError) as caught:
+            self.api.do("POST", "/1.0/images", {"source": source}, timeout=30)
+        self.assertIn(word, caught.exception.message)
+        self.assertEqual(self.api.get("/1.0/images"), [])
+        self.assertEqual(os.listdir(os.path.join(self.daemon.root, "tmp")), [])
+
+    def test_lxd_servers_that_lie_or_refuse(self):
+        fingerprint = self.streams.lxd_layout(True)
+        self.streams.behave({"/export": "flip"})
+        self.fails("expected", self.lxd_source())
+        self.streams.behave({"/export": "truncate"})
+        self.fails("broke off", self.lxd_source())
+        self.streams.behave({"/export": "endless"})
+        self.fails("", self.lxd_source())
+        self.streams.behave({fingerprint: "secret s3", "/export": "secret s3"})
+        self.fails("HTTP status 404", self.lxd_source())
+        other, _ = streams.make_certificate(tempfile.mkdtemp(dir=self.daemon.base))
+        with open(other, encoding="utf-8") as wrong, open(self.certificate, encoding="utf-8") as right:
+            self.fails("", self.lxd_source(secret="s3", certificate=wrong.read()))
+            source = self.lxd_source(secret="s3", certificate=right.read())
+        done = self.api.do("POST", "/1.0/images", {"source": source}, timeout=30)
+        self.assertEqual(done["metadata"]["fingerprint"], fingerprint)
+        self.assertNotIn("s3", str(self.api.get(f"/1.0/images/{fingerprint}")))
+
+    def test_urls(self):
+        fingerprint = self.streams.url_image()
+        source = {"type": "url", "url": f"{streams.URL}/get"}
+        self.fails("loopback or link-local", source)
+        self.api.call("PATCH", "/1.0", {"config": {"images.allow_local_urls": "true"}})
+        try:
+            done = self.api.do("POST", "/1.0/images", {"source": source, "aliases": [{"name": "u", "description": ""}]})
+            self.assertEqual(done["metadata"]["fingerprint"], fingerprint)
+            self.assertEqual(self.api.get("/1.0/images/aliases/u")["target"], fingerprint)
+            self.assertEqual(self.api.get(f"/1.0/images/{fingerprint}")["update_source"]["protocol"], "direct")
+            self.api.do("DELETE", f"/1.0/images/{fingerprint}")
+            self.streams.url_image(**{"LXD-Image-Hash": "0" * 64})
+            self.fails("expected 000", source)
+            self.streams.url_image(**{"LXD-Image-URL": "http://127.0.0.1/x"})
+            self.fails("no https URL", source)
+            self.fails("names no image", {"type": "url", "url": f"{streams.URL}/nothing"})
+            self.fails("https", {"type": "url", "url": "http://127.0.0.1/get"})
+        finally:
+            self.api.call("PUT", "/1.0", {"config": {}})
+
+
 class UpkeepTest(StreamsCase):
     def age(self, column, days):
         """While the daemon is down, a time of every image is put back."""

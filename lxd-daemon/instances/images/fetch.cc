@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "images/servers/server.h"
 #include "images/sha256.h"
-#include "images/streams/server.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/events/hub.h"
@@ -86,7 +86,8 @@ Result<database::ImagePtr> take_over(Context& context, const database::ImagePtr&
     return context.deps.database.images().update(next);
 }
 
-ImageUpload upload_of(const RemoteImage& wanted, const images::StreamImage& found, images::ImageFiles files) {
+ImageUpload upload_of(const RemoteImage& wanted, const images::OfferedImage& found,
+                      images::ImageFiles files) {
     ImageUpload upload;
     upload.files = std::move(files);
     upload.filename = wanted.filename.empty() ? found.filename : wanted.filename;
@@ -103,15 +104,15 @@ ImageUpload upload_of(const RemoteImage& wanted, const images::StreamImage& foun
     return upload;
 }
 
-Result<database::ImagePtr> download(Context& context, images::StreamServer& server,
-                                    const images::StreamImage& found, const RemoteImage& wanted,
+Result<database::ImagePtr> download(Context& context, images::ImageServer& server,
+                                    const images::OfferedImage& found, const RemoteImage& wanted,
                                     operations::Operation& operation, const std::stop_token& stop) {
     const std::string prefix = fmt::format("{}/tmp/image-{}", context.deps.state_dir, random_hex(8));
     DownloadReport report(operation);
     const auto shown = [&report](std::string_view what, std::uint64_t done, std::uint64_t total) {
         report.at(what, done, total);
     };
-    LX_TRY_AS(images::ImageFiles files, server.download(found, prefix, shown));
+    LX_TRY_AS(images::ImageFiles files, server.download(prefix, shown));
     Revert undo;  // the store takes them away, or refuses them
     undo.add([files] {
         ::unlink(files.metadata_path.c_str());
@@ -125,12 +126,16 @@ Result<database::ImagePtr> download(Context& context, images::StreamServer& serv
 Result<database::ImagePtr> fetch_from(Context& context, const RemoteImage& wanted,
                                       operations::Operation& operation, const std::stop_token& stop) {
     const auto& source = wanted.source;
-    LX_TRY_AS(auto server, images::StreamServer::open(source.server, web_access(context), stop));
-    LX_TRY_AS(const auto found, server.find(source.alias, wanted.architecture));
+    LX_TRY_AS(const auto server, images::open_image_server({.protocol = source.protocol,
+                                                            .url = source.server,
+                                                            .secret = wanted.secret,
+                                                            .access = web_access(context, source)},
+                                                           stop));
+    LX_TRY_AS(const auto found, server->find(source.alias, wanted.architecture));
     // Under another name, or from another server, it may be on its way already.
     LX_TRY_AS(const auto claim, context.image_downloads.claim(found.fingerprint, stop));
     if (auto image = context.deps.database.images().find(found.fingerprint)) return image;
-    LX_TRY_AS(auto image, download(context, server, found, wanted, operation, stop));
+    LX_TRY_AS(auto image, download(context, *server, found, wanted, operation, stop));
     events::publish_lifecycle(context.deps.events, "image-created", "/1.0/images/" + image->fingerprint,
                               R"({"type":"container"})", operation.requestor());
     context.snapshot_timer.poke();

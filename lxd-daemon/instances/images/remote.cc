@@ -25,6 +25,16 @@ bool is_cached_by_default(const Context& context) {
     return keep.empty() || profiles::parse_bool(keep);
 }
 
+Result<> check_remote_name(const RemoteImage& wanted) {
+    if (wanted.source.alias.empty())
+        return fail(Status::bad_request, "The source names no image: give 'alias' or 'fingerprint'");
+    if (wanted.source.alias.size() > kMaxName || has_control_chars(wanted.source.alias))
+        return fail(Status::bad_request, "The name of the image is not usable");
+    if (wanted.architecture.empty())
+        return fail(Status::bad_request, "The architecture of the image is not known");
+    return {};
+}
+
 }  // namespace
 
 Result<ImageDownloads::Claim> ImageDownloads::claim(const std::string& key, const std::stop_token& stop) {
@@ -52,11 +62,14 @@ std::string default_architecture(const Context& context) {
     return std::string(images::architecture_name(machine.machine));
 }
 
-images::WebAccess web_access(const Context& context) {
+images::WebAccess web_access(const Context& context, const database::ImageSource& source) {
     const auto config = context.deps.database.server_config().all();
     images::WebAccess out;
     out.proxy_https = text_of(config, "core.proxy_https");
     out.proxy_ignore_hosts = text_of(config, "core.proxy_ignore_hosts");
+    out.pinned_certificate = source.certificate;
+    out.allow_local =
+        source.protocol != "direct" || profiles::parse_bool(text_of(config, "images.allow_local_urls"));
     return out;
 }
 
@@ -65,18 +78,12 @@ Result<> check_remote(const RemoteImage& wanted) {
     LX_TRY_AS(const auto url, images::parse_url(source.server));
     if (url.scheme != "https")
         return fail(Status::bad_request, "The image server is not named by an https URL");
-    if (source.protocol != "simplestreams") {
-        return fail(Status::bad_request,
-                    fmt::format("Image servers of protocol '{}' are not supported by this server (yet)",
-                                source.protocol));
+    for (const char* known : {"simplestreams", "lxd", "incus", "direct"}) {
+        if (source.protocol == known) return check_remote_name(wanted);
     }
-    if (source.alias.empty())
-        return fail(Status::bad_request, "The source names no image: give 'alias' or 'fingerprint'");
-    if (source.alias.size() > kMaxName || has_control_chars(source.alias))
-        return fail(Status::bad_request, "The name of the image is not usable");
-    if (wanted.architecture.empty())
-        return fail(Status::bad_request, "The architecture of the image is not known");
-    return {};
+    return fail(Status::bad_request,
+                fmt::format("Image servers of protocol '{}' are not known: there are simplestreams and lxd",
+                            source.protocol));
 }
 
 Result<RemoteImage> remote_image_of(const Context& context, const api::InstanceSource& source,

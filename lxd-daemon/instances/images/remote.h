@@ -59,8 +59,8 @@ private:
 /// LXD's name of the architecture of images that are asked for without one: images.default_architecture, or
 /// this machine's.
 std::string default_architecture(const Context& context);
-/// The proxies that the server's config names.
-images::WebAccess web_access(const Context& context);
+/// The proxies that the server's config names, and what it says of local addresses.
+images::WebAccess web_access(const Context& context, const database::ImageSource& source);
 
 /// What the source of a new instance asks for. Errors: `bad_request`.
 Result<RemoteImage> remote_image_of(const Context& context, const api::InstanceSource& source,

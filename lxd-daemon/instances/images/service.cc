@@ -58,6 +58,14 @@ Result<operations::OperationPtr> ImageService::create(api::ImagesPost post, cons
     LX_TRY(check_aliases(context_, post));
     if (post.source.type == "image") return fetch(std::move(post), requestor);
     const std::string& type = post.source.type;
+    if (type == "url") {
+        post.source.protocol = "direct";
+        post.source.server = post.source.url;
+        post.source.alias = post.source.url;
+        if (post.fields.auto_update)
+            return fail(Status::bad_request, "auto_update is not possible: a URL is of one image");
+        return fetch(std::move(post), requestor);
+    }
     if (type == "instance" || type == "container" || type == "snapshot")
         return publish(std::move(post), requestor);
     if (post.source.type.empty()) return fail(Status::bad_request, "The image's source type is missing");

@@ -173,6 +173,39 @@ class Streams:
             "products": sorted(products)}}})
         return newest
 
+    def lxd_layout(self, split):
+        """As the REST API of an LXD server with one image, "mine", has it: the fingerprint."""
+        meta = metadata("lxd")
+        with open(images.tiny(), "rb") as file:
+            whole = file.read()
+        parts = (meta, self.squashfs) if split else (whole,)
+        fingerprint = sha256(*parts)
+        target = f"1.0/images/{fingerprint}"
+        image = {"fingerprint": fingerprint, "architecture": "x86_64", "type": "container", "filename": "mine.tar",
+                 "size": sum(map(len, parts)), "properties": {"os": "tiny", "from": "lxd"}, "public": True,
+                 "created_at": "2024-01-01T00:00:00Z", "expires_at": "0001-01-01T00:00:00Z"}
+        self.put(f"{target}/export", b"".join(self.form(parts)) if split else whole)
+        kind = "multipart/form-data; boundary=bound" if split else "application/octet-stream"
+        self.put_json(f"{target}/export.headers", {"Content-Type": kind})
+        self.put_json(f"{target}/index", {"type": "sync", "status_code": 200, "metadata": image})
+        self.put_json("1.0/images/aliases/mine", {"type": "sync", "metadata": {"name": "mine", "target": fingerprint}})
+        return fingerprint
+
+    @staticmethod
+    def form(parts):
+        for name, data in zip(("metadata", "rootfs"), parts):
+            yield f'--bound\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n\r\n'.encode()
+            yield data + b"\r\n"
+        yield b"--bound--\r\n"
+
+    def url_image(self, **headers):
+        """A URL that names the tiny image by LXD's headers: the fingerprint."""
+        with open(images.tiny(), "rb") as file:
+            whole = file.read()
+        self.put("files/tiny.tar.gz", whole)
+        self.put_json("get.headers", {"LXD-Image-Hash": sha256(whole), "LXD-Image-URL": f"{URL}/files/tiny.tar.gz", **headers})
+        return sha256(whole)
+
     def clear(self):
         shutil.rmtree(self.root)
         os.makedirs(os.path.join(self.root, "streams/v1"))
@@ -235,15 +268,15 @@ class StreamsClient(clients.Client):
 # ---- the server's program
 class Handler(http.server.BaseHTTPRequestHandler):
     """Behaviours: stall (after the half), truncate (the connection ends after the half), break (the same, once; a request
-    for the rest is served), no-resume (as break, and ranges are ignored), flip (another byte), longer, redirect URL,
-    status N, endless."""
+    for the rest is served), no-resume (as break, and ranges are ignored), flip (another byte in the middle), longer,
+    redirect URL, status N, endless, secret S (status 404 to whoever does not name it)."""
     protocol_version = "HTTP/1.1"
     root = base = ""
 
     def behaviour(self):
         with open(os.path.join(self.base, "behaviour.json"), encoding="utf-8") as file:
             for end, what in json.load(file).items():
-                if self.path.endswith(end):
+                if self.path.split("?")[0].endswith(end):
                     return what
         return ""
 
@@ -251,6 +284,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         sys.stderr.write(f"GET {self.path} {self.headers.get('Range', '')}\n")
         sys.stderr.flush()
         what = self.behaviour()
+        self.path, _, query = self.path.partition("?")
+        if what.startswith("secret "):
+            what = "" if query == "secret=" + what.split(" ", 1)[1] else "status 404"
         if what.startswith("redirect "):
             self.reply(302, b"", {"Location": what.split(" ", 1)[1]})
         elif what.startswith("status "):
@@ -258,13 +294,24 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.serve(what)
 
+    def do_HEAD(self):
+        self.reply(200, b"", self.own_headers())
+
+    def own_headers(self):
+        try:
+            return json.loads(pathlib.Path(self.root + self.path + ".headers").read_bytes())
+        except OSError:
+            return {}
+
     def serve(self, what):
         try:
-            data = pathlib.Path(self.root + self.path).read_bytes()
+            path = pathlib.Path(self.root + self.path)
+            data = (path / "index" if path.is_dir() else path).read_bytes()
         except OSError:
             return self.reply(404, b"not found")
         if what == "flip":
-            data = data[:-1] + bytes([data[-1] ^ 1])
+            middle = len(data) // 2
+            data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1:]
         if what == "longer":
             data += b"more"
         begin, wanted = 0, self.headers.get("Range", "")
@@ -274,7 +321,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.endless()
         if what in ("stall", "truncate") or (what in ("break", "no-resume") and not wanted):
             return self.half(data, what)
-        headers = {"Content-Range": f"bytes {begin}-{len(data) - 1}/{len(data)}"} if begin else {}
+        headers = {"Content-Range": f"bytes {begin}-{len(data) - 1}/{len(data)}"} if begin else self.own_headers()
         self.reply(206 if begin else 200, data[begin:], headers)
 
     def reply(self, status, data, headers=None):

@@ -3,8 +3,8 @@
 #include <random>
 #include <stdexcept>
 
+#include "lxd-daemon/api/multipart.h"
 #include "lxd-daemon/rest/control_message.h"
-#include "lxd-daemon/rest/multipart.h"
 #include "lxd-daemon/rest/router.h"
 #include "lxd-daemon/rest/target.h"
 
@@ -78,15 +78,15 @@ struct Parts {
 };
 Parts parse(const std::string& body, std::size_t step) {
     Parts out;
-    MultipartParser parser("XX", {.begin = [&](std::string name, std::string file) -> Result<> {
-                                      out.parts.emplace_back(name + "/" + file, "");
-                                      return {};
-                                  },
-                                  .data = [&](std::string_view bytes) -> Result<> {
-                                      out.parts.back().second += bytes;
-                                      return {};
-                                  },
-                                  .end = [] { return Result<>{}; }});
+    api::MultipartParser parser("XX", {.begin = [&](std::string name, std::string file) -> Result<> {
+                                           out.parts.emplace_back(name + "/" + file, "");
+                                           return {};
+                                       },
+                                       .data = [&](std::string_view bytes) -> Result<> {
+                                           out.parts.back().second += bytes;
+                                           return {};
+                                       },
+                                       .end = [] { return Result<>{}; }});
     for (std::size_t at = 0; at < body.size() && out.ok; at += step) {
         out.ok = parser.feed(std::string_view(body).substr(at, step)).has_value();
     }
@@ -120,9 +120,10 @@ TEST(MultipartTest, RefusesWhatIsNotWhole) {
     std::string many;
     for (int i = 0; i < 20; ++i) many += "--XX\r\n\r\nx\r\n";
     EXPECT_FALSE(parse(many + "--XX--", 1000).ok);
-    EXPECT_FALSE(multipart_boundary("multipart/form-data").has_value());
-    EXPECT_FALSE(multipart_boundary("multipart/form-data; boundary=" + std::string(71, 'x')).has_value());
-    EXPECT_EQ(*multipart_boundary("multipart/form-data; charset=x; Boundary=\"a b\""), "a b");
+    EXPECT_FALSE(api::multipart_boundary("multipart/form-data").has_value());
+    EXPECT_FALSE(
+        api::multipart_boundary("multipart/form-data; boundary=" + std::string(71, 'x')).has_value());
+    EXPECT_EQ(*api::multipart_boundary("multipart/form-data; charset=x; Boundary=\"a b\""), "a b");
 }
 
 TEST(MultipartTest, SurvivesRandomChanges) {

@@ -5,7 +5,7 @@
 
 #include "lxd-daemon/base/result.h"
 
-namespace lxmgr::rest {
+namespace lxmgr::api {
 
 /// Takes a multipart/form-data body (RFC 7578) apart as it arrives, holding back only what could be a
 /// delimiter.
@@ -45,4 +45,4 @@ Result<std::string> multipart_boundary(std::string_view content_type);
 /// absent.
 std::string header_parameter(std::string_view value, std::string_view name);
 
-}  // namespace lxmgr::rest
+}  // namespace lxmgr::api

@@ -1,8 +1,8 @@
-#include "lxd-daemon/rest/multipart.h"
+#include "lxd-daemon/api/multipart.h"
 
 #include "lxd-daemon/base/strings.h"
 
-namespace lxmgr::rest {
+namespace lxmgr::api {
 namespace {
 
 constexpr std::size_t kMaxHeaderBytes = 8192;
@@ -145,4 +145,4 @@ Result<bool> MultipartParser::step_headers() {
     return true;
 }
 
-}  // namespace lxmgr::rest
+}  // namespace lxmgr::api
