@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 #include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "images/web/address.h"
 #include "lxd-daemon/base/strings.h"
@@ -16,6 +19,9 @@ constexpr std::size_t kMaxHeaderBytes = std::size_t{64} << 10;
 Transfer::Transfer(const Curl& curl, CURL* easy, const WebRequest& request)
     : curl_(curl), easy_(easy), request_(request) {
     for (const auto& line : request.headers) headers_ = curl_.slist_append(headers_, line.c_str());
+    if (!request.upload) return;
+    const std::string type = "Content-Type: " + request.upload->content_type;
+    headers_ = curl_.slist_append(headers_, type.c_str());
 }
 
 void Transfer::begin_again() {
@@ -98,7 +104,7 @@ Result<> Transfer::begin_body() {
 }
 
 Result<> Transfer::add_body(std::string_view bytes) {
-    if (status_ != 200 && status_ != 206) return {};  // of an error or a redirect
+    if (status_ != 200 && status_ != 206 && !request_.any_status) return {};  // of an error or a redirect
     if (!in_body_) LX_TRY(begin_body());
     if (bytes.size() > request_.max_bytes - done_) {
         return fail(Status::bad_request, fmt::format("'{}' sends more than the {} bytes that are expected",
@@ -106,8 +112,30 @@ Result<> Transfer::add_body(std::string_view bytes) {
     }
     if (request_.sink) LX_TRY(request_.sink(bytes));
     done_ += bytes.size();
-    if (request_.progress) request_.progress(done_, total_);
+    if (request_.progress && !request_.upload) request_.progress(done_, total_);
     return {};
+}
+
+std::size_t Transfer::give_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept {
+    auto& transfer = *static_cast<Transfer*>(self);
+    const WebUpload& upload = *transfer.request_.upload;
+    const std::size_t wanted = std::min<std::uint64_t>(size * count, upload.size_bytes - transfer.given_);
+    const ssize_t got = ::pread(upload.fd, bytes, wanted, static_cast<off_t>(transfer.given_));
+    if (got < 0 || (got == 0 && wanted > 0)) {
+        transfer.error_ = Error{
+            Status::internal,
+            fmt::format("What is sent to '{}' cannot be read", shown_url(transfer.request_.url)), errno};
+        return CURL_READFUNC_ABORT;
+    }
+    transfer.given_ += static_cast<std::uint64_t>(got);
+    if (transfer.request_.progress) transfer.request_.progress(transfer.given_, upload.size_bytes);
+    return static_cast<std::size_t>(got);
+}
+
+int Transfer::seek_body(void* self, curl_off_t offset, int origin) noexcept {
+    if (origin != SEEK_SET || offset < 0) return CURL_SEEKFUNC_CANTSEEK;
+    static_cast<Transfer*>(self)->given_ = static_cast<std::uint64_t>(offset);
+    return CURL_SEEKFUNC_OK;
 }
 
 std::size_t Transfer::take_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept {
@@ -120,7 +148,7 @@ std::size_t Transfer::take_body(char* bytes, std::size_t size, std::size_t count
 }
 
 Result<> Transfer::check_status(const std::string& url) const {
-    if (status_ == 200 || status_ == 206) return {};
+    if (status_ == 200 || status_ == 206 || request_.any_status) return {};
     const bool absent = status_ == 404 || status_ == 410;
     return fail(absent ? Status::not_found : Status::bad_request,
                 fmt::format("'{}' answers with HTTP status {}", shown_url(url), status_));
@@ -129,7 +157,7 @@ Result<> Transfer::check_status(const std::string& url) const {
 Result<WebAnswer> Transfer::answer(const std::string& url) {
     LX_TRY(check_status(url));
     if (!in_body_ && !request_.head) LX_TRY(begin_body());  // an empty one
-    return WebAnswer{std::move(answered_), done_};
+    return WebAnswer{status_, std::move(answered_), done_};
 }
 
 }  // namespace lxmgr::images

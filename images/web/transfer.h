@@ -31,6 +31,8 @@ public:
     static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address) noexcept;
     static std::size_t take_header(char* bytes, std::size_t size, std::size_t count, void* self) noexcept;
     static std::size_t take_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept;
+    static std::size_t give_body(char* bytes, std::size_t size, std::size_t count, void* self) noexcept;
+    static int seek_body(void* self, curl_off_t offset, int origin) noexcept;
 
 private:
     void add_header(std::string_view line);
@@ -48,6 +50,7 @@ private:
     bool in_body_ = false;
     std::uint64_t done_ = 0;   ///< bytes that the sink got
     std::uint64_t total_ = 0;  ///< 0: not known
+    std::uint64_t given_ = 0;  ///< bytes of the upload
     std::optional<Error> error_;
 };
 

@@ -79,6 +79,7 @@ struct Web::Impl {
     Result<> follow(Transfer& transfer, const UrlParts& first, std::string& url, int& redirects);
     Result<CURLcode> attempt(Transfer& transfer, const std::string& url);
     void set_up(Transfer& transfer, const std::string& url, const std::string& proxy);
+    void set_up_upload(Transfer& transfer);
     void set_up_tls();
     Result<CURLcode> perform();
     std::unexpected<Error> failed(CURLcode code, const Transfer& transfer, const std::string& url) const;
@@ -101,6 +102,16 @@ void Web::Impl::set_up_tls() {
         curl.easy_setopt(easy, CURLOPT_CAPATH, directory.c_str());
 }
 
+void Web::Impl::set_up_upload(Transfer& transfer) {
+    curl.easy_setopt(easy, CURLOPT_POST, 1L);
+    curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                     static_cast<curl_off_t>(transfer.request().upload->size_bytes));
+    curl.easy_setopt(easy, CURLOPT_READFUNCTION, &Transfer::give_body);
+    curl.easy_setopt(easy, CURLOPT_READDATA, &transfer);
+    curl.easy_setopt(easy, CURLOPT_SEEKFUNCTION, &Transfer::seek_body);
+    curl.easy_setopt(easy, CURLOPT_SEEKDATA, &transfer);
+}
+
 void Web::Impl::set_up(Transfer& transfer, const std::string& url, const std::string& proxy) {
     const long stall = failpoint_fails("image-web-impatient") ? 1 : kStallSeconds;
     curl.easy_reset(easy);
@@ -111,9 +122,10 @@ void Web::Impl::set_up(Transfer& transfer, const std::string& url, const std::st
     curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl.easy_setopt(easy, CURLOPT_PROXY, proxy.c_str());  // "": none, whatever the environment says
     curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, std::min(stall * 5, kConnectSeconds));
-    curl.easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl.easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, transfer.request().patient ? 0L : 1L);
     curl.easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, stall);
     curl.easy_setopt(easy, CURLOPT_NOBODY, transfer.request().head ? 1L : 0L);
+    if (transfer.request().upload) set_up_upload(transfer);
     curl.easy_setopt(easy, CURLOPT_HTTPHEADER, transfer.headers());
     transfer.allow_local = access.allow_local || !proxy.empty();
     curl.easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &Transfer::open_socket);
@@ -203,12 +215,12 @@ Result<WebAnswer> Web::Impl::send(const WebRequest& request) {
             const std::uint64_t before = transfer.done();
             LX_TRY_AS(const CURLcode code, attempt(transfer, url));
             if (transfer.error()) return std::unexpected(*transfer.error());
-            if (transfer.is_redirect()) {
+            if (transfer.is_redirect() && !request.any_status) {
                 LX_TRY(follow(transfer, first, url, redirects));
                 continue;
             }
             if (code == CURLE_OK) return transfer.answer(url);
-            const bool again = is_broken_connection(code) && transfer.done() > before;
+            const bool again = !request.upload && is_broken_connection(code) && transfer.done() > before;
             if (!again || ++resumes > kMaxResumes) return failed(code, transfer, url);
             LX_TRY(transfer.resume());
         }

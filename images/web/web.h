@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -23,22 +24,33 @@ struct WebAccess {
     bool allow_local = true;
 };
 
+/// What is sent with a POST; the descriptor stays the caller's.
+struct WebUpload {
+    int fd = -1;
+    std::uint64_t size_bytes = 0;
+    std::string content_type;
+};
+
 struct WebRequest {
     std::string url;
     std::vector<std::string> headers;  ///< "Name: value"
     bool head = false;
-    std::uint64_t max_bytes = 0;  ///< more than that is an error
+    std::optional<WebUpload> upload;  ///< makes it a POST, which is sent once and follows no redirect
+    bool any_status = false;          ///< the sink gets the body of a refusal, too, and the answer says so
+    bool patient = false;             ///< the server may be silent for as long as it likes
+    std::uint64_t max_bytes = 0;      ///< more than that is an error
     /// Before the first piece of a body: the answer's headers, names in lower case.
     std::function<void(const std::map<std::string, std::string>& headers)> begin;
     /// Gets the body piece by piece.
     std::function<Result<>(std::string_view bytes)> sink;
     /// The body begins anew: the connection broke, and the server does not resume.
     std::function<Result<>()> restart;
-    /// Bytes of the body so far, and all there will be (0: not known).
+    /// Bytes of the body so far, and all there will be (0: not known). Of an upload, what was sent.
     std::function<void(std::uint64_t done, std::uint64_t total)> progress;
 };
 
 struct WebAnswer {
+    long status = 0;
     std::map<std::string, std::string> headers;  ///< names in lower case
     std::uint64_t size_bytes = 0;                ///< of the body
 };

@@ -106,4 +106,25 @@ Result<ImagesPost> parse_images_post(const nlohmann::json& body) {
     return out;
 }
 
+nlohmann::json description_json(const ImagesPost& post) {
+    auto aliases = nlohmann::json::array();
+    for (const auto& alias : post.aliases)
+        aliases.push_back({{"name", alias.name}, {"description", alias.description}});
+    return {{"properties", post.fields.properties},
+            {"public", post.fields.is_public},
+            {"expires_at", to_rfc3339(post.fields.expires_at)},
+            {"profiles", post.fields.profiles},
+            {"filename", post.filename},
+            {"aliases", std::move(aliases)}};
+}
+
+Result<ImageExportPost> parse_image_export_post(const nlohmann::json& body) {
+    ImageExportPost out;
+    Reader reader(body);
+    reader.text("target", out.target).text("secret", out.secret).text("certificate", out.certificate);
+    // LXD's client sends 'aliases', too, which the target server knows since it made the secret.
+    LX_TRY(reader.text("project", out.project).list("profiles", out.profiles).done());
+    return out;
+}
+
 }  // namespace lxmgr::api

@@ -49,7 +49,7 @@ Result<ImagePut> patch_image(const nlohmann::json& body, ImagePut current);
 struct ImagesPost {
     struct Source {
         std::string type;  ///< "image", "url", "instance", "snapshot"; of old clients "container"
-        std::string mode;  ///< "pull"
+        std::string mode;  ///< "pull", or "push": the image will be brought
         std::string server, protocol, certificate, secret, alias, fingerprint;
         std::string image_type;  ///< empty: container
         std::string name;        ///< of an instance, "X" or "X/S"
@@ -62,5 +62,14 @@ struct ImagesPost {
     std::vector<AliasOfImage> aliases;
 };
 Result<ImagesPost> parse_images_post(const nlohmann::json& body);
+/// What of it describes the image: parse_images_post() reads it back.
+nlohmann::json description_json(const ImagesPost& post);
+
+/// POST /1.0/images/X/export: to which server the image is to go.
+struct ImageExportPost {
+    std::string target, secret, certificate, project;
+    std::vector<std::string> profiles;
+};
+Result<ImageExportPost> parse_image_export_post(const nlohmann::json& body);
 
 }  // namespace lxmgr::api

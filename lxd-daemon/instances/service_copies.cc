@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "lxd-daemon/instances/copies.h"
+#include "lxd-daemon/instances/images/remote.h"
 #include "lxd-daemon/instances/service_impl.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/steps.h"
@@ -52,7 +53,10 @@ Result<operations::OperationPtr> Service::rebuild(const std::string& name, const
     if (status(name) != api::StatusCode::stopped)
         return fail(Status::bad_request, "Instance must be stopped to be rebuilt");
     std::string fingerprint;
-    if (source.type == "image") {
+    std::optional<RemoteImage> remote;
+    if (source.type == "image" && !source.server.empty()) {
+        LX_TRY_AS(remote, remote_image_of(impl_->context, source, ""));
+    } else if (source.type == "image") {
         LX_TRY_AS(const auto image, find_image(impl_->context, source));
         fingerprint = image->fingerprint;
     } else if (source.type != "none") {
@@ -61,9 +65,15 @@ Result<operations::OperationPtr> Service::rebuild(const std::string& name, const
             fmt::format("Source type '{}' cannot be rebuilt from: use 'image' or 'none'", source.type));
     }
     auto request = request_for("Rebuilding instance", name, requestor);
-    request.body = [this, name, fingerprint, requestor](operations::Operation& operation,
-                                                        std::stop_token stop) -> Result<nlohmann::json> {
-        LX_TRY(rebuild_instance(impl_->context, name, fingerprint, operation, std::move(stop), requestor));
+    request.may_cancel = remote.has_value();
+    request.body = [this, name, fingerprint, remote, requestor](
+                       operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {
+        std::string chosen = fingerprint;
+        if (remote) {
+            LX_TRY_AS(const auto image, fetch_image(impl_->context, *remote, operation, stop));
+            chosen = image->fingerprint;
+        }
+        LX_TRY(rebuild_instance(impl_->context, name, chosen, operation, std::move(stop), requestor));
         return nlohmann::json(nullptr);
     };
     return deps_.operations.start(std::move(request));

@@ -126,6 +126,8 @@ const std::vector<std::string>& api_extensions() {
         "image_profiles",
         "images_default_architecture",
         "image_force_refresh",
+        "image_copy_profile",
+        "images_push_relay",
         "image_compression_algorithm",
         "instance_publish_split",
         "instance_nic_network",

@@ -18,6 +18,7 @@ bool may(Access access, const auth::Identity& who, const std::string& project) {
             return who.who == Who::metrics || who.may_use(project);
         case Access::can_view:
         case Access::can_edit:
+        case Access::can_push:
             return who.may_use(project);
         case Access::admin:
             return who.is_admin();

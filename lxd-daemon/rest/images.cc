@@ -1,12 +1,14 @@
 #include <fmt/format.h>
 
 #include "lxd-daemon/api/image.h"
+#include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/image_export.h"
 #include "lxd-daemon/instances/image_store.h"
 #include "lxd-daemon/instances/images/service.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/operations/operation.h"
+#include "lxd-daemon/rest/image_tokens.h"
 #include "lxd-daemon/rest/image_upload.h"
 #include "lxd-daemon/rest/lifecycle.h"
 #include "lxd-daemon/rest/listing.h"
@@ -47,13 +49,21 @@ api::Image image_view(const database::ImageRecord& record, const std::vector<dat
     return out;
 }
 
+/// The token of ?secret= that opens an image to who would not see it; null: none does.
+operations::OperationPtr opening_token(const Request& request, const Services& services,
+                                       const database::ImageRecord& image) {
+    if (sees_image(request, image.is_public)) return nullptr;
+    return find_image_token(services.operations, ImageToken::download, image.fingerprint,
+                            request.query_or("secret", ""));
+}
+
 /// By fingerprint or a unique beginning of it.
 Result<database::ImagePtr> require_image(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
     auto found = services.database->images().find_prefix(request.path_arg("fingerprint"));
     const bool visible = found ? sees_image(request, (*found)->is_public) : sees_image(request, false);
-    if (!visible) return fail(Status::not_found, "Image not found");
-    return found;
+    if (visible || (found && opening_token(request, services, **found))) return found;
+    return fail(Status::not_found, "Image not found");
 }
 
 instances::ImageStore store_of(Services& services) {
@@ -79,10 +89,20 @@ Handled image_get(const Request& request, Services& services) {
     co_return Response::sync(api::to_json(image)).with_etag(etag_of(api::etag_fields(image)));
 }
 
+/// Another server will bring the image, with the secret of the operation.
+Result<Response> wait_for_push(const Request& request, Services& services, const api::ImagesPost& post) {
+    LX_TRY(services.instances->images().check_offer(post));
+    LX_TRY_AS(const auto operation,
+              offer_image(services.operations, ImageToken::upload, post.source.fingerprint,
+                          api::description_json(post), request.requestor_json));
+    return Response::operation(*operation);
+}
+
 /// A JSON body asks for an image from elsewhere.
 Handled create_from_elsewhere(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto post, api::parse_images_post(body));
+    if (post.source.mode == "push") co_return wait_for_push(request, services, post);
     auto create = [&services, post = std::move(post), requestor = request.requestor_json] {
         return services.instances->images().create(post, requestor);
     };
@@ -91,17 +111,35 @@ Handled create_from_elsewhere(const Request& request, Services& services) {
     co_return Response::operation(*operation);
 }
 
-operations::Request import_request(Services& services, const Request& request,
-                                   instances::ImageUpload upload) {
+/// What is said of an image that is brought with a token, which is used up: only who waits for it decides.
+Result<api::ImagesPost> take_offer(const operations::OperationPtr& token, instances::ImageUpload& upload) {
+    const auto shown = token->to_json();
+    LX_TRY_AS(auto offered, api::parse_images_post(shown.at("metadata")));
+    upload.expected_fingerprint = shown.at("metadata").at("fingerprint");
+    upload.is_public = offered.fields.is_public;
+    upload.properties = offered.fields.properties;
+    upload.expires_at = offered.fields.expires_at;
+    upload.profiles = offered.fields.profiles;
+    if (upload.profiles.empty()) upload.profiles.emplace_back("default");
+    if (!offered.filename.empty()) upload.filename = offered.filename;
+    token->finish(nlohmann::json(nullptr));
+    return offered;
+}
+
+/// @param offered  says which aliases it gets
+operations::Request import_request(Services& services, const Request& request, instances::ImageUpload upload,
+                                   api::ImagesPost offered) {
     operations::Request out;
     out.description = "Downloading image";  // LXD's word for an upload, too
     out.locks = {instances::ImageStore::kImageLock};
     out.requestor = request.requestor_json;
     out.may_cancel = true;
     // The files live as long as the body does.
-    out.body = [&services, upload = std::move(upload), files = request.files](
+    out.body = [&services, upload = std::move(upload), offered = std::move(offered), files = request.files](
                    operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY_AS(const auto image, store_of(services).import(upload, stop));
+        if (!offered.aliases.empty())
+            LX_TRY(services.instances->images().add_aliases(offered, image->fingerprint));
         publish_lifecycle(services, operation.requestor(), "image-created", url_of_image(image->fingerprint),
                           {{"type", image->type}});
         return nlohmann::json{{"fingerprint", image->fingerprint},
@@ -112,12 +150,23 @@ operations::Request import_request(Services& services, const Request& request,
 
 Handled images_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
+    const bool trusted = request.identity.may_use("default");
     if (request.files.empty()) {
+        if (!trusted) co_return fail(Status::forbidden, "not authorized");
         auto pending = create_from_elsewhere(request, services);
         co_return co_await std::move(pending);
     }
+    // Found again: another may have used it while the body came.
+    const auto token = find_upload_token(services.operations, request);
+    if (!trusted && !token) co_return fail(Status::forbidden, "not authorized");
     LX_CO_TRY_AS(auto upload, read_image_upload(request));
-    auto wanted = import_request(services, request, std::move(upload));
+    api::ImagesPost offered;
+    if (token) {
+        LX_CO_TRY_AS(offered, take_offer(token, upload));
+    }
+    auto wanted = import_request(services, request, std::move(upload), std::move(offered));
+    // With it another server, which is not trusted, waits for the end.
+    if (token) wanted.metadata = {{"secret", random_hex(32)}};
     LX_CO_TRY_AS(const auto operation, services.operations.start(std::move(wanted)));
     co_return Response::operation(*operation);
 }
@@ -201,6 +250,11 @@ Handled image_export(const Request& request, Services& services) {
     };
     auto pending = on_worker(services, std::move(open));
     LX_CO_TRY_AS(auto opened, co_await std::move(pending));
+    if (!sees_image(request, record->is_public)) {
+        const auto token = opening_token(request, services, *record);
+        if (!token) co_return fail(Status::not_found, "Image not found");
+        token->finish(nlohmann::json(nullptr));
+    }
     auto response = Response::stream(std::move(opened.fd), opened.size_bytes, opened.content_type);
     if (!opened.filename.empty()) {
         response = std::move(response).with_header("Content-Disposition",
@@ -220,15 +274,34 @@ Handled image_refresh(const Request& request, Services& services) {
     co_return Response::operation(*operation);
 }
 
+Handled image_secret(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require_image(request, services));
+    LX_CO_TRY_AS(const auto operation,
+                 offer_image(services.operations, ImageToken::download, record->fingerprint,
+                             nlohmann::json::object(), request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
+Handled image_push(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto record, require_image(request, services));
+    LX_CO_TRY_AS(const auto body, request.json());
+    LX_CO_TRY_AS(auto post, api::parse_image_export_post(body));
+    LX_CO_TRY_AS(const auto operation,
+                 services.instances->images().push(record, std::move(post), request.requestor_json));
+    co_return Response::operation(*operation);
+}
+
 constexpr Route kImagesRoutes[] = {
     {Verb::get, "/1.0/images", Access::anyone, images_get},
-    {Verb::post, "/1.0/images", Access::can_edit, images_post, Body::file},
+    {Verb::post, "/1.0/images", Access::can_push, images_post, Body::file},
     {Verb::get, "/1.0/images/{fingerprint}", Access::anyone, image_get},
     {Verb::put, "/1.0/images/{fingerprint}", Access::can_edit, image_put},
     {Verb::patch, "/1.0/images/{fingerprint}", Access::can_edit, image_patch},
     {Verb::del, "/1.0/images/{fingerprint}", Access::can_edit, image_delete},
     {Verb::get, "/1.0/images/{fingerprint}/export", Access::anyone, image_export},
+    {Verb::post, "/1.0/images/{fingerprint}/export", Access::can_edit, image_push},
     {Verb::post, "/1.0/images/{fingerprint}/refresh", Access::can_edit, image_refresh},
+    {Verb::post, "/1.0/images/{fingerprint}/secret", Access::can_edit, image_secret},
 };
 
 }  // namespace

@@ -34,6 +34,7 @@ enum class Access {
     authenticated,  ///< every trusted client; the handler shows it what it may see
     can_view,       ///< whoever may use the project
     can_edit,       ///< the same
+    can_push,       ///< can_edit, or whoever has the secret with which this server waits for an image
     metrics,        ///< as can_view, and certificates for metrics
     admin,          ///< a client that is not restricted to projects
     local           ///< the unix socket only

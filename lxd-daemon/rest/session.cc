@@ -16,6 +16,7 @@
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/rest/authorise.h"
 #include "lxd-daemon/rest/identify.h"
+#include "lxd-daemon/rest/image_tokens.h"
 #include "lxd-daemon/rest/server_info.h"
 #include "lxd-daemon/rest/target.h"
 #include "lxd-daemon/rest/websocket.h"
@@ -203,6 +204,10 @@ Result<> Session::check_access(const Request& request, const Router::Match& matc
         LX_TRY(refuse_other_sites(request));
         if (remote_->metrics_only && !for_metrics) return fail(Status::not_found, "not found");
     }
+    // Asked before the body is taken.
+    if (match.route != nullptr && match.route->access == Access::can_push &&
+        find_upload_token(hosting_->services.operations, request))
+        return {};
     return authorise(request, match, for_metrics && server != nullptr && server->metrics_are_open());
 }
 

@@ -93,7 +93,7 @@ Result<RemoteImage> remote_image_of(const Context& context, const api::InstanceS
                     fmt::format("Image mode '{}' is not supported: only pull", source.mode));
     RemoteImage out;
     out.source = {source.server, source.protocol.empty() ? "lxd" : source.protocol, source.certificate,
-                  source.alias.empty() ? source.fingerprint : source.alias};
+                  name_on_server(source)};
     out.secret = source.secret;
     out.architecture = architecture.empty() ? default_architecture(context)
                                             : std::string(images::architecture_name(architecture));

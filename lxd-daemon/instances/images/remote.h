@@ -56,6 +56,14 @@ private:
     std::set<std::string> keys_;
 };
 
+/// By which name the server is asked: an alias, so that newer images can be looked for, unless the image is
+/// private: then its aliases are, too.
+template <typename Source>
+std::string name_on_server(const Source& source) {
+    const bool by_alias = !source.alias.empty() && (source.secret.empty() || source.fingerprint.empty());
+    return by_alias ? source.alias : source.fingerprint;
+}
+
 /// LXD's name of the architecture of images that are asked for without one: images.default_architecture, or
 /// this machine's.
 std::string default_architecture(const Context& context);

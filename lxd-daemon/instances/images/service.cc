@@ -5,9 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include "images/architecture.h"
+#include "images/sha256.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/images/publish.h"
+#include "lxd-daemon/instances/images/push.h"
 #include "lxd-daemon/instances/images/remote.h"
 #include "lxd-daemon/instances/images/upkeep.h"
 #include "lxd-daemon/instances/steps.h"
@@ -25,19 +27,10 @@ Result<> check_aliases(const Context& context, const api::ImagesPost& post) {
     return {};
 }
 
-Result<> add_aliases(const Context& context, const api::ImagesPost& post, const std::string& fingerprint) {
-    for (const auto& alias : post.aliases) {
-        LX_TRY(context.deps.database.images().create_alias(
-            {0, alias.name, alias.description, fingerprint, "container"}));
-    }
-    return {};
-}
-
 RemoteImage remote_of(const Context& context, const api::ImagesPost& post) {
     RemoteImage out;
     out.source = {post.source.server, post.source.protocol.empty() ? "lxd" : post.source.protocol,
-                  post.source.certificate,
-                  post.source.alias.empty() ? post.source.fingerprint : post.source.alias};
+                  post.source.certificate, name_on_server(post.source)};
     out.secret = post.source.secret;
     out.architecture = default_architecture(context);
     out.auto_update = post.fields.auto_update;
@@ -83,6 +76,41 @@ Result<operations::OperationPtr> ImageService::refresh(const std::string& finger
     return context_.deps.operations.start(refresh_request(context_, fingerprint, requestor));
 }
 
+Result<operations::OperationPtr> ImageService::push(const database::ImagePtr& image,
+                                                    api::ImageExportPost post, const std::string& requestor) {
+    LX_TRY(check_push(post));
+    operations::Request request;
+    request.description = "Exporting image";
+    request.resources = {{"images", {image->fingerprint}}};
+    request.requestor = requestor;
+    request.may_cancel = true;
+    request.body = [this, image, post = std::move(post)](operations::Operation& operation,
+                                                         std::stop_token stop) -> Result<nlohmann::json> {
+        LX_TRY(send_image(context_, *image, post, operation, std::move(stop)));
+        return nlohmann::json(nullptr);
+    };
+    return context_.deps.operations.start(std::move(request));
+}
+
+Result<> ImageService::check_offer(const api::ImagesPost& post) const {
+    if (!images::is_sha256(post.source.fingerprint))
+        return fail(Status::bad_request, "To have an image pushed, name its whole fingerprint");
+    if (context_.deps.database.images().find(post.source.fingerprint))
+        return fail(Status::bad_request, "Image with same fingerprint already exists");
+    if (post.fields.auto_update)
+        return fail(Status::bad_request,
+                    "auto_update is not possible: an image that is pushed has no source");
+    return check_aliases(context_, post);
+}
+
+Result<> ImageService::add_aliases(const api::ImagesPost& post, const std::string& fingerprint) const {
+    for (const auto& alias : post.aliases) {
+        LX_TRY(context_.deps.database.images().create_alias(
+            {0, alias.name, alias.description, fingerprint, "container"}));
+    }
+    return {};
+}
+
 void ImageService::changed() { context_.snapshot_timer.poke(); }
 
 Result<operations::OperationPtr> ImageService::publish(api::ImagesPost post, const std::string& requestor) {
@@ -92,7 +120,7 @@ Result<operations::OperationPtr> ImageService::publish(api::ImagesPost post, con
     request.body = [this, plan = std::move(plan)](operations::Operation& operation,
                                                   std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY_AS(const auto image, publish_image(context_, plan, operation, stop));
-        LX_TRY(add_aliases(context_, plan.post, image->fingerprint));
+        LX_TRY(add_aliases(plan.post, image->fingerprint));
         return outcome_of(*image);
     };
     return context_.deps.operations.start(std::move(request));
@@ -113,7 +141,7 @@ Result<operations::OperationPtr> ImageService::fetch(api::ImagesPost post, const
     request.body = [this, wanted = std::move(wanted), post = std::move(post)](
                        operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY_AS(const auto image, fetch_image(context_, wanted, operation, std::move(stop)));
-        LX_TRY(add_aliases(context_, post, image->fingerprint));
+        LX_TRY(add_aliases(post, image->fingerprint));
         return outcome_of(*image);
     };
     return context_.deps.operations.start(std::move(request));

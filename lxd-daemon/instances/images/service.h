@@ -2,6 +2,7 @@
 #include <string>
 
 #include "lxd-daemon/api/image.h"
+#include "lxd-daemon/database/database.h"
 #include "lxd-daemon/operations/operation.h"
 
 namespace lxmgr::instances {
@@ -20,6 +21,13 @@ public:
 
     /// Asks the image's server for a newer one. Errors: `not_found`, `bad_request` without a source.
     Result<operations::OperationPtr> refresh(const std::string& fingerprint, const std::string& requestor);
+    /// Sends an image to a server that waits for it. Errors: `bad_request`.
+    Result<operations::OperationPtr> push(const database::ImagePtr& image, api::ImageExportPost post,
+                                          const std::string& requestor);
+    /// Of an image that will be brought. Errors: `bad_request`, `conflict` as of create().
+    Result<> check_offer(const api::ImagesPost& post) const;
+    /// The aliases that were asked for. Errors: `conflict`.
+    Result<> add_aliases(const api::ImagesPost& post, const std::string& fingerprint) const;
     /// Keys of the server's config, or images, have changed: what is due may be due at another time.
     void changed();
 

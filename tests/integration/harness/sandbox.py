@@ -88,7 +88,10 @@ class Sandbox:
         return family
 
     def close(self):
-        """Ends everything that is left, and the namespaces with it."""
+        """Ends everything that is left, and the namespaces with it. Once: a second time they are nobody's, and what has
+        none (a zombie that leads threads) would be taken for ours, with all its children."""
+        if self.holder.returncode is not None:
+            return
         deadline = time.monotonic() + 10
         while (left := {pid for pid in self.processes() if not is_zombie(pid)}) and time.monotonic() < deadline:
             for pid in left:
