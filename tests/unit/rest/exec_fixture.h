@@ -54,6 +54,7 @@ public:
         return none();
     }
     Result<runtime::Usage> usage(const std::string&) override { return none(); }
+    void forget_exit(const std::string&) override {}
     Result<> attach(const std::string&, const runtime::Attach&) override { return none(); }
     Result<> detach(const std::string&, const std::string&, bool) override { return none(); }
     Result<UniqueFd> open_root(const std::string&) override { return none(); }
