@@ -4,6 +4,7 @@
 #include <net/if.h>
 
 #include "network/bridge.h"
+#include "network/link_state.h"
 #include "network/links.h"
 
 namespace lxmgr::network {
@@ -62,6 +63,7 @@ Result<> create_macvlan(const MacvlanRequest& request) {
     LX_TRY(socket.change(std::move(message),
                          fmt::format("Creating a macvlan interface on '{}'", request.parent)));
     auto raised = raise(request.netns_fd, hwaddr);
+    if (raised && !request.connected) raised = set_macvlan_carrier(request.netns_fd, request.hwaddr, false);
     if (!raised) static_cast<void>(delete_macvlan(request.netns_fd, request.hwaddr));
     return raised;
 }

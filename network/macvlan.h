@@ -13,6 +13,7 @@ struct MacvlanRequest {
     std::string mode;  ///< bridge, vepa, passthru or private; empty: bridge
     int mtu = 0;       ///< 0: the parent's
     int netns_fd = -1;
+    bool connected = true;  ///< false: it has no carrier
 };
 /// Errors: `bad_request` when there is no such parent; `internal` as the kernel says.
 Result<> create_macvlan(const MacvlanRequest& request);

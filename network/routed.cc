@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
 #include "network/bridge.h"
+#include "network/link_state.h"
 #include "network/links.h"
 #include "network/routes.h"
 
@@ -161,7 +162,17 @@ Result<> create_routed(const RoutedRequest& request) {
     auto done = set_up_host(socket, request);
     if (done) done = set_up_guest(request);
     if (done) done = answer_for(socket, request);
+    if (done && !request.connected) done = connect_routed(request, false);
     if (!done) static_cast<void>(remove_routed(request).has_value());
+    return done;
+}
+
+Result<> connect_routed(const RoutedRequest& request, bool connected) {
+    LX_TRY_AS(const bool changed, set_link_state(request.host_name, connected));
+    if (!changed || !connected) return {};
+    LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
+    auto done = set_up_host(socket, request);
+    if (!done) static_cast<void>(set_link_state(request.host_name, false).has_value());
     return done;
 }
 

@@ -29,6 +29,7 @@ struct RoutedRequest {
     bool ipv4_gateway = true, ipv6_gateway = true;  ///< whether the guest gets a default route
     std::uint32_t ipv4_table = 0, ipv6_table = 0;   ///< a table of the host that has the routes too; 0: none
     int tx_queue = 0;                               ///< as in VethRequest
+    bool connected = true;
     std::function<Result<>()> prepare{};
 };
 
@@ -54,6 +55,9 @@ Result<> unroute_nic(const std::string& bridge, const RoutedNets& nets);
 Result<> check_routed_parent(const std::string& parent, bool ipv4, bool ipv6);
 /// Errors: `conflict` when another guest has an address. A failure leaves nothing.
 Result<> create_routed(const RoutedRequest& request);
+/// Takes the guest's carrier, and the host's routes with it, or gives them back. What is so already is
+/// success.
+Result<> connect_routed(const RoutedRequest& request, bool connected);
 /// Takes away what create_routed() made; the pair by its name on the host. What is absent is success.
 Result<> remove_routed(const RoutedRequest& request);
 

@@ -8,6 +8,8 @@ constexpr auto D = KeyScope::disk;
 constexpr auto N = KeyScope::nic_bridged;
 
 constexpr ConfigKey kDiskKeys[] = {
+    {D, "attached", "bool", "true", Live::yes, check::boolean,
+     "Plugged into the instance; false keeps the device configured only."},
     {D, "limits.max", "string", "", Live::yes, check::disk_rate, "limits.read and limits.write in one."},
     {D, "limits.read", "string", "", Live::yes, check::disk_rate,
      "Largest rate of reading from the block device: bytes a second (10MiB) or operations a second "
@@ -37,6 +39,9 @@ constexpr ConfigKey kDiskKeys[] = {
 };
 
 constexpr ConfigKey kNicKeys[] = {
+    {N, "attached", "bool", "true", Live::yes, check::boolean,
+     "Plugged into the instance; false keeps the device configured only."},
+    {N, "connected", "bool", "true", Live::yes, check::boolean, "Whether the instance sees a carrier."},
     {N, "host_name", "string", "random", Live::no, check::interface_name,
      "Name of the interface on the host."},
     {N, "hwaddr", "string", "random", Live::no, check::hwaddr, "MAC address."},

@@ -92,33 +92,21 @@ constexpr std::string_view kVolume[] = {
 };
 
 constexpr std::string_view kDisk[] = {
-    "attached",
-    "boot.priority",
-    "ceph.cluster_name",
-    "ceph.user_name",
-    "dependent",
-    "initial.*",
-    "io.bus",
-    "io.cache",
-    "io.threads",
-    "limits.max.burst",
-    "limits.max.burst.length",
-    "limits.read.burst",
-    "limits.read.burst.length",
-    "limits.write.burst",
-    "limits.write.burst.length",
-    "size.state",
-    "source.snapshot",
-    "source.type",
-    "wwn",
+    "boot.priority",      "ceph.cluster_name",
+    "ceph.user_name",     "dependent",
+    "initial.*",          "io.bus",
+    "io.cache",           "io.threads",
+    "limits.max.burst",   "limits.max.burst.length",
+    "limits.read.burst",  "limits.read.burst.length",
+    "limits.write.burst", "limits.write.burst.length",
+    "size.state",         "source.snapshot",
+    "source.type",        "wwn",
 };
 
 constexpr std::string_view kNic[] = {
     "acceleration",
     "acceleration.parent",
-    "attached",
     "boot.priority",
-    "connected",
     "gvrp",
     "io.bus",
     "ipv4.address.external",
@@ -261,7 +249,7 @@ constexpr std::string_view kServer[] = {
     "volatile.uuid",
 };
 
-constexpr std::string_view kHostDevice[] = {"attached", "id", "mdev", "mig.ci", "mig.gi", "mig.uuid", "pci"};
+constexpr std::string_view kHostDevice[] = {"id", "mdev", "mig.ci", "mig.gi", "mig.uuid", "pci"};
 
 // Of unix-char and unix-block.
 constexpr std::string_view kNode[] = {"limits.read", "limits.write"};

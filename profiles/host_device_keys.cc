@@ -31,6 +31,8 @@ constexpr ConfigKey kVendor{
     U, "vendorid", "string", "", Live::yes, check::device_id, "Vendor id, four hexadecimal digits."};
 
 constexpr ConfigKey kUsbKeys[] = {
+    {U, "attached", "bool", "true", Live::yes, check::boolean,
+     "Plugged into the instance; false keeps the device configured only."},
     {U, "busnum", "integer", "", Live::yes, check::natural, "Number of the USB bus."},
     {U, "devnum", "integer", "", Live::yes, check::natural, "Number of the device on its bus."},
     of(U, kGid),

@@ -13,6 +13,20 @@ constexpr ConfigKey of(KeyScope scope, ConfigKey row) {
 }
 
 // The scope is filled in by each table.
+constexpr ConfigKey kAttached{KeyScope::nic_p2p,
+                              "attached",
+                              "bool",
+                              "true",
+                              Live::yes,
+                              check::boolean,
+                              "Plugged into the instance; false keeps the device configured only."};
+constexpr ConfigKey kConnected{KeyScope::nic_p2p,
+                               "connected",
+                               "bool",
+                               "true",
+                               Live::yes,
+                               check::boolean,
+                               "Whether the instance sees a carrier."};
 constexpr ConfigKey kHwaddr{KeyScope::nic_p2p, "hwaddr",      "string",      "random",
                             Live::yes,         check::hwaddr, "MAC address."};
 constexpr ConfigKey kMtu{KeyScope::nic_p2p,      "mtu",     "integer",
@@ -75,6 +89,8 @@ constexpr ConfigKey kTxQueue{KeyScope::nic_p2p,
 
 constexpr auto P = KeyScope::nic_p2p;
 constexpr ConfigKey kP2p[] = {
+    of(P, kAttached),
+    of(P, kConnected),
     of(P, {P, "host_name", "string", "random", Live::yes, check::interface_name,
            "Name of the interface on the host."}),
     of(P, kHwaddr),
@@ -95,6 +111,9 @@ constexpr ConfigKey kP2p[] = {
 
 constexpr auto M = KeyScope::nic_macvlan;
 constexpr ConfigKey kMacvlan[] = {
+    of(M, kAttached),
+    of(M, {M, "connected", "bool", "true", Live::yes, check::boolean,
+           "Whether the instance sees a carrier; false holds until the parent itself goes down and up."}),
     of(M, kHwaddr),
     of(M, {M, "mode", "string", "bridge", Live::yes, check::macvlan_mode,
            "How NICs of one parent reach each other: bridge, vepa, passthru or private."}),
@@ -107,6 +126,7 @@ constexpr ConfigKey kMacvlan[] = {
 
 constexpr auto H = KeyScope::nic_physical;
 constexpr ConfigKey kPhysical[] = {
+    of(H, kAttached),
     of(H, {H, "hwaddr", "string", "as on the host", Live::yes, check::hwaddr, "MAC address inside."}),
     of(H, {H, "mtu", "integer", "as on the host", Live::yes, check::mtu, "MTU inside."}),
     of(H, kName),
@@ -118,6 +138,8 @@ constexpr ConfigKey kPhysical[] = {
 
 constexpr auto R = KeyScope::nic_routed;
 constexpr ConfigKey kRouted[] = {
+    of(R, kAttached),
+    of(R, kConnected),
     of(R, {R, "host_name", "string", "random", Live::yes, check::interface_name,
            "Name of the interface on the host."}),
     of(R, kHwaddr),

@@ -49,8 +49,8 @@ Result<> check_keys(std::string_view name, const api::ConfigMap& device, KeyScop
 Result<> check_root_disk(std::string_view name, const api::ConfigMap& device) {
     if (value_of(device, "pool").empty())
         return bad_device(name, "Root disk entry must have a \"pool\" property set");
-    for (const char* key :
-         {"source", "readonly", "recursive", "required", "shift", "propagation", "raw.mount.options"}) {
+    for (const char* key : {"attached", "source", "readonly", "recursive", "required", "shift", "propagation",
+                            "raw.mount.options"}) {
         if (device.contains(key)) {
             return bad_device(name, fmt::format("Root disk entry may not have a \"{}\" property set", key));
         }

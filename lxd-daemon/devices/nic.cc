@@ -7,6 +7,7 @@
 #include "lxd-daemon/devices/nic_identity.h"
 #include "lxd-daemon/devices/nic_traffic.h"
 #include "network/bridge.h"
+#include "network/link_state.h"
 #include "network/links.h"
 #include "network/routed.h"
 
@@ -47,15 +48,27 @@ Result<> check_static(const DeviceContext& context, const std::string& network,
     return {};
 }
 
-Result<> plug_in(network::VethRequest& request, const network::BridgedNets& routes, int netns_fd) {
-    request.netns_fd = netns_fd;
-    LX_TRY(network::create_veth(request));
+Result<> route_new(const network::VethRequest& request, const network::BridgedNets& routes, bool connected) {
+    if (!connected) LX_TRY(network::set_link_state(request.host_name, false));
     if (routes.nets.empty()) return {};
-    auto routed = routes.bridge.empty() ? network::route_through(request.host_name, routes.nets)
-                                        : network::route_to_nic(routes);
+    if (!routes.bridge.empty()) return network::route_to_nic(routes);
+    return connected ? network::route_through(request.host_name, routes.nets) : Result<>{};
+}
+
+Result<> plug_in(network::VethRequest& request, const network::BridgedNets& routes, bool connected) {
+    LX_TRY(network::create_veth(request));
+    auto routed = route_new(request, routes, connected);
     failpoint("devices.nic_routed");
     if (!routed) static_cast<void>(network::delete_veth(request.host_name).has_value());
     return routed;
+}
+
+/// Brings the host's end up or down. Without a bridge its routes go and come with it.
+Result<> connect_pair(const DeviceContext& context) {
+    const std::string host_name = context.volatile_value("host_name");
+    LX_TRY_AS(const bool changed, network::set_link_state(host_name, is_connected(context)));
+    if (!changed || !is_connected(context) || !bridge_of(context).empty()) return {};
+    return network::route_through(host_name, nets_of(context));
 }
 
 /// A bridge that was deleted and made anew has lost its ports and routes.
@@ -109,8 +122,10 @@ public:
         request.prepare = traffic_setup(traffic);
         request.tx_queue = tx_queue_of(context);
         started.volatile_changes[context.volatile_key("host_name")] = request.host_name;
-        started.in_network = [request, routes = routes_of(context, addresses)](int netns_fd) mutable {
-            return plug_in(request, routes, netns_fd);
+        started.in_network = [request, routes = routes_of(context, addresses),
+                              connected = is_connected(context)](int netns_fd) mutable {
+            request.netns_fd = netns_fd;
+            return plug_in(request, routes, connected);
         };
         return started;
     }
@@ -121,32 +136,23 @@ public:
         const auto& around = context.surroundings;
         const auto held = around.held_address(context.key("network"), context.instance, context.device);
         auto plugged = bridge_of(context).empty() ? Result<>{} : plug_again(context, held);
+        LX_TRY(connect_pair(context));
         LX_TRY(recover_traffic(context, held));
         return plugged;
     }
 
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
         static const auto kKeys =
-            with_traffic_keys({"ipv4.address", "ipv4.routes", "ipv4.routes.external", "ipv6.address",
-                               "ipv6.routes", "ipv6.routes.external", "user.*"});
+            with_traffic_keys({"connected", "ipv4.address", "ipv4.routes", "ipv4.routes.external",
+                               "ipv6.address", "ipv6.routes", "ipv6.routes.external", "user.*"});
         return kKeys;
     }
 
     Result<> update(const DeviceContext& before, const DeviceContext& after) const override {
-        if (same_traffic(before, after)) return {};
-        LX_TRY(validate(after));
-        if (bridge_of(after).empty()) {
-            LX_TRY(network::route_through(after.volatile_value("host_name"), nets_of(after)));
-            return change_traffic(before, after, {});
-        }
-        LX_TRY_AS(const NicAddresses addresses, claim(after, hwaddr_of(after)));
-        LX_TRY(network::unroute_nic(bridge_of(before), nets_of(before)));
-        auto routed = network::route_to_nic(routes_of(after, addresses));
-        if (routed) routed = change_traffic(before, after, addresses);
-        if (routed) return {};
-        static_cast<void>(network::unroute_nic(bridge_of(after), nets_of(after)).has_value());
-        static_cast<void>(network::route_to_nic(routes_of(before, addresses)).has_value());
-        return routed;
+        LX_TRY(connect_pair(after));
+        auto updated = update_traffic(before, after);
+        if (!updated) static_cast<void>(connect_pair(before).has_value());
+        return updated;
     }
 
     Result<api::ConfigMap> stop(const DeviceContext& context) const override {
@@ -170,6 +176,25 @@ public:
             LX_TRY(context.surroundings.release_address(managed, context.instance, context.device));
         for (const char* key : {"hwaddr", "name", "host_name"}) changes[context.volatile_key(key)] = "";
         return changes;
+    }
+
+private:
+    Result<> update_traffic(const DeviceContext& before, const DeviceContext& after) const {
+        if (same_traffic(before, after)) return {};
+        LX_TRY(validate(after));
+        if (bridge_of(after).empty()) {
+            if (is_connected(after))
+                LX_TRY(network::route_through(after.volatile_value("host_name"), nets_of(after)));
+            return change_traffic(before, after, {});
+        }
+        LX_TRY_AS(const NicAddresses addresses, claim(after, hwaddr_of(after)));
+        LX_TRY(network::unroute_nic(bridge_of(before), nets_of(before)));
+        auto routed = network::route_to_nic(routes_of(after, addresses));
+        if (routed) routed = change_traffic(before, after, addresses);
+        if (routed) return {};
+        static_cast<void>(network::unroute_nic(bridge_of(after), nets_of(after)).has_value());
+        static_cast<void>(network::route_to_nic(routes_of(before, addresses)).has_value());
+        return routed;
     }
 };
 

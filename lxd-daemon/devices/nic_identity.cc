@@ -6,6 +6,7 @@
 
 #include "lxd-daemon/base/strings.h"
 #include "network/bridge.h"
+#include "profiles/config_keys.h"
 
 namespace lxmgr::devices {
 
@@ -106,6 +107,11 @@ Result<std::string> free_host_name(const DeviceContext& context) {
                                 context.device, context.instance, wanted));
     }
     return wanted;
+}
+
+bool is_connected(const DeviceContext& context) {
+    const std::string text = context.key("connected");
+    return text.empty() || profiles::parse_bool(text);
 }
 
 Result<> require_host_end(const DeviceContext& context) {

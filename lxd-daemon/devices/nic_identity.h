@@ -18,6 +18,8 @@ api::ConfigMap nic_identity(const DeviceContext& context);
 /// A name for the host's end. One that is there already is of an earlier run that a crash cut off, and goes;
 /// or of somebody else, and stays.
 Result<std::string> free_host_name(const DeviceContext& context);
+/// The key `connected`: whether the instance sees a carrier.
+bool is_connected(const DeviceContext& context);
 /// Errors: `not_found` when the host's end of a running instance's NIC is gone.
 Result<> require_host_end(const DeviceContext& context);
 /// The parts of a value with commas between.

@@ -6,10 +6,16 @@
 
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/nic_identity.h"
+#include "network/link_state.h"
 #include "network/macvlan.h"
 
 namespace lxmgr::devices {
 namespace {
+
+Result<> connect_macvlan(const DeviceContext& context, bool on) {
+    LX_TRY_AS(const UniqueFd netns, context.surroundings.open_netns(context.instance));
+    return network::set_macvlan_carrier(netns.get(), hwaddr_of(context), on);
+}
 
 class Macvlan final : public DeviceType {
 public:
@@ -32,6 +38,7 @@ public:
         request.guest_name = nic_value(context, started.volatile_changes, "name");
         request.hwaddr = to_lower(nic_value(context, started.volatile_changes, "hwaddr"));
         LX_TRY_AS(request.mtu, mtu_of(context));
+        request.connected = is_connected(context);
         started.in_network = [request](int netns_fd) mutable {
             request.netns_fd = netns_fd;
             return network::create_macvlan(request);
@@ -39,12 +46,17 @@ public:
         return started;
     }
 
-    Result<> recover(const DeviceContext&) const override { return {}; }
+    Result<> recover(const DeviceContext& context) const override {
+        return connect_macvlan(context, is_connected(context));
+    }
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
-        static constexpr std::array<std::string_view, 1> kKeys{"user.*"};
+        static constexpr std::array<std::string_view, 2> kKeys{"connected", "user.*"};
         return kKeys;
     }
-    Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
+    Result<> update(const DeviceContext& before, const DeviceContext& after) const override {
+        if (is_connected(before) == is_connected(after)) return {};
+        return connect_macvlan(after, is_connected(after));
+    }
     // The interface is in the instance's network namespace alone, and goes with it.
     Result<api::ConfigMap> stop(const DeviceContext&) const override { return api::ConfigMap{}; }
     [[nodiscard]] std::vector<Detach> attached(const DeviceContext& context) const override {

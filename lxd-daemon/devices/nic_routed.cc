@@ -28,6 +28,19 @@ void read_addresses(const DeviceContext& context, network::RoutedRequest& reques
     request.ipv6_gateway = context.key("ipv6.gateway") != "none";
 }
 
+network::RoutedRequest request_of(const DeviceContext& context) {
+    network::RoutedRequest request;
+    request.host_name = context.volatile_value("host_name");
+    request.parent = context.key("parent");
+    request.connected = is_connected(context);
+    read_addresses(context, request);
+    return request;
+}
+
+Result<> connect_as_configured(const DeviceContext& context) {
+    return network::connect_routed(request_of(context), is_connected(context));
+}
+
 class Routed final : public DeviceType {
 public:
     [[nodiscard]] bool hotplug() const override { return true; }
@@ -43,9 +56,7 @@ public:
     Result<Started> start(const DeviceContext& context) const override {
         Started started;
         started.volatile_changes = nic_identity(context);
-        network::RoutedRequest request;
-        read_addresses(context, request);
-        request.parent = context.key("parent");
+        network::RoutedRequest request = request_of(context);
         request.guest_name = nic_value(context, started.volatile_changes, "name");
         request.hwaddr = to_lower(nic_value(context, started.volatile_changes, "hwaddr"));
         LX_TRY_AS(request.mtu, mtu_of(context));
@@ -67,22 +78,23 @@ public:
 
     Result<> recover(const DeviceContext& context) const override {
         LX_TRY(require_host_end(context));
+        LX_TRY(connect_as_configured(context));
         return recover_traffic(context, {});
     }
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
-        static const auto kKeys = with_traffic_keys({"user.*"});
+        static const auto kKeys = with_traffic_keys({"connected", "user.*"});
         return kKeys;
     }
     Result<> update(const DeviceContext& before, const DeviceContext& after) const override {
-        return same_traffic(before, after) ? Result<>{} : change_traffic(before, after, {});
+        LX_TRY(connect_as_configured(after));
+        auto changed = same_traffic(before, after) ? Result<>{} : change_traffic(before, after, {});
+        if (!changed) static_cast<void>(connect_as_configured(before).has_value());
+        return changed;
     }
 
     Result<api::ConfigMap> stop(const DeviceContext& context) const override {
-        network::RoutedRequest request;
-        request.host_name = context.volatile_value("host_name");
+        const network::RoutedRequest request = request_of(context);
         if (request.host_name.empty()) return api::ConfigMap{};
-        request.parent = context.key("parent");
-        read_addresses(context, request);
         LX_TRY(network::remove_nic_rules(request.host_name));
         LX_TRY(network::remove_routed(request));
         return api::ConfigMap{{context.volatile_key("host_name"), ""}};

@@ -2,6 +2,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 
 #include "lxd-daemon/devices/device.h"
 #include "lxd-daemon/devices/disk.h"
@@ -13,6 +14,7 @@
 #include "lxd-daemon/devices/none.h"
 #include "lxd-daemon/devices/proxy.h"
 #include "lxd-daemon/devices/unix_device.h"
+#include "lxd-daemon/devices/unplugged.h"
 
 namespace lxmgr::devices {
 std::string DeviceContext::key(std::string_view name) const {
@@ -52,9 +54,7 @@ std::span<const DeviceEntry> nic_types() {
     return types;
 }
 
-}  // namespace
-
-Result<const DeviceType*> find_type(const std::string& device, const api::ConfigMap& config) {
+Result<const DeviceType*> find_plugged_type(const std::string& device, const api::ConfigMap& config) {
     const std::string type = api::value_of(config, "type");
     if (type == "nic") {
         const std::string nictype = api::value_of(config, "nictype");
@@ -67,6 +67,25 @@ Result<const DeviceType*> find_type(const std::string& device, const api::Config
     for (const auto& entry : device_types()) known.push_back(entry.type);
     return fail(Status::bad_request, fmt::format("Device '{}': unknown type '{}'; allowed are {}", device,
                                                  type, fmt::join(known, ", ")));
+}
+
+/// Each type's counterpart for devices that are not plugged in.
+const DeviceType& unplugged(const DeviceType& type) {
+    static const auto kAll = [] {
+        std::map<const DeviceType*, Unplugged> all;
+        for (const auto types : {device_types(), nic_types()}) {
+            for (const DeviceEntry& entry : types) all.emplace(&entry.device, entry.device);
+        }
+        return all;
+    }();
+    return kAll.at(&type);
+}
+
+}  // namespace
+
+Result<const DeviceType*> find_type(const std::string& device, const api::ConfigMap& config) {
+    LX_TRY_AS(const DeviceType* type, find_plugged_type(device, config));
+    return is_unplugged(config) ? &unplugged(*type) : type;
 }
 
 }  // namespace lxmgr::devices

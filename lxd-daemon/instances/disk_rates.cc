@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/devices/unplugged.h"
 #include "lxd-daemon/sys/block_device.h"
 #include "profiles/config_keys.h"
 
@@ -66,7 +67,8 @@ Result<runtime::Limits> all_limits(const Context& context, const database::Insta
                                    const ExpandedInstance& expanded, CpuPlacement& placement) {
     LX_TRY_AS(auto limits, limits_of(record.name, expanded.config, placement));
     for (const auto& [name, keys] : expanded.devices) {
-        if (api::value_of(keys, "type") == "disk") LX_TRY(add_device(context, name, keys, limits));
+        const bool counts = api::value_of(keys, "type") == "disk" && !devices::is_unplugged(keys);
+        if (counts) LX_TRY(add_device(context, name, keys, limits));
     }
     return limits;
 }

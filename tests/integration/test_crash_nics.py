@@ -17,7 +17,9 @@ DEVICES = {
     "lent": {**NIC, "nictype": "physical", "parent": "phys0", "name": "nic4"},
 }
 CHANGED = {"filtered": {**DEVICES["filtered"], "limits.max": "20Mbit", "security.port_isolation": "false"},
-           "cable": {**DEVICES["cable"], "limits.ingress": "20Mbit", "limits.egress": "1Mbit"}}
+           "cable": {**DEVICES["cable"], "limits.ingress": "20Mbit", "limits.egress": "1Mbit"},
+           "routed": {**DEVICES["routed"], "connected": "false"}, "own": {**DEVICES["own"], "connected": "false"},
+           "lent": {**DEVICES["lent"], "attached": "false"}}
 
 
 class NicSweep(SweepCases, DaemonCase):
@@ -64,8 +66,11 @@ class NicSweep(SweepCases, DaemonCase):
     def assert_as_told(self):
         """The kernel has what the instance's config says, and nothing else."""
         config = self.api.instance("subject")
-        told = set(config["devices"]) & set(DEVICES)
-        inside = self.api.sh("subject", "ls /sys/class/net").split()
+        told = {device for device in set(config["devices"]) & set(DEVICES) if "attached" not in config["devices"][device]}
+        lines = [line.split() for line in self.api.sh("subject", "ip -o link").splitlines()]
+        inside = {line[1].split("@")[0].rstrip(":"): line[2] for line in lines}
+        self.assertEqual({device for device in told - {"lent"} if "LOWER_UP" not in inside.get(DEVICES[device]["name"], "")},
+                         {device for device in told if "connected" in config["devices"][device]})
         self.assertEqual(sorted(name for name in inside if name.startswith("nic")),
                          sorted(DEVICES[device]["name"] for device in told))
         links = {one["ifname"]: one for one in json.loads(self.host("ip", "-json", "link"))}

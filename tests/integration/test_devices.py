@@ -39,6 +39,19 @@ class DiskTest(DaemonCase):
         self.assertEqual(self.api.sh("box", "ls /srv/deep/er"), "")
         self.assertEqual(self.api.state("box")["pid"], pid)
 
+    def test_attached(self):
+        self.api.launch("box", "tiny", devices={"share": self.disk(attached="false"),
+                                                "gone": self.disk(source="/no/such/path", path="/mnt/gone", attached="no")})
+        self.assertEqual(self.mounts(), [])
+        self.api.update("box", devices={"share": self.disk(attached="true")})
+        self.assertEqual(self.api.sh("box", "cat /mnt/share/file"), "from the host")
+        self.api.update("box", devices={"share": self.disk(attached="false")})
+        self.assertEqual(self.mounts(), [])
+        self.assertNotEqual(self.api.exec("box", ["test", "-e", "/mnt/share/file"])[0], 0)
+        self.assert_api_error(400, self.api.update, "box", devices={"share": self.disk(attached="maybe")})
+        root = {**self.api.instance("box")["expanded_devices"]["root"], "attached": "false"}
+        self.assertIn("attached", self.assert_api_error(400, self.api.update, "box", devices={"root": root}))
+
     def test_readonly_stays_readonly_whatever_root_inside_does(self):
         """The guest's root may remount what is in its mount namespace; a lock of the kernel's must keep it from that."""
         self.api.launch("box", "tiny", devices={"share": self.disk(readonly="true")})

@@ -54,6 +54,12 @@ class HotDevicesTest(DaemonCase):
                   if os.path.islink(f"/proc/{pid}/fd/{fd}")}
         return sum(row[1] == "15" and f"socket:[{row[-1]}]" in inodes for row in rows)
 
+    def wait_watchers(self, count):
+        deadline = time.monotonic() + 10
+        while self.watchers() != count:
+            self.assertLess(time.monotonic(), deadline, self.watchers())
+            time.sleep(0.02)
+
     def test_comes_and_goes(self):
         self.api.launch("box", "tiny", devices={"stick": self.node(uid="5", mode="0640")})
         self.assertEqual((self.inside(), self.watchers()), ("", 1))
@@ -124,8 +130,12 @@ class HotDevicesTest(DaemonCase):
             if "required" in device:
                 self.api.update("box", devices={"dev": {**device, "required": "false"}})
                 self.api.start("box")
-                self.assertEqual(self.watchers(), 1)
+                self.wait_watchers(1)
                 self.api.stop("box")
+        self.api.update("box", devices={"dev": {**usb, "attached": "false"}})
+        self.api.start("box")
+        self.assertIn("no such", self.assert_api_error(400, self.api.update, "box", devices={"dev": {**usb, "attached": "true"}}))
+        self.api.stop("box")
         for wrong in ({**usb, "vendorid": "x"}, {"type": "unix-hotplug"}, {**gpu, "gputype": "mdev"}, {**gpu, "pci": "1:2"},
                       {**usb, "mode": "9"}, {**usb, "colour": "red"}):
             self.assert_api_error(400, self.api.update, "box", devices={"dev": wrong})

@@ -119,6 +119,60 @@ class NicsTest(DaemonCase):
         for wrong in ("192.0.2.300", "fd99::1", "192.0.2.1 192.0.2.2"):
             self.assert_api_error(400, self.api.update, "box", devices={"ext": self.routed(ipv4_address=wrong)})
 
+    def of_all_types(self, **keys):
+        nics = {"managed": {"network": "lxtestbr0"}, "other": {"nictype": "bridged", "parent": "up0"},
+                "cable": {"nictype": "p2p", "ipv4.routes": "203.0.113.0/28"}, "own": {"nictype": "macvlan", "parent": "up0"},
+                "routed": {"nictype": "routed", "parent": "up0", "ipv4.address": "192.0.2.10", "ipv6.address": "fd99::10"},
+                "lent": {"nictype": "physical", "parent": "phys0"}}
+        return {name: {"type": "nic", "name": name, **nic, **keys} for name, nic in nics.items()
+                if name != "lent" or "connected" not in keys}
+
+    def carriers(self):
+        """Of the NICs inside: "UP", or "DOWN" without a carrier."""
+        words = [line.split() for line in self.api.sh("box", "ip -o link").splitlines()]
+        flags = {word[1].split("@")[0].rstrip(":"): word[2].strip("<>").split(",") for word in words}
+        return {name: "UP" if "LOWER_UP" in flags[name] else "DOWN" for name in self.of_all_types() if name in flags}
+
+    def routes_to_box(self):
+        return [net in self.host("ip", "route") for net in ("203.0.113.0/28", "192.0.2.10")]
+
+    def test_attached(self):
+        pulled, plugged = self.of_all_types(attached="false"), self.of_all_types(attached="true")
+        self.api.launch("box", "tiny", devices=pulled)
+        before = self.links()
+        self.assertEqual(self.carriers(), {})
+        kept = self.api.instance("box")["config"]["volatile.own.hwaddr"]
+        self.api.update("box", devices=plugged)
+        self.assertEqual(set(self.carriers()), set(plugged))
+        self.assertIn(kept, self.api.sh("box", "ip link show own"))
+        self.ping("192.0.2.10")
+        self.daemon.kill()
+        self.daemon.start()
+        self.api.update("box", devices=pulled)
+        self.assertEqual((self.carriers(), set(self.links())), ({}, set(before)))
+        self.assert_back()
+        self.api.update("box", devices=plugged)
+        self.assertIn(kept, self.api.sh("box", "ip link show own"))
+
+    def test_connected(self):
+        off, on = self.of_all_types(connected="false"), self.of_all_types(connected="true")
+        self.api.launch("box", "tiny", devices=off)
+        self.assertEqual((self.carriers(), self.routes_to_box()), (dict.fromkeys(off, "DOWN"), [False, False]))
+        self.api.update("box", devices=on)
+        self.host("ip", "link", "set", "phys1", "up")
+        self.assertEqual((self.carriers(), self.routes_to_box()), (dict.fromkeys(on, "UP"), [True, True]))
+        for address in ("192.0.2.10", "fd99::10"):
+            self.ping(address)
+        index = self.api.sh("box", "cat /sys/class/net/*/ifindex")
+        self.api.update("box", devices=off)
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual((self.carriers(), self.routes_to_box()), (dict.fromkeys(off, "DOWN"), [False, False]))
+        self.api.update("box", devices=on)
+        self.assertEqual((self.carriers(), self.routes_to_box()), (dict.fromkeys(on, "UP"), [True, True]))
+        self.ping("fd99::10")
+        self.assertEqual(self.api.sh("box", "cat /sys/class/net/*/ifindex"), index)
+
     SERVER = """
         import socket, sys
         s = socket.create_server(("0.0.0.0", 80)); print("up", flush=True)
