@@ -31,6 +31,12 @@ Result<> architecture(std::string_view key, std::string_view value);
 
 Result<> memory_limit(std::string_view key, std::string_view value);
 Result<> memory_enforce(std::string_view key, std::string_view value);
+/// -1000 to 1000, as oom_score_adj of proc(5).
+Result<> oom_priority(std::string_view key, std::string_view value);
+/// As parse_ssh_key().
+Result<> ssh_key(std::string_view key, std::string_view value);
+/// linux.kernel_modules.load: boot.
+Result<> module_loading(std::string_view key, std::string_view value);
 /// A size, or nothing at all when it is "0".
 Result<> hugepage_limit(std::string_view key, std::string_view value);
 /// Of a volume; 0 is none.

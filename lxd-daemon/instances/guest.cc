@@ -107,6 +107,7 @@ bool has_guest_api(const api::ConfigMap& expanded) {
 }
 
 bool is_guest_key(const std::string& key) {
+    if (key.starts_with("cloud-init.ssh-keys.")) return false;  // part of the data that cloud-init reads
     return key.starts_with("user.") || key.starts_with("cloud-init.");
 }
 
@@ -153,6 +154,11 @@ void tell_guest(const Context& context, const std::string& name, const ExpandedI
 void renew_cloud_init_id(const ExpandedInstance& before, const ExpandedInstance& after,
                          database::InstanceRecord& record) {
     bool changed = nic_names(before.devices) != nic_names(after.devices);
+    for (const ExpandedInstance* one : {&before, &after}) {
+        for (const auto& [key, value] : one->config)
+            if (key.starts_with("cloud-init.ssh-keys."))
+                changed = changed || api::value_of(before.config, key) != api::value_of(after.config, key);
+    }
     for (const char* key : kCloudInitKeys) {
         changed = changed || api::value_of(before.config, key) != api::value_of(after.config, key);
     }

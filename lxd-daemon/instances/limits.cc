@@ -91,6 +91,8 @@ Result<> add_swap(const api::ConfigMap& expanded, runtime::Limits& limits) {
 }
 
 void add_priorities(const api::ConfigMap& expanded, runtime::Limits& limits) {
+    if (const auto* priority = set_value(expanded, "limits.memory.oom_priority"))
+        limits.oom_score = static_cast<int>(parse_int(*priority).value_or(0));
     if (const auto* priority = set_value(expanded, "limits.cpu.priority"))
         limits.cpu_handicap = static_cast<unsigned>(10 - parse_uint(*priority).value_or(10));
     if (const auto* priority = set_value(expanded, "limits.disk.priority"))

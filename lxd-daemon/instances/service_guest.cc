@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/instances/cloud_keys.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/service_impl.h"
 
@@ -13,6 +14,8 @@ void Service::serve_guests(GuestServer server) { impl_->context.guest_sockets.se
 Result<api::ConfigMap> Service::guest_config(const std::string& name) const {
     LX_TRY_AS(const auto record, require(name));
     auto config = expand(impl_->context, *record).config;
+    // A config that cannot be merged has been refused; one of an older daemon is told as it is.
+    if (auto merged = config; merge_ssh_keys(merged)) config = std::move(merged);
     std::erase_if(config, [](const auto& entry) { return !is_guest_key(entry.first); });
     return config;
 }

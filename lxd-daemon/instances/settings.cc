@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/instances/cloud_keys.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -59,6 +60,8 @@ Result<Settings> settings_of(const api::ConfigMap& expanded) {
     settings.intercepts.scheduler = flag_of(expanded, "security.syscalls.intercept.sched_setscheduler");
     settings.intercepts.sysinfo = flag_of(expanded, "security.syscalls.intercept.sysinfo");
     LX_TRY(runtime::check_syscall_policy(settings.syscalls));
+    api::ConfigMap copy = expanded;
+    LX_TRY(merge_ssh_keys(copy));
     return settings;
 }
 

@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/cloud_keys.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/disk_rates.h"
@@ -112,7 +113,11 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
         LX_TRY(write_identity(root->get(), idmap, name));
     }
     LX_TRY_AS(const bool templated, has_templates_to_apply(context, record));
-    if (templated) LX_TRY(apply_templates(context, record, expanded.config, expanded.devices, root->get()));
+    if (templated) {
+        api::ConfigMap config = expanded.config;
+        LX_TRY(merge_ssh_keys(config));
+        LX_TRY(apply_templates(context, record, config, expanded.devices, root->get()));
+    }
     if (settings.nesting) {
         const bool pids = context.deps.runtime.guests_have("pids");
         LX_TRY(write_engine_config(root->get(), idmap, pids));

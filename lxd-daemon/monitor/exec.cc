@@ -114,9 +114,9 @@ void start_seat() {
     args.cgroup = static_cast<std::uint64_t>(leaf);
     const long pid = leaf < 0 ? -1 : ::syscall(SYS_clone3, &args, sizeof args);
     if (pid == 0) {
-        const child::SeatPlan plan{
-            ends[1],        state.init_pidfd, state.devpts, state.cgroup_procs, state.cgroup_count,
-            message_buffer, state.confinement};
+        const child::SeatPlan plan{ends[1],        state.init_pid,     state.init_pidfd,
+                                   state.devpts,   state.cgroup_procs, state.cgroup_count,
+                                   message_buffer, state.confinement};
         child::run_seat(plan);
     }
     if (leaf >= 0) ::close(leaf);

@@ -37,6 +37,7 @@ const std::vector<std::string>& api_extensions() {
         "id_map",
         "id_map_base",
         "kernel_limits",
+        "instance_limits_oom",
         "linux_sysctl",
         "container_protection_delete",
         "container_protection_shift",
@@ -52,6 +53,7 @@ const std::vector<std::string>& api_extensions() {
         "restrict_devlxd",
         "devlxd_events",
         "cloud_init",
+        "cloud_init_ssh_keys",
         "instance_ready_state",
         "instance_state_started_at",
         "lxmgr_ready",  // lxmgr_ready_at of the state, GET instances/NAME/lxmgr_wait

@@ -40,6 +40,7 @@ struct Limits {
     std::map<std::string, DiskRates> disk_rates;  ///< by whole disk, "8:0"; v1 cannot delay buffered writes
     std::optional<std::uint64_t> cpu_weight;      ///< 1..10000, cgroup2 cpu.weight; turned into shares on v1
     std::optional<std::uint64_t> cpu_quota_us, cpu_period_us;
+    int oom_score = 0;  ///< oom_score_adj of init and what it starts, proc(5)
     bool operator==(const Limits&) const = default;
 };
 

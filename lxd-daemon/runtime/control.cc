@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/runtime/impl.h"
 #include "lxd-daemon/runtime/limits.h"
+#include "lxd-daemon/runtime/oom_score.h"
 #include "lxd-daemon/sys/pidfd.h"
 
 namespace lxmgr::runtime {
@@ -110,8 +111,13 @@ Result<> Impl::unfreeze(const std::string& name) {
 
 Result<> Impl::set_limits(const std::string& name, const Limits& old_limits, const Limits& new_limits) {
     LX_TRY_AS(const LivePtr live, find(name));
-    LX_TRY_AS(const bool joined, change_limits(cgroups_, name, old_limits, new_limits));
-    if (!joined) return {};
+    LX_TRY(change_oom_score(cgroups_, name, old_limits.oom_score, new_limits.oom_score));
+    auto joined = change_limits(cgroups_, name, old_limits, new_limits);
+    if (!joined) {
+        (void)change_oom_score(cgroups_, name, new_limits.oom_score, old_limits.oom_score).has_value();
+        return std::unexpected(std::move(joined).error());
+    }
+    if (!*joined) return {};
     // A seat that must be started again has to join the same.
     LX_TRY_AS(const auto procs, cgroups_.v1_procs(name));
     std::vector<int> fds;

@@ -15,6 +15,7 @@
 #include "lxd-daemon/runtime/dev.h"
 #include "lxd-daemon/runtime/impl.h"
 #include "lxd-daemon/runtime/limits.h"
+#include "lxd-daemon/runtime/oom_score.h"
 #include "lxd-daemon/runtime/seccomp.h"
 #include "lxd-daemon/runtime/start_spec.h"
 #include "lxd-daemon/sys/device_filter.h"
@@ -196,6 +197,8 @@ Result<LivePtr> Impl::boot(const StartRequest& request, Starting& starting) {
     live.init_pid = static_cast<pid_t>(spawned.number(0));
     live.init_pidfd = spawned.take_fd(0);
     const UniqueFd netns = spawned.take_fd(1);
+    if (request.limits.oom_score != 0)
+        LX_TRY(set_oom_score(live.init_pid, live.init_pidfd.get(), request.limits.oom_score));
     failpoint("runtime.start.namespaces");
 
     // Beside this the child mounts, and the monitor waits for the cgroups.

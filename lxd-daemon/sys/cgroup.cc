@@ -212,6 +212,10 @@ Result<std::vector<UniqueFd>> Cgroups::keeper_procs() const {
     return files;
 }
 
+Result<std::vector<pid_t>> Cgroups::processes(const std::string& name) const {
+    return processes_below(unified_.get(), name);
+}
+
 Result<> Cgroups::gather_v1(const std::string& name, std::string_view controller) {
     const Hierarchy* const hierarchy = v1(controller);
     if (hierarchy == nullptr) return {};

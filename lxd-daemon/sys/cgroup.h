@@ -41,6 +41,8 @@ public:
     Result<std::vector<UniqueFd>> v1_procs(const std::string& name) const;
     /// The same for a place of our own, away from the daemon's: for helpers that must outlive the daemon.
     Result<std::vector<UniqueFd>> keeper_procs() const;
+    /// Host pids of all processes in the group and below it.
+    Result<std::vector<pid_t>> processes(const std::string& name) const;
     /// Moves every process of the group that is not there yet into its v1 hierarchy of this controller; again
     /// until no new one appears.
     Result<> gather_v1(const std::string& name, std::string_view controller);

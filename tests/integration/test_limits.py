@@ -126,6 +126,31 @@ class LimitsTest(DaemonCase):
         self.assertEqual(self.cgroup_file("memory", "memory.limit_in_bytes", "memory.max"), str(64 << 20))
         self.assertNotEqual(self.eat(100), 0)
 
+    def test_oom_priority(self):
+        def scores():
+            """Of init, of a command, and of two in the background: one has chosen its own."""
+            return self.api.sh("box", "cat /proc/1/oom_score_adj /proc/self/oom_score_adj; "
+                                      "for pid in $(pidof tail); do cat /proc/$pid/oom_score_adj; done | sort -n").split()
+        self.api.launch("box", "tiny", config={"limits.memory.oom_priority": "300"})
+        self.api.sh("box", "(echo 900 > /proc/self/oom_score_adj; exec tail -f /dev/null) >/dev/null 2>&1 & "
+                           "tail -f /dev/null >/dev/null 2>&1 &")
+        self.assertEqual(scores(), ["300", "300", "300", "900"])
+        with open(f"/proc/{self.api.state('box')['pid']}/oom_score_adj", encoding="utf-8") as file:
+            self.assertEqual(file.read(), "300\n")
+        for value, seen in (("450", "450"), (None, "0"), ("20", "20")):
+            self.set("memory.oom_priority", value)
+            self.assertEqual(scores(), [seen, seen, seen, "900"])
+        with open("/proc/self/status", encoding="utf-8") as file:
+            effective = int(next(line for line in file if line.startswith("CapEff")).split()[1], 16)
+        if effective >> 24 & 1:  # CAP_SYS_RESOURCE
+            self.set("memory.oom_priority", "-500")
+            self.assertEqual(scores(), ["-500", "-500", "-500", "900"])
+        else:
+            self.assertIn("limits.memory.oom_priority", self.assert_api_error(400, self.set, "memory.oom_priority", "-500"))
+            self.assertEqual(scores(), ["20", "20", "20", "900"])
+        for bad in ("1001", "-1001", "much"):
+            self.assertIn("-1000 and 1000", self.assert_api_error(400, self.set, "memory.oom_priority", bad))
+
     def test_cpu_priority(self):
         self.launch(cpu_priority="3")
         self.assertEqual(self.cgroup_file("cpu", "cpu.shares", "cpu.weight"), "1017" if self.on_v1("cpu") else "93")

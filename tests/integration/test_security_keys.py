@@ -349,12 +349,15 @@ class SysctlTest(SecurityKeysTest):
 class KernelModulesTest(SecurityKeysTest):
     def test_are_there_before_the_start(self):
         present = next(name for name in ("loop", "fuse", "overlay", "ipv6") if os.path.exists(f"/sys/module/{name}"))
-        self.launch(**{"linux.kernel_modules": f"{present}, {present}"})
+        self.launch(**{"linux.kernel_modules": f"{present}, {present}", "linux.kernel_modules.load": "boot"})
         message = self.assert_api_error(400, self.api.update, "box", config={"linux.kernel_modules": f"{present},lxmgr-none"})
         self.assertIn("linux.kernel_modules: 'lxmgr-none'", message)
         self.assertNotIn("none", self.api.instance("box")["config"]["linux.kernel_modules"])
         self.api.create("late", "tiny", config={"linux.kernel_modules": "lxmgr-none"})
         self.assertIn("'lxmgr-none'", self.assert_api_error(400, self.api.start, "late"))
+        for bad in ("ondemand", "never"):
+            message = self.assert_api_error(400, self.api.update, "late", config={"linux.kernel_modules.load": bad})
+            self.assertIn("must be boot", message)
         for bad in ("-r", "a b", "../x", "a,,b"):
             self.assert_api_error(400, self.api.update, "late", config={"linux.kernel_modules": bad})
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -33,8 +34,24 @@ void keep_two(const SeatPlan& plan) {
     ::syscall(SYS_close_range, static_cast<unsigned>(kDevpts) + 1, ~0U, 0U);
 }
 
+/// limits.memory.oom_priority is set from outside on init; commands are to have it too. Best effort, as what
+/// init has may be its own choice.
+void share_oom_score(pid_t init) {
+    char text[40];
+    ::snprintf(text, sizeof text, "/proc/%d/oom_score_adj", static_cast<int>(init));
+    const int from = ::open(text, O_RDONLY | O_CLOEXEC);
+    const ssize_t size = from < 0 ? -1 : ::read(from, text, sizeof text);
+    ::close(from);
+    if (size <= 0 || text[0] == '0') return;
+    const int own = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (own < 0) return;
+    (void)!::write(own, text, static_cast<std::size_t>(size));
+    ::close(own);
+}
+
 void take_place(const SeatPlan& plan) {
     const Report report(plan.socket);
+    share_oom_score(plan.init_pid);
     for (std::size_t i = 0; i < plan.cgroup_count; ++i) {
         report.require(::write(plan.cgroup_procs[i], "0", 1) == 1, Step::join_cgroups);
     }

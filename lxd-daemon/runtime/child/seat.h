@@ -10,6 +10,7 @@ namespace lxmgr::child {
 /// monitor (CLONE_PARENT), which waits for them.
 struct SeatPlan {
     int socket;  ///< exec messages come in; exec_started + pidfd (+ pty master), or failed, go out, in order
+    pid_t init_pid;  ///< as the host has it
     int init_pidfd;
     int devpts;  ///< directory of the container's devpts instance, so that no path of the guest's is trusted
     const int* cgroup_procs;  ///< v1 cgroup.procs files to join
