@@ -45,24 +45,50 @@ std::vector<AnyNet> nets_of(const RoutedNets& nets) {
     return out;
 }
 
-Result<> add_only_route(NetlinkSocket& socket, int link, const AnyNet& to) {
-    auto added = add_route(socket, link, to, nullptr);
+Result<> add_only_route(NetlinkSocket& socket, int link, const AnyNet& to, std::uint32_t table) {
+    auto added = add_route(socket, link, to, nullptr, {.table = table});
     if (added || added.error().sys_errno != EEXIST) return added;
     return fail(Status::conflict, fmt::format("The host has a route to {} already", to.text()));
+}
+
+/// The table of a VRF; 0: it is none.
+Result<std::uint32_t> table_of_vrf(NetlinkSocket& socket, const std::string& vrf) {
+    NetlinkMessage message(RTM_GETLINK, 0, ifinfomsg{});
+    message.add(IFLA_IFNAME, vrf);
+    std::uint32_t table = 0;
+    LX_TRY(socket.get(
+        std::move(message), fmt::format("Looking up VRF '{}'", vrf), [&table](const nlmsghdr* answer) {
+            const auto info = NetlinkAttributes(answer, sizeof(ifinfomsg)).nested(IFLA_LINKINFO);
+            if (info.text(IFLA_INFO_KIND) == "vrf")
+                table = info.nested(IFLA_INFO_DATA).value(IFLA_VRF_TABLE, std::uint32_t{0});
+        }));
+    return table;
+}
+
+/// The table that the routes are in unless others are asked for; 0: the main one.
+Result<std::uint32_t> join_vrf(NetlinkSocket& socket, const Link& link, const std::string& vrf) {
+    if (vrf.empty()) return std::uint32_t{0};
+    LX_TRY_AS(const auto master, find_link(socket, vrf));
+    if (!master) return fail(Status::bad_request, fmt::format("VRF '{}' does not exist on the host", vrf));
+    LX_TRY_AS(const std::uint32_t table, table_of_vrf(socket, vrf));
+    if (table == 0) return fail(Status::bad_request, fmt::format("Interface '{}' is not a VRF", vrf));
+    if (link.master != master->index) LX_TRY(set_master(socket, link, master->index));
+    return table;
 }
 
 Result<> set_up_host(NetlinkSocket& socket, const RoutedRequest& request) {
     LX_TRY_AS(const auto link, find_link(socket, request.host_name));
     if (!link) return fail(Status::internal, fmt::format("Interface '{}' is gone", request.host_name));
     LX_TRY(set_forwarding(request.host_name, !request.ipv6.empty()));
+    LX_TRY_AS(const std::uint32_t main_table, join_vrf(socket, *link, request.vrf));
     if (!request.ipv4.empty()) LX_TRY(add_address(socket, link->index, AnyNet::of(request.ipv4_host)));
     if (!request.ipv6.empty()) LX_TRY(add_address(socket, link->index, AnyNet::of(request.ipv6_host)));
     std::vector<AnyNet> routes = addresses_of(request);
     for (const AnyNet& net : nets_of(request.routes)) routes.push_back(net);
     for (const AnyNet& to : routes) {
-        LX_TRY(add_only_route(socket, link->index, to));
-        const std::uint32_t table = to.family == AF_INET ? request.ipv4_table : request.ipv6_table;
-        if (table != 0) LX_TRY(add_route(socket, link->index, to, nullptr, {.table = table}));
+        std::vector<std::uint32_t> tables = to.family == AF_INET ? request.ipv4_tables : request.ipv6_tables;
+        if (tables.empty()) tables.push_back(main_table);
+        for (const std::uint32_t table : tables) LX_TRY(add_only_route(socket, link->index, to, table));
     }
     return {};
 }

@@ -27,8 +27,10 @@ struct RoutedRequest {
     std::uint32_t ipv4_host = 0;  ///< on the host's end: the guest's gateway
     Ipv6 ipv6_host{};
     bool ipv4_gateway = true, ipv6_gateway = true;  ///< whether the guest gets a default route
-    std::uint32_t ipv4_table = 0, ipv6_table = 0;   ///< a table of the host that has the routes too; 0: none
-    int tx_queue = 0;                               ///< as in VethRequest
+    std::vector<std::uint32_t> ipv4_tables,
+        ipv6_tables;   ///< of the host, with the routes; none: the main one
+    std::string vrf;   ///< of the host's end; its table is then the one for routes unless others are given
+    int tx_queue = 0;  ///< as in VethRequest
     bool connected = true;
     std::function<Result<>()> prepare{};
 };

@@ -283,6 +283,11 @@ Result<> route_table(std::string_view, std::string_view value) {
     return must("a number from 1 to 4294967295");
 }
 
+Result<> route_tables(std::string_view key, std::string_view value) {
+    for (const auto& part : split(std::string(value), ',')) LX_TRY(route_table(key, trim(part)));
+    return {};
+}
+
 Result<> nic_type(std::string_view, std::string_view value) {
     if (is_one_of(value, {"bridged", "macvlan", "p2p", "physical", "routed"})) return {};
     return fail(

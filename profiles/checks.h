@@ -97,6 +97,8 @@ Result<> natural32(std::string_view key, std::string_view value);
 Result<> tx_queue(std::string_view key, std::string_view value);
 /// Number of a routing table: 1 to 4294967295.
 Result<> route_table(std::string_view key, std::string_view value);
+/// Some, with commas between.
+Result<> route_tables(std::string_view key, std::string_view value);
 Result<> mtu(std::string_view key, std::string_view value);
 Result<> ipv4(std::string_view key, std::string_view value);
 Result<> ipv6(std::string_view key, std::string_view value);

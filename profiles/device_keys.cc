@@ -1,5 +1,6 @@
 #include "profiles/checks.h"
 #include "profiles/key_tables.h"
+#include "profiles/vlan.h"
 
 namespace lxmgr::profiles {
 namespace {
@@ -84,6 +85,10 @@ constexpr ConfigKey kNicKeys[] = {
     {N, "security.port_isolation", "bool", "false", Live::yes, check::boolean,
      "Keep the NIC from reaching other isolated NICs of the bridge."},
     {N, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
+    {N, "vlan", "integer", "", Live::yes, check::vlan_or_none,
+     "VLAN of untagged packets on the bridge; none: they are dropped."},
+    {N, "vlan.tagged", "integer", "", Live::yes, check::vlan_list,
+     "VLANs whose tagged packets may pass, such as 10,20-29."},
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "profiles/checks.h"
 #include "profiles/key_tables.h"
+#include "profiles/vlan.h"
 
 /// NICs that are not plugged into a bridge.
 namespace lxmgr::profiles {
@@ -48,6 +49,20 @@ constexpr ConfigKey kNictype{KeyScope::nic_p2p,
                              "Type of the NIC: bridged, macvlan, p2p, physical or routed."};
 constexpr ConfigKey kParent{KeyScope::nic_p2p,       "parent", "string", "", Live::yes, check::interface_name,
                             "Interface of the host."};
+constexpr ConfigKey kGvrp{KeyScope::nic_p2p,
+                          "gvrp",
+                          "bool",
+                          "false",
+                          Live::yes,
+                          check::boolean,
+                          "Announce the VLAN to the switch (GVRP)."};
+constexpr ConfigKey kVlan{KeyScope::nic_p2p,
+                          "vlan",
+                          "integer",
+                          "",
+                          Live::yes,
+                          check::vlan,
+                          "VLAN of the parent: its interface (eth0.5) is made where it is not there."};
 constexpr ConfigKey kUser{
     KeyScope::nic_p2p, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."};
 
@@ -112,6 +127,8 @@ constexpr ConfigKey kP2p[] = {
 constexpr auto M = KeyScope::nic_macvlan;
 constexpr ConfigKey kMacvlan[] = {
     of(M, kAttached),
+    of(M, kGvrp),
+    of(M, kVlan),
     of(M, {M, "connected", "bool", "true", Live::yes, check::boolean,
            "Whether the instance sees a carrier; false holds until the parent itself goes down and up."}),
     of(M, kHwaddr),
@@ -127,6 +144,8 @@ constexpr ConfigKey kMacvlan[] = {
 constexpr auto H = KeyScope::nic_physical;
 constexpr ConfigKey kPhysical[] = {
     of(H, kAttached),
+    of(H, kGvrp),
+    of(H, kVlan),
     of(H, {H, "hwaddr", "string", "as on the host", Live::yes, check::hwaddr, "MAC address inside."}),
     of(H, {H, "mtu", "integer", "as on the host", Live::yes, check::mtu, "MTU inside."}),
     of(H, kName),
@@ -139,6 +158,8 @@ constexpr ConfigKey kPhysical[] = {
 constexpr auto R = KeyScope::nic_routed;
 constexpr ConfigKey kRouted[] = {
     of(R, kAttached),
+    of(R, kGvrp),
+    of(R, kVlan),
     of(R, kConnected),
     of(R, {R, "host_name", "string", "random", Live::yes, check::interface_name,
            "Name of the interface on the host."}),
@@ -151,6 +172,10 @@ constexpr ConfigKey kRouted[] = {
            "IPv4 address of the host's end."}),
     of(R, {R, "ipv4.host_table", "integer", "", Live::yes, check::route_table,
            "Routing table that has the IPv4 routes to the instance too."}),
+    of(R, {R, "ipv4.host_tables", "string", "the main one", Live::yes, check::route_tables,
+           "Routing tables that have the IPv4 routes to the instance, with commas between."}),
+    of(R, {R, "ipv4.neighbor_probe", "bool", "true", Live::yes, check::boolean,
+           "Ask on the parent's network first whether somebody has the IPv4 addresses."}),
     of(R, {R, "ipv4.routes", "string", "", Live::yes, check::ipv4_net_list,
            "IPv4 nets that the host routes to the instance."}),
     of(R, {R, "ipv6.address", "string", "", Live::yes, check::ipv6_list,
@@ -161,6 +186,10 @@ constexpr ConfigKey kRouted[] = {
            "IPv6 address of the host's end."}),
     of(R, {R, "ipv6.host_table", "integer", "", Live::yes, check::route_table,
            "Routing table that has the IPv6 routes to the instance too."}),
+    of(R, {R, "ipv6.host_tables", "string", "the main one", Live::yes, check::route_tables,
+           "Routing tables that have the IPv6 routes to the instance, with commas between."}),
+    of(R, {R, "ipv6.neighbor_probe", "bool", "true", Live::yes, check::boolean,
+           "Ask on the parent's network first whether somebody has the IPv6 addresses."}),
     of(R, {R, "ipv6.routes", "string", "", Live::yes, check::ipv6_net_list,
            "IPv6 nets that the host routes to the instance."}),
     of(R, kEgress),
@@ -174,6 +203,8 @@ constexpr ConfigKey kRouted[] = {
            "Interface on whose network the host answers for the addresses."}),
     of(R, kTxQueue),
     of(R, kUser),
+    of(R, {R, "vrf", "string", "", Live::yes, check::interface_name,
+           "VRF of the host that has the host's end and the routes."}),
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "profiles/check_key.h"
 #include "profiles/config_keys.h"
 #include "profiles/key_tables.h"
+#include "profiles/vlan.h"
 
 namespace lxmgr::profiles {
 namespace {
@@ -129,7 +130,21 @@ Result<> need(std::string_view name, const api::ConfigMap& device, const char* k
     return bad_device(name, fmt::format("Missing the required \"{}\" property", key));
 }
 
+Result<> check_vlans(std::string_view name, const api::ConfigMap& device) {
+    if (parse_bool(value_of(device, "gvrp")) && !device.contains("vlan"))
+        return bad_device(name, "\"gvrp\" needs \"vlan\"");
+    if (device.contains("vlan"))
+        LX_TRY(need(name, device, value_of(device, "network").empty() ? "parent" : "network"));
+    const auto tagged = parse_vlans(value_of(device, "vlan.tagged"));
+    const auto untagged = parse_uint(value_of(device, "vlan"));
+    if (!tagged || !untagged) return {};
+    const bool both = std::ranges::any_of(
+        *tagged, [&](const VlanRange& range) { return *untagged >= range.first && *untagged <= range.last; });
+    return both ? Result<>(bad_device(name, "\"vlan\" is one of \"vlan.tagged\" too")) : Result<>{};
+}
+
 Result<> check_nic(std::string_view name, const api::ConfigMap& device) {
+    LX_TRY(check_vlans(name, device));
     const std::string_view type = value_of(device, "nictype");
     if (type == "p2p") return check_keys(name, device, KeyScope::nic_p2p);
     if (type == "routed") return check_keys(name, device, KeyScope::nic_routed);

@@ -75,6 +75,8 @@ public:
     virtual Result<std::vector<NicOnNetwork>> addresses(const std::string&) {
         return std::vector<NicOnNetwork>();
     }
+    /// Whether a NIC other than this one of a running instance is on the interface of a VLAN ("eth0.5").
+    virtual bool others_use_vlan(const std::string&, const std::string&, const std::string&) { return false; }
     /// Directory of the instance's run, for files that are gone after it.
     virtual std::string run_dir(const std::string& instance) = 0;
 };

@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/nic_identity.h"
 #include "lxd-daemon/devices/nic_traffic.h"
+#include "lxd-daemon/devices/nic_vlan.h"
 #include "network/bridge.h"
 #include "network/link_state.h"
 #include "network/links.h"
@@ -71,6 +72,19 @@ Result<> connect_pair(const DeviceContext& context) {
     return network::route_through(host_name, nets_of(context));
 }
 
+/// For VethRequest::prepare.
+std::function<Result<>()> setup_of(const DeviceContext& context, const std::string& host_name,
+                                   std::function<Result<>()> traffic) {
+    const network::PortVlans vlans = port_vlans_of(context);
+    const std::string managed = context.key("network");
+    const std::string bridge = bridge_of(context);
+    if (bridge.empty() || vlans.is_default()) return traffic;
+    return [=]() -> Result<> {
+        LX_TRY(network::set_port_vlans(host_name, bridge, vlans, !managed.empty()));
+        return traffic ? traffic() : Result<>{};
+    };
+}
+
 /// A bridge that was deleted and made anew has lost its ports and routes.
 Result<> plug_again(const DeviceContext& context, const NicAddresses& held) {
     const std::string bridge = bridge_of(context);
@@ -119,7 +133,7 @@ public:
         LX_TRY_AS(const NicAddresses addresses, claim(context, request.hwaddr));
         failpoint("devices.nic_claimed");
         LX_TRY_AS(const auto traffic, traffic_of(context, {request.host_name, request.hwaddr, addresses}));
-        request.prepare = traffic_setup(traffic);
+        request.prepare = setup_of(context, request.host_name, traffic_setup(traffic));
         request.tx_queue = tx_queue_of(context);
         started.volatile_changes[context.volatile_key("host_name")] = request.host_name;
         started.in_network = [request, routes = routes_of(context, addresses),
@@ -136,22 +150,29 @@ public:
         const auto& around = context.surroundings;
         const auto held = around.held_address(context.key("network"), context.instance, context.device);
         auto plugged = bridge_of(context).empty() ? Result<>{} : plug_again(context, held);
+        if (plugged && !bridge_of(context).empty())
+            plugged = apply_port_vlans(context, context.volatile_value("host_name"));
         LX_TRY(connect_pair(context));
         LX_TRY(recover_traffic(context, held));
         return plugged;
     }
 
     [[nodiscard]] std::span<const std::string_view> live_keys() const override {
-        static const auto kKeys =
-            with_traffic_keys({"connected", "ipv4.address", "ipv4.routes", "ipv4.routes.external",
-                               "ipv6.address", "ipv6.routes", "ipv6.routes.external", "user.*"});
+        static const auto kKeys = with_traffic_keys(
+            {"connected", "ipv4.address", "ipv4.routes", "ipv4.routes.external", "ipv6.address",
+             "ipv6.routes", "ipv6.routes.external", "user.*", "vlan", "vlan.tagged"});
         return kKeys;
     }
 
     Result<> update(const DeviceContext& before, const DeviceContext& after) const override {
         LX_TRY(connect_pair(after));
-        auto updated = update_traffic(before, after);
-        if (!updated) static_cast<void>(connect_pair(before).has_value());
+        const bool other_vlans = !same_port_vlans(before, after);
+        auto updated = other_vlans ? apply_port_vlans(after, after.volatile_value("host_name")) : Result<>{};
+        if (updated) updated = update_traffic(before, after);
+        if (updated) return updated;
+        static_cast<void>(connect_pair(before).has_value());
+        if (other_vlans)
+            static_cast<void>(apply_port_vlans(before, before.volatile_value("host_name")).has_value());
         return updated;
     }
 

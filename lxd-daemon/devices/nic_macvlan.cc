@@ -6,6 +6,7 @@
 
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/nic_identity.h"
+#include "lxd-daemon/devices/nic_vlan.h"
 #include "network/link_state.h"
 #include "network/macvlan.h"
 
@@ -31,17 +32,18 @@ public:
 
     Result<Started> start(const DeviceContext& context) const override {
         Started started;
-        started.volatile_changes = nic_identity(context);
+        LX_TRY_AS(started.volatile_changes, keep_vlan(context));
+        started.volatile_changes.merge(nic_identity(context));
         network::MacvlanRequest request;
-        request.parent = context.key("parent");
+        request.parent = parent_of(context);
         request.mode = context.key("mode");
         request.guest_name = nic_value(context, started.volatile_changes, "name");
         request.hwaddr = to_lower(nic_value(context, started.volatile_changes, "hwaddr"));
         LX_TRY_AS(request.mtu, mtu_of(context));
         request.connected = is_connected(context);
-        started.in_network = [request](int netns_fd) mutable {
+        started.in_network = [request, vlan = vlan_of(context)](int netns_fd) mutable {
             request.netns_fd = netns_fd;
-            return network::create_macvlan(request);
+            return with_vlan(vlan, [&request] { return network::create_macvlan(request); });
         };
         return started;
     }
@@ -58,7 +60,7 @@ public:
         return connect_macvlan(after, is_connected(after));
     }
     // The interface is in the instance's network namespace alone, and goes with it.
-    Result<api::ConfigMap> stop(const DeviceContext&) const override { return api::ConfigMap{}; }
+    Result<api::ConfigMap> stop(const DeviceContext& context) const override { return release_vlan(context); }
     [[nodiscard]] std::vector<Detach> attached(const DeviceContext& context) const override {
         Detach detach;
         detach.in_network = [hwaddr = hwaddr_of(context)](int netns_fd) {
@@ -69,7 +71,7 @@ public:
         return out;
     }
     Result<api::ConfigMap> remove(const DeviceContext& context) const override {
-        api::ConfigMap changes;
+        LX_TRY_AS(api::ConfigMap changes, stop(context));
         for (const char* key : {"hwaddr", "name"}) changes[context.volatile_key(key)] = "";
         return changes;
     }

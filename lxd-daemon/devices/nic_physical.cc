@@ -10,6 +10,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/nic_identity.h"
+#include "lxd-daemon/devices/nic_vlan.h"
 #include "network/physical.h"
 
 namespace lxmgr::devices {
@@ -54,6 +55,20 @@ std::string inside_of(const DeviceContext& context) {
     return to_lower(first_of(context.key("hwaddr"), context.volatile_value("last_state.hwaddr")));
 }
 
+/// Of the interface that is lent: a VLAN's that is not made yet will be as its parent.
+Result<network::HostLink> host_link_of(const DeviceContext& context) {
+    LX_TRY_AS(auto host, network::host_link(parent_of(context)));
+    if (host) return std::move(*host);
+    LX_TRY_AS(auto parent, network::host_link(context.key("parent")));
+    if (!parent || vlan_of(context).id == 0)
+        return bad_nic(context,
+                       fmt::format("there is no interface '{}' on the host, or another instance has it",
+                                   context.key("parent")));
+    parent->name = parent_of(context);
+    parent->kind = "vlan";
+    return std::move(*parent);
+}
+
 class Physical final : public DeviceType {
 public:
     [[nodiscard]] bool hotplug() const override { return true; }
@@ -65,27 +80,24 @@ public:
     Result<api::ConfigMap> prepare(const DeviceContext&) const override { return api::ConfigMap{}; }
 
     Result<Started> start(const DeviceContext& context) const override {
-        const std::string parent = context.key("parent");
-        LX_TRY_AS(const auto host, network::host_link(parent));
-        if (!host)
-            return bad_nic(context, fmt::format("there is no interface '{}' on the host, or another "
-                                                "instance has it",
-                                                parent));
+        LX_TRY_AS(const network::HostLink host, host_link_of(context));
         Started started;
-        const std::string values[] = {parent, host->hwaddr, host->kind, std::to_string(host->mtu)};
+        LX_TRY_AS(started.volatile_changes, keep_vlan(context));
+        const std::string values[] = {host.name, host.hwaddr, host.kind, std::to_string(host.mtu)};
         for (std::size_t i = 0; i < std::size(kKeptLink); ++i)
             started.volatile_changes[context.volatile_key(kKeptLink[i])] = values[i];
         network::Loan loan;
         loan.guest_name = context.key("name");
         loan.hwaddr = to_lower(context.key("hwaddr"));
         LX_TRY_AS(loan.mtu, mtu_of(context));
-        started.in_network = [parent, loan, name = name_of(context)](int netns_fd) mutable -> Result<> {
+        started.in_network = [parent = host.name, vlan = vlan_of(context), loan,
+                              name = name_of(context)](int netns_fd) mutable -> Result<> {
             loan.netns_fd = netns_fd;
             UniqueFd netns(::fcntl(netns_fd, F_DUPFD_CLOEXEC, 0));
             if (!netns) return fail_errno("fcntl", "F_DUPFD_CLOEXEC");
             namespaces().put(name, std::move(netns));
             failpoint("devices.physical_lend");
-            return network::lend_link(parent, loan);
+            return with_vlan(vlan, [&] { return network::lend_link(parent, loan); });
         };
         return started;
     }
@@ -103,11 +115,11 @@ public:
 
     Result<api::ConfigMap> stop(const DeviceContext& context) const override {
         const network::HostLink host = host_of(context);
-        if (host.name.empty()) return api::ConfigMap{};
+        if (host.name.empty()) return release_vlan(context);
         if (const UniqueFd netns = namespaces().take(name_of(context)))
             LX_TRY(network::take_link_back(netns.get(), inside_of(context), host));
         LX_TRY(network::restore_link(inside_of(context), host));
-        api::ConfigMap changes;
+        LX_TRY_AS(api::ConfigMap changes, release_vlan(context));
         for (const char* key : kKeptLink) changes[context.volatile_key(key)] = "";
         return changes;
     }

@@ -8,6 +8,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/proxy.h"
+#include "lxd-daemon/instances/nics_on_vlan.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "lxd-daemon/sys/pidfd.h"
@@ -41,6 +42,10 @@ public:
     Result<> release_address(const std::string& network, const std::string& instance,
                              const std::string& device) override {
         return context_.deps.networks.release(network, instance, device);
+    }
+    bool others_use_vlan(const std::string& instance, const std::string& device,
+                         const std::string& interface) override {
+        return nics_on_vlan(context_, instance, device, interface);
     }
     std::string run_dir(const std::string& instance) override { return context_.run_dir(instance); }
     bool pool_exists(const std::string& pool) override {

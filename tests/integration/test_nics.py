@@ -14,6 +14,7 @@ class NicsTest(DaemonCase):
         self.host("ip", "link", "add", "up0", "type", "bridge")
         self.host("ip", "address", "add", "192.0.2.1/24", "dev", "up0")
         self.host("ip", "-6", "address", "add", "fd99::1/64", "dev", "up0", "nodad")
+        self.host("sysctl", "-qw", "net.ipv6.conf.up0.accept_dad=0")
         self.host("ip", "link", "set", "up0", "up")
         for key in ("ipv4.conf.up0.forwarding", "ipv6.conf.all.forwarding", "ipv6.conf.up0.forwarding",
                     "ipv6.conf.all.proxy_ndp", "ipv6.conf.up0.proxy_ndp"):
@@ -73,7 +74,7 @@ class NicsTest(DaemonCase):
 
     def test_physical_bad_values(self):
         self.api.create("box", "tiny")
-        for wrong in ({"parent": None}, {"mtu": "1"}, {"vlan": "7"}, {"hwaddr": "x"}):
+        for wrong in ({"parent": None}, {"mtu": "1"}, {"vlan.tagged": "7"}, {"hwaddr": "x"}):
             nic = {key: value for key, value in {**self.PHYSICAL, **wrong}.items() if value is not None}
             self.assert_api_error(400, self.api.update, "box", devices={"ext": nic})
 
@@ -86,7 +87,7 @@ class NicsTest(DaemonCase):
 
     def test_routed(self):
         nic = self.routed(ipv4_address="192.0.2.10, 192.0.2.11", ipv6_address="fd99::10", ipv4_routes="198.51.100.0/24")
-        self.api.launch("box", "tiny", devices={"ext": nic})
+        self.api.launch("box", "tiny", devices={"ext": nic, "eth0": {"type": "none"}})  # which has a default route of its own
         for address in ("192.0.2.10", "192.0.2.11", "fd99::10"):
             self.ping(address)
             self.assertIn(address, self.host("ip", "neigh", "show", "proxy"))
@@ -101,6 +102,34 @@ class NicsTest(DaemonCase):
         self.assertIn("192.0.2.10", self.host("ip", "neigh", "show", "proxy"))
         self.api.stop("box")
         self.assertNotIn("192.0.2.10", self.host("ip", "neigh", "show", "proxy") + self.host("ip", "route"))
+
+    def test_routed_tables(self):
+        nic = {**self.routed(ipv4_address="192.0.2.10", ipv6_address="fd99::10", ipv4_routes="198.51.100.0/24"),
+               "ipv4.host_tables": "100, 200", "ipv6.host_tables": "100"}
+        self.api.launch("box", "tiny", devices={"ext": nic})
+        for family, table, net in (("-4", "100", "192.0.2.10"), ("-4", "200", "198.51.100.0/24"), ("-6", "100", "fd99::10")):
+            self.assertIn(net, self.host("ip", family, "route", "show", "table", table))
+        self.assertNotIn("192.0.2.10", self.host("ip", "route"))
+        self.api.update("box", devices={"ext": {**nic, "ipv4.host_tables": "100,254"}})
+        self.assertIn("192.0.2.10", self.host("ip", "route"))
+        self.assertEqual(self.host("ip", "route", "show", "table", "200", check=False), "")
+        for wrong in ({"ipv4.host_tables": "100,0"}, {"ipv6.host_tables": "main"}):
+            self.assert_api_error(400, self.api.update, "box", devices={"ext": {**nic, **wrong}})
+        for vrf in ("up0", "none0"):
+            self.assertIn(vrf, self.assert_api_error(400, self.api.update, "box", devices={"ext": {**nic, "vrf": vrf}}))
+        self.assertIn("192.0.2.10", self.host("ip", "route"))
+
+    def test_routed_asks_for_neighbours(self):
+        self.api.launch("other", "tiny", devices={"lan": {"type": "nic", "nictype": "bridged", "parent": "up0", "name": "lan"}})
+        self.api.sh("other", "echo 0 > /proc/sys/net/ipv6/conf/lan/accept_dad; ip address add 192.0.2.10/24 dev lan; "
+                             "ip -6 address add fd99::10/64 dev lan")
+        self.api.create("box", "tiny")
+        for keys in ({"ipv4_address": "192.0.2.9, 192.0.2.10"}, {"ipv6_address": "fd99::10"}):
+            self.api.update("box", devices={"ext": self.routed(**keys)})
+            self.assertIn("in use", self.assert_api_error(400, self.api.start, "box"))
+        self.api.update("box", devices={"ext": {**self.routed(ipv4_address="192.0.2.10", ipv6_address="fd99::10"),
+                                                "ipv4.neighbor_probe": "false", "ipv6.neighbor_probe": "false"}})
+        self.api.start("box")
 
     def test_routed_comes_and_goes(self):
         self.api.launch("box", "tiny")
@@ -172,6 +201,21 @@ class NicsTest(DaemonCase):
         self.assertEqual((self.carriers(), self.routes_to_box()), (dict.fromkeys(on, "UP"), [True, True]))
         self.ping("fd99::10")
         self.assertEqual(self.api.sh("box", "cat /sys/class/net/*/ifindex"), index)
+
+    def test_bad_vlans(self):
+        self.api.create("box", "tiny")
+        bridged = {"type": "nic", "network": "lxtestbr0", "vlan": "5"}
+        parent = {**bridged, "nictype": "macvlan", "parent": "up0"}
+        del parent["network"]
+        for wrong in ({**bridged, "vlan": "4095"}, {**bridged, "vlan.tagged": "7,3-x"}, {**bridged, "vlan.tagged": "3-7"},
+                      {**bridged, "vlan.tagged": "7,6-8"}, {**parent, "vlan": "none"}, {**parent, "vlan": None, "gvrp": "true"}):
+            nic = {key: value for key, value in wrong.items() if value is not None}
+            self.assertIn("vlan", self.assert_api_error(400, self.api.update, "box", devices={"ext": nic}))
+        probe = subprocess.run(["unshare", "-n", "ip", "link", "add", "br0", "type", "bridge", "vlan_filtering", "1"],
+                               capture_output=True, check=False)
+        for nic in (bridged, parent) if probe.returncode != 0 else ():
+            self.api.update("box", devices={"ext": nic})
+            self.assertIn("VLANs", self.assert_api_error(400, self.api.start, "box"))
 
     SERVER = """
         import socket, sys

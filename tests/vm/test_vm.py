@@ -23,6 +23,7 @@ SCRIPT = """set -e
 cp -r /lxmgr/bin /root/bin
 export LXMGR_TEST_BIN=/root/bin LXMGR_TEST_IMAGES=/lxmgr/images LXMGR_TEST_CACHE=/root/cache LXMGR_TEST_PATIENCE=10
 stat -f -c 'cgroups: %T' /sys/fs/cgroup; uname -r
+python3 -B /lxmgr/tests/integration/test_vlans.py
 exec python3 -B /lxmgr/tests/integration/test_distros.py
 """
 

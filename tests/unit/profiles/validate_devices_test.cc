@@ -51,7 +51,7 @@ TEST(ValidateDevicesTest, TakesNicsOfOtherTypes) {
 TEST(ValidateDevicesTest, ChecksRoutedAndPhysicalNics) {
     EXPECT_EQ(nic_complaint({{"nictype", "physical"}, {"parent", "eth1"}, {"mtu", "1400"}}), "");
     EXPECT_THAT(nic_complaint({{"nictype", "physical"}}), HasSubstr("required \"parent\""));
-    EXPECT_THAT(nic_complaint({{"nictype", "physical"}, {"parent", "e"}, {"vlan", "3"}}),
+    EXPECT_THAT(nic_complaint({{"nictype", "physical"}, {"parent", "e"}, {"vlan.tagged", "3"}}),
                 HasSubstr("not supported"));
     EXPECT_EQ(nic_complaint({{"nictype", "routed"},
                              {"ipv4.address", "192.0.2.1, 192.0.2.2"},
@@ -102,8 +102,9 @@ TEST(ValidateDevicesTest, ChecksNodesAndProxies) {
 }
 
 TEST(ValidateDevicesTest, TellsUnsupportedFromUnknown) {
-    EXPECT_EQ(nic_complaint({{"network", "n"}, {"vlan", "5"}}),
-              "Device validation failed for \"eth0\": Device option \"vlan\" is not supported by this server "
+    EXPECT_EQ(nic_complaint({{"network", "n"}, {"security.acls", "5"}}),
+              "Device validation failed for \"eth0\": Device option \"security.acls\" is not supported by "
+              "this server "
               "(yet)");
     EXPECT_EQ(nic_complaint({{"network", "n"}, {"bogus", "5"}}),
               "Device validation failed for \"eth0\": Invalid device option \"bogus\"");
