@@ -35,6 +35,10 @@ Result<> memory_enforce(std::string_view key, std::string_view value);
 Result<> oom_priority(std::string_view key, std::string_view value);
 /// As parse_ssh_key().
 Result<> ssh_key(std::string_view key, std::string_view value);
+/// Names of file systems that the kernel mounts for an instance, with commas between them.
+Result<> filesystem_list(std::string_view key, std::string_view value);
+/// As parse_fuse_programs().
+Result<> fuse_programs(std::string_view key, std::string_view value);
 /// linux.kernel_modules.load: boot.
 Result<> module_loading(std::string_view key, std::string_view value);
 /// A size, or nothing at all when it is "0".

@@ -4,6 +4,7 @@
 
 #include "lxd-daemon/base/strings.h"
 #include "profiles/checks.h"
+#include "profiles/fuse_programs.h"
 #include "profiles/ssh_key.h"
 
 namespace lxmgr::profiles::check {
@@ -48,6 +49,25 @@ Result<> oom_priority(std::string_view, std::string_view value) {
     return fail(Status::bad_request, "must be an integer between -1000 and 1000");
 }
 
+Result<> filesystem_list(std::string_view, std::string_view value) {
+    // What is on one block device and names no other: btrfs and f2fs may, and a network's has none.
+    constexpr std::string_view kNames[] = {"erofs", "exfat",    "ext2", "ext3", "ext4", "iso9660",
+                                           "ntfs3", "squashfs", "udf",  "vfat", "xfs"};
+    for (const std::string& name : split(value, ','))
+        if (std::ranges::find(kNames, trim(name)) == std::end(kNames))
+            return fail(
+                Status::bad_request,
+                "must be names of file systems with commas between: erofs, exfat, ext2, ext3, ext4, iso9660, "
+                "ntfs3, squashfs, udf, vfat, xfs");
+    return {};
+}
+
+Result<> fuse_programs(std::string_view, std::string_view value) {
+    const auto parsed = parse_fuse_programs(value);
+    if (!parsed) return std::unexpected(parsed.error());
+    return {};
+}
+
 Result<> module_loading(std::string_view, std::string_view value) {
     if (value == "boot") return {};
     return fail(
@@ -58,6 +78,24 @@ Result<> module_loading(std::string_view, std::string_view value) {
 }  // namespace lxmgr::profiles::check
 
 namespace lxmgr::profiles {
+
+Result<std::vector<FuseProgram>> parse_fuse_programs(std::string_view value) {
+    const auto good = [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
+    };
+    const auto is_name = [&good](const std::string& name) {
+        return !name.empty() && name.size() < 32 && name.front() != '-' && std::ranges::all_of(name, good);
+    };
+    std::vector<FuseProgram> out;
+    for (const std::string& part : split(value, ',')) {
+        const auto sides = split(trim(part), '=');
+        if (sides.size() != 2 || !is_name(sides[0]) || !is_name(sides[1]))
+            return fail(Status::bad_request,
+                        "must be FILESYSTEM=PROGRAM such as ext4=fuse2fs, with commas between");
+        out.push_back({sides[0], sides[1]});
+    }
+    return out;
+}
 
 Result<SshKey> parse_ssh_key(std::string_view value) {
     const auto colon = value.find(':');

@@ -9,6 +9,7 @@
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/disk_rates.h"
 #include "lxd-daemon/instances/guest.h"
+#include "lxd-daemon/instances/mount_rules.h"
 #include "lxd-daemon/instances/remains.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/snapshots.h"
@@ -92,6 +93,9 @@ void recover_one(Context& context, const database::InstanceRecord& record) {
     context.hot_devices.watch(record.name, expanded.devices);
     if (auto served = recover_guest_api(context, record.name, expanded.config); !served)
         log::warn("guest API not recovered", {{"instance", record.name}, {"error", served.error().message}});
+    if (auto written = write_mount_rules(context, record.name, expanded.config); !written)
+        log::warn("mount rules not recovered",
+                  {{"instance", record.name}, {"error", written.error().message}});
     const auto power = record.config.find("volatile.last_state.power");
     if (power != record.config.end() && power->second == "RUNNING") return;
     // Killed between the start and its note: reality wins.

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "lxd-daemon/instances/cloud_keys.h"
+#include "lxd-daemon/instances/mount_rules.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -55,9 +56,14 @@ Result<Settings> settings_of(const api::ConfigMap& expanded) {
     settings.syscalls.deny_compat = flag_of(expanded, "security.syscalls.deny_compat");
     settings.syscalls.deny = api::value_of(expanded, "security.syscalls.deny");
     settings.syscalls.allow = api::value_of(expanded, "security.syscalls.allow");
+    settings.syscalls.raw = api::value_of(expanded, "raw.seccomp");
     settings.intercepts.mknod = flag_of(expanded, "security.syscalls.intercept.mknod");
     settings.intercepts.setxattr = flag_of(expanded, "security.syscalls.intercept.setxattr");
     settings.intercepts.scheduler = flag_of(expanded, "security.syscalls.intercept.sched_setscheduler");
+    settings.intercepts.bpf_devices = flag_of(expanded, "security.syscalls.intercept.bpf") &&
+                                      flag_of(expanded, "security.syscalls.intercept.bpf.devices");
+    settings.intercepts.mount = flag_of(expanded, "security.syscalls.intercept.mount");
+    LX_TRY(mount_rules(expanded));
     settings.intercepts.sysinfo = flag_of(expanded, "security.syscalls.intercept.sysinfo");
     LX_TRY(runtime::check_syscall_policy(settings.syscalls));
     api::ConfigMap copy = expanded;

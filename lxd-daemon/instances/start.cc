@@ -17,6 +17,7 @@
 #include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/kernel_modules.h"
 #include "lxd-daemon/instances/metadata.h"
+#include "lxd-daemon/instances/mount_rules.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/snapshots.h"
@@ -124,6 +125,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     }
     failpoint("instances.start.mounted");
 
+    LX_TRY(write_mount_rules(context, name, expanded.config));
     LX_TRY_AS(const UniqueFd guest, begin_guest_api(context, name, expanded.config));
     LX_TRY_AS(const auto devices, start_devices(context, expanded.devices, record));
     failpoint("instances.start.devices");

@@ -9,6 +9,7 @@
 #include "lxd-daemon/instances/disk_rates.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/kernel_modules.h"
+#include "lxd-daemon/instances/mount_rules.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/volume_size.h"
@@ -69,6 +70,7 @@ Result<> apply_live_expanded(Context& context, const LiveChange& change, databas
         context.hot_devices.watch(name, devices);
     });
     LX_TRY(update_guest_api(context, after.name, change.old_expanded, change.new_expanded, undo));
+    LX_TRY(update_mount_rules(context, after.name, change.old_expanded, change.new_expanded, undo));
     LX_TRY(load_kernel_modules(change.new_expanded.config));
     LX_TRY_AS(const auto limits, all_limits(context, after, change.new_expanded, context.cpus));
     if (limits == change.old_limits) return {};

@@ -55,19 +55,19 @@ bool receive(int listener, seccomp_notif& call) {
     return received;
 }
 
-void work(int listener, const seccomp_notif& call) {
+void work(int listener, const seccomp_notif& call, int run_dir) {
     const pid_t pid = ::fork();
     if (pid == 0) {
         ::signal(SIGALRM, SIG_DFL);
         ::alarm(kSeconds);
-        perform(listener, call, state.init_pid);
+        perform(listener, call, state.init_pid, run_dir);
         ::_exit(0);
     }
     if (pid < 0) return respond(listener, call.id, -ENOMEM);
     workers[worker_count++] = {pid, call.id};
 }
 
-[[noreturn]] void serve(int listener, int init_pidfd) {
+[[noreturn]] void serve(int listener, int init_pidfd, int run_dir) {
     ::prctl(PR_SET_NAME, "lxmgr-calls", 0, 0, 0);
     struct sigaction action{};
     action.sa_handler = interrupt;  // without SA_RESTART
@@ -81,7 +81,7 @@ void work(int listener, const seccomp_notif& call) {
         if ((polled[0].revents & POLLIN) != 0) {
             while (worker_count == kMaxWorkers) reap(listener, true);
             seccomp_notif call;
-            if (receive(listener, call)) work(listener, call);
+            if (receive(listener, call)) work(listener, call, run_dir);
         } else if (polled[0].revents != 0) {
             ::_exit(0);  // nobody is under the filter any more
         }
@@ -99,12 +99,15 @@ void answer_calls(int listener) {
         ::setsid();
         constexpr int kListener = 3;
         constexpr int kInit = 4;
-        const int kept = ::fcntl(listener, F_DUPFD_CLOEXEC, kInit + 1);
-        const int init = ::fcntl(state.init_pidfd, F_DUPFD_CLOEXEC, kInit + 1);
+        constexpr int kRunDir = 5;
+        const int kept = ::fcntl(listener, F_DUPFD_CLOEXEC, kRunDir + 1);
+        const int init = ::fcntl(state.init_pidfd, F_DUPFD_CLOEXEC, kRunDir + 1);
+        const int run_dir = ::fcntl(state.run_dir, F_DUPFD_CLOEXEC, kRunDir + 1);
         ::dup3(kept, kListener, O_CLOEXEC);
         ::dup3(init, kInit, O_CLOEXEC);
-        ::syscall(SYS_close_range, static_cast<unsigned>(kInit) + 1, ~0U, 0U);
-        serve(kListener, kInit);
+        ::dup3(run_dir, kRunDir, O_CLOEXEC);
+        ::syscall(SYS_close_range, static_cast<unsigned>(kRunDir) + 1, ~0U, 0U);
+        serve(kListener, kInit, kRunDir);
     }
     if (child > 0) ::waitpid(child, nullptr, 0);
     ::close(listener);

@@ -5,7 +5,6 @@
 #include <linux/securebits.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -17,26 +16,12 @@
 #include <cerrno>
 #include <cstring>
 
+#include "lxd-daemon/monitor/intercepted_job.h"
+
 namespace lxmgr::monitor {
 namespace {
 
-constexpr std::size_t kPath = 4096;
-constexpr std::size_t kMaxGroups = 256;
 constexpr const char* kOpaque = "trusted.overlay.opaque";
-
-/// Who makes a call, in the ids of the host.
-struct Caller {
-    unsigned uid = 0, gid = 0;  ///< of file access
-    unsigned groups[kMaxGroups];
-    std::size_t group_count = 0;
-    unsigned long long capabilities = 0;
-    unsigned mask = 022;
-};
-
-/// Descriptors of one caller; opened before the id of the call is checked, so that they are of that caller.
-struct Handles {
-    int memory = -1, root = -1, base = -1;
-};
 
 struct Device {
     unsigned type, major, minor;
@@ -44,121 +29,6 @@ struct Device {
 /// What every container has in its /dev, and the whiteout of overlay file systems.
 constexpr Device kSafe[] = {{S_IFCHR, 0, 0}, {S_IFCHR, 1, 3}, {S_IFCHR, 1, 5}, {S_IFCHR, 1, 7},
                             {S_IFCHR, 1, 8}, {S_IFCHR, 1, 9}, {S_IFCHR, 5, 0}};
-
-/// One call that is being worked on.
-struct Job {
-    int listener;
-    const seccomp_notif& call;
-    pid_t init;
-    Caller caller{};
-    Handles handles{};
-    char path[kPath];
-
-    void pass_on() const {
-        seccomp_notif_resp answer{};
-        answer.id = call.id;
-        answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-        ::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
-    }
-    /// The caller still waits: so what was opened of its pid meanwhile is its own.
-    [[nodiscard]] bool is_valid() const {
-        return ::ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &call.id) == 0;
-    }
-    [[nodiscard]] pid_t pid() const { return static_cast<pid_t>(call.pid); }
-    void answer(std::int64_t value) const { respond(listener, call.id, value); }
-};
-
-int open_of(pid_t pid, const char* entry, int flags) {
-    char path[64];
-    ::snprintf(path, sizeof path, "/proc/%d/%s", static_cast<int>(pid), entry);
-    return ::open(path, flags | O_CLOEXEC);
-}
-
-/// Reads a number after blanks, and moves on behind it. @return false: there is none
-bool take_number(const char*& at, unsigned base, unsigned long long& value) {
-    while (*at == ' ' || *at == '\t') ++at;
-    bool any = false;
-    for (value = 0;; ++at, any = true) {
-        const char lower = static_cast<char>(*at | 0x20);
-        unsigned digit = base;
-        if (*at >= '0' && *at <= '9') digit = static_cast<unsigned>(*at - '0');
-        if (lower >= 'a' && lower <= 'f') digit = static_cast<unsigned>(lower - 'a') + 10;
-        if (digit >= base) return any;
-        value = value * base + digit;
-    }
-}
-
-/// The n-th number (from 0) of a line.
-bool number_at(const char* at, unsigned skip, unsigned base, unsigned long long& value) {
-    for (unsigned i = 0; i <= skip; ++i)
-        if (!take_number(at, base, value)) return false;
-    return true;
-}
-
-const char* line_of(const char* text, const char* name) {
-    const char* found = std::strstr(text, name);
-    return found == nullptr ? "" : found + std::strlen(name);
-}
-
-bool read_caller(pid_t pid, Caller& caller) {
-    char text[8192];
-    const int fd = open_of(pid, "status", O_RDONLY);
-    if (fd < 0) return false;
-    const ssize_t size = ::read(fd, text, sizeof text - 1);
-    ::close(fd);
-    // Cut off where it has more groups than we can take over.
-    if (size <= 0 || size == static_cast<ssize_t>(sizeof text) - 1) return false;
-    text[size] = 0;
-    unsigned long long uid = 0, gid = 0, mask = 0, group = 0;
-    constexpr unsigned kOfFiles = 3;  // after the real, effective and saved ones, proc(5)
-    const bool known = number_at(line_of(text, "\nUid:"), kOfFiles, 10, uid) &&
-                       number_at(line_of(text, "\nGid:"), kOfFiles, 10, gid) &&
-                       number_at(line_of(text, "\nCapEff:"), 0, 16, caller.capabilities) &&
-                       number_at(line_of(text, "\nUmask:"), 0, 8, mask);
-    caller.uid = static_cast<unsigned>(uid);
-    caller.gid = static_cast<unsigned>(gid);
-    caller.mask = static_cast<unsigned>(mask);
-    for (const char* at = line_of(text, "\nGroups:"); take_number(at, 10, group);) {
-        if (caller.group_count == kMaxGroups) return false;
-        caller.groups[caller.group_count++] = static_cast<unsigned>(group);
-    }
-    return known;
-}
-
-/// Rights that a process has in a user namespace of its own making are no rights of the container's.
-bool in_namespace_of(pid_t pid, pid_t init) {
-    char path[64];
-    struct stat its{}, ours{};
-    ::snprintf(path, sizeof path, "/proc/%d/ns/user", static_cast<int>(pid));
-    if (::stat(path, &its) != 0) return false;
-    ::snprintf(path, sizeof path, "/proc/%d/ns/user", static_cast<int>(init));
-    return ::stat(path, &ours) == 0 && its.st_ino == ours.st_ino && its.st_dev == ours.st_dev;
-}
-
-/// A string of the caller's; false when it is too long or not there.
-bool read_text(int memory, std::uint64_t address, char* out, std::size_t capacity) {
-    std::size_t length = 0;
-    // Page by page: the next one may not be mapped.
-    while (length < capacity) {
-        const std::uint64_t at = address + length;
-        std::size_t part = 4096 - static_cast<std::size_t>(at % 4096);
-        if (part > capacity - length) part = capacity - length;
-        const ssize_t got = ::pread(memory, out + length, part, static_cast<off_t>(at));
-        if (got <= 0) return false;
-        if (std::memchr(out + length, 0, static_cast<std::size_t>(got)) != nullptr) return true;
-        length += static_cast<std::size_t>(got);
-    }
-    return false;
-}
-
-bool open_handles(pid_t pid, int directory, Handles& handles) {
-    char entry[32] = "cwd";
-    if (directory != AT_FDCWD) ::snprintf(entry, sizeof entry, "fd/%d", directory);
-    handles.memory = open_of(pid, "mem", O_RDWR);
-    handles.root = open_of(pid, "root", O_PATH | O_DIRECTORY);
-    handles.base = open_of(pid, entry, O_PATH | O_DIRECTORY);
-    return handles.memory >= 0 && handles.root >= 0 && handles.base >= 0;
-}
 
 /// From here on paths mean what they mean to the caller, and are walked with its rights and one capability
 /// of the host's.
@@ -174,17 +44,6 @@ bool become(const Caller& caller, const Handles& handles, unsigned capability) {
     sets[CAP_TO_INDEX(capability)].effective = CAP_TO_MASK(capability);
     sets[CAP_TO_INDEX(capability)].permitted = CAP_TO_MASK(capability);
     return changed && ::syscall(SYS_capset, &header, sets) == 0;
-}
-
-/// Common to the calls that need a path and a capability. @return false: the call was passed on
-bool prepare(Job& job, int directory, std::uint64_t address, unsigned capability) {
-    const bool known = read_caller(job.pid(), job.caller) && in_namespace_of(job.pid(), job.init) &&
-                       open_handles(job.pid(), directory, job.handles) &&
-                       read_text(job.handles.memory, address, job.path, kPath);
-    const bool may = (job.caller.capabilities >> capability & 1) != 0;
-    if (known && may && job.is_valid()) return true;
-    job.pass_on();
-    return false;
 }
 
 bool is_safe(unsigned mode, std::uint64_t device) {
@@ -329,19 +188,8 @@ void schedule_for(Job& job) {
 
 }  // namespace
 
-void respond(int listener, std::uint64_t id, std::int64_t value) {
-    seccomp_notif_resp answer{};
-    answer.id = id;
-    if (value < 0) {
-        answer.error = static_cast<std::int32_t>(value);
-    } else {
-        answer.val = value;
-    }
-    ::ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
-}
-
-void perform(int listener, const seccomp_notif& call, pid_t init) {
-    Job job{listener, call, init, {}, {}, {}};
+void perform(int listener, const seccomp_notif& call, pid_t init, int run_dir) {
+    Job job{listener, call, init, run_dir, {}, {}, {}};
     const auto* arguments = call.data.args;
     switch (call.data.nr) {
 #ifdef SYS_mknod
@@ -350,6 +198,10 @@ void perform(int listener, const seccomp_notif& call, pid_t init) {
 #endif
         case SYS_mknodat:
             return make_node_for(job, static_cast<int>(arguments[0]), arguments + 1);
+        case SYS_bpf:
+            return bpf_for(job);
+        case SYS_mount:
+            return mount_for(job);
         case SYS_setxattr:
             return set_attribute_for(job);
         case SYS_sched_setscheduler:

@@ -66,13 +66,16 @@ struct SyscallPolicy {
     bool deny_compat = false;
     std::string deny;
     std::string allow;  ///< when not empty, all else is refused
+    std::string raw;    ///< raw.seccomp, a policy of LXC's that stands instead of the others
     bool operator==(const SyscallPolicy&) const = default;
 };
 /// Calls that an unprivileged container may make after all, where they are safe: nodes of the devices that
-/// it has anyway, the mark of opaque directories of overlays, sysinfo(2) with its own limits, and
-/// sched_setscheduler(2).
+/// it has anyway, the mark of opaque directories of overlays, sysinfo(2) with its own limits,
+/// sched_setscheduler(2), and mount(2) of the file systems that monitor/mount_rules.h finds in its run
+/// directory.
 struct Intercepts {
-    bool mknod = false, setxattr = false, sysinfo = false, scheduler = false;
+    bool mknod = false, setxattr = false, sysinfo = false, scheduler = false, mount = false,
+         bpf_devices = false;
     bool operator==(const Intercepts&) const = default;
 };
 /// Errors: `bad_request` naming the line that is wrong.

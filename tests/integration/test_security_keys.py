@@ -273,6 +273,40 @@ class SyscallsTest(SecurityKeysTest):
         self.assertEqual(self.exit_code("hostname other"), 128 + 31)
         self.assertEqual(self.exit_code("id", user=1000), 0)
 
+    def test_raw_policy(self):
+        policy = ("2\ndenylist  # LXC's language\nreject_force_umount\n[all]\nmkdir errno 28\nmkdirat errno 28\n\n"
+                  "kill errno 13 [1,10,==]\nsethostname kill\n[arm64]\nexecve kill\n")
+        self.launch(raw__seccomp=policy)
+        self.assertIn(b"No space left", self.api.exec("box", ["mkdir", "/root/x"])[2])
+        self.assertNotEqual(self.exit_code("sleep 5 & kill -10 $!"), 0)
+        self.assertEqual(self.exit_code("sleep 5 & kill -9 $!"), 0)
+        self.assertEqual(self.exit_code("hostname other"), 128 + 31)
+        self.assertIn("Seccomp:\t2", self.api.sh("box", "cat /proc/1/status"))
+        # It stands instead of the usual policy, which has no answer to this.
+        self.assertNotIn(b"not implemented", self.api.exec("box", ["rmmod", "x"])[2])
+
+    def test_raw_policy_for_32_bit_programs(self):
+        for section, wanted in (("x86_64", 7), ("x86", 128 + 31), ("all", 128 + 31)):
+            self.launch(raw__seccomp=f"2\nblacklist\n[{section}]\nexit\n")
+            self.api.push("box", "/root/old", self.OLD_PROGRAM, mode="0755")
+            if section == "x86_64" and self.exit_code("/root/old") == 126:
+                self.skipTest("LXMGR_SKIP: the kernel runs no 32-bit programs")
+            self.assertEqual(self.exit_code("/root/old"), wanted, section)
+            self.remove_instance("box")
+
+    def test_raw_policy_is_checked(self):
+        denied = "2\ndenylist\n"
+        for policy, word in (("1\nwhitelist\n1", "line 1"), ("2\n\npraylist", "line 3"), (denied + "mkdir\nnosuchcall", "line 4"),
+                             (denied + "mkdir notify", "line 3"), (denied + "[vax]", "'vax'"), ("2", "line 1"),
+                             ("2\ndenylist errno 1", "line 2"), ("2\nallowlist allow", "line 2"),
+                             (denied + "mkdir [9,1,==]", "line 3"),
+                             (denied + "mkdir\n" * 1001, "1000")):
+            message = self.assert_api_error(400, self.api.create, "box", "tiny", config={"raw.seccomp": policy})
+            self.assertIn("raw.seccomp", message)
+            self.assertIn(word, message)
+        self.assertIn("replaces", self.assert_api_error(400, self.api.create, "box", "tiny", config={
+            "raw.seccomp": denied, "security.syscalls.deny": "rmdir"}))
+
     def test_nonsense_is_refused(self):
         for key, value in (("deny", "nosuchcall"), ("deny", "mkdir errno lots"), ("deny", "mkdir pray"),
                            ("deny", "mkdir errno 1 [9,1,SCMP_CMP_EQ]"), ("deny_compat", "maybe")):

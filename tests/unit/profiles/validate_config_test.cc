@@ -59,8 +59,8 @@ TEST(ValidateInstanceConfigTest, TakesWhatTheDaemonDoes) {
 }
 
 TEST(ValidateInstanceConfigTest, TellsUnsupportedFromUnknown) {
-    EXPECT_EQ(complaint("security.syscalls.intercept.bpf", "true"),
-              "Instance option \"security.syscalls.intercept.bpf\" is not supported by this server (yet)");
+    EXPECT_EQ(complaint("security.secureboot", "true"),
+              "Instance option \"security.secureboot\" is not supported by this server (yet)");
     EXPECT_EQ(complaint("limits.memry", "1GB"), "Unknown configuration key: limits.memry");
     EXPECT_EQ(complaint("user.", "x"), "Unknown configuration key: user.");
     EXPECT_EQ(complaint("user", "x"), "Unknown configuration key: user");
