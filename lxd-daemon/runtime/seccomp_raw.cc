@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/runtime/seccomp_rules.h"
@@ -133,9 +134,19 @@ private:
         return bad(fmt::format("there is no section '{}': use all, x86_64, x86, x32, arm64, arm, ...", name));
     }
 
+    /// libseccomp would keep the first of two that differ in nothing but the action.
+    bool contradicts(std::uint32_t table, int number, const SyscallRule& rule) {
+        std::string key = fmt::format("{}:{}", table, number);
+        for (const scmp_arg_cmp& one : rule.arguments)
+            key += fmt::format(":{},{},{},{}", one.arg, static_cast<int>(one.op), one.datum_a, one.datum_b);
+        const auto [known, fresh] = actions_.emplace(std::move(key), rule.action);
+        return !fresh && known->second != rule.action;
+    }
+
     Result<> add(int number, const SyscallRule& rule) {
         for (const Table& table : tables_) {
             if (!all_ && table.number != section_) continue;
+            if (contradicts(table.number, number, rule)) return bad("it contradicts another line");
             const int rc = add_rule(table.context.get(), number, rule);
             // -EDOM: this table has no such call.
             if (rc != 0 && rc != -EDOM) return bad("it contradicts another line or cannot be compiled");
@@ -165,6 +176,7 @@ private:
     std::uint32_t usual_ = 0, section_ = 0;
     bool all_ = true, lists_allowed_ = false, names_bpf_ = false;
     std::vector<Table> tables_;
+    std::map<std::string, std::uint32_t> actions_;
 };
 
 }  // namespace

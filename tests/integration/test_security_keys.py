@@ -299,7 +299,7 @@ class SyscallsTest(SecurityKeysTest):
         for policy, word in (("1\nwhitelist\n1", "line 1"), ("2\n\npraylist", "line 3"), (denied + "mkdir\nnosuchcall", "line 4"),
                              (denied + "mkdir notify", "line 3"), (denied + "[vax]", "'vax'"), ("2", "line 1"),
                              ("2\ndenylist errno 1", "line 2"), ("2\nallowlist allow", "line 2"),
-                             (denied + "mkdir [9,1,==]", "line 3"),
+                             (denied + "mkdir [9,1,==]", "line 3"), (denied + "mkdir errno 1\nmkdir errno 2", "line 4"),
                              (denied + "mkdir\n" * 1001, "1000")):
             message = self.assert_api_error(400, self.api.create, "box", "tiny", config={"raw.seccomp": policy})
             self.assertIn("raw.seccomp", message)
