@@ -15,7 +15,8 @@ std::vector<const Command*> all_commands() {
         network_zone_commands, port_commands,        storage_commands,
         volume_commands,       remote_commands,      operation_commands,
         warning_commands,      monitor_commands,     admin_commands,
-        query_commands,        version_commands,     completion_commands,
+        recover_commands,      query_commands,       version_commands,
+        completion_commands,
     };
     std::vector<const Command*> all;
     for (const auto table : kTables) {

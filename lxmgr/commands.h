@@ -15,6 +15,7 @@ std::span<const Command> info_commands();
 std::span<const Command> rename_commands();
 std::span<const Command> snapshot_commands();
 std::span<const Command> backup_commands();
+std::span<const Command> recover_commands();
 std::span<const Command> exec_commands();
 std::span<const Command> console_commands();
 std::span<const Command> file_commands();

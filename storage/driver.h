@@ -92,6 +92,9 @@ public:
     /// seeing what it held.
     virtual Result<> swap_volumes(const Volume& a, const Volume& b) = 0;
     virtual bool has_volume(const Volume& volume) = 0;
+    /// O_PATH of the volume's directory, for small files of the daemon beside its root: they come and go with
+    /// it. Errors: `not_found`.
+    virtual Result<UniqueFd> open_directory(const Volume& volume) = 0;
     /// Names of all volumes of a type, to find those that no database row knows.
     virtual Result<std::vector<std::string>> list_volumes(VolumeType type) = 0;
     /// An absent volume is success. It is out of sight at return; a large tree is removed in the background.

@@ -50,11 +50,6 @@ Result<> check_plan(Context& context, CreatePlan& plan) {
 }  // namespace
 
 Result<database::ImagePtr> find_image(const Context& context, const api::InstanceSource& source) {
-    if (!source.server.empty()) {
-        return fail(Status::bad_request,
-                    fmt::format("Images from server '{}' cannot be fetched yet: import the image first",
-                                source.server));
-    }
     auto& images = context.deps.database.images();
     if (!source.fingerprint.empty()) return images.find_prefix(source.fingerprint);
     if (!source.alias.empty()) {

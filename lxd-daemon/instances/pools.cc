@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/pool_foundation.h"
@@ -177,6 +178,23 @@ Result<database::PoolPtr> Pools::create(database::PoolRecord record) {
     const std::unique_lock lock(mutex_);
     drivers_[record.name] = std::move(driver);
     return row;
+}
+
+Result<std::unique_ptr<storage::Driver>> Pools::open_lost(const database::PoolRecord& record) {
+    LX_TRY(validate_pool_name(record.name));
+    // What is opened is made where it is missing: a slip of the pen must not make a pool.
+    const auto source = record.config.find("source");
+    const std::string place = source == record.config.end() ? config_of(record).path : source->second;
+    if (!path_exists(place))
+        return fail(Status::not_found, fmt::format("There is no storage pool at {}", place));
+    return open_driver(record);
+}
+
+Result<> Pools::take_over(const database::PoolRecord& record, std::unique_ptr<storage::Driver> driver) {
+    LX_TRY(database_.pools().create(record));
+    const std::unique_lock lock(mutex_);
+    drivers_[record.name] = std::move(driver);
+    return {};
 }
 
 Result<database::PoolPtr> Pools::update(const database::PoolRecord& record) {

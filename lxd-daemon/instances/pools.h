@@ -29,6 +29,11 @@ public:
     Result<storage::Driver*> driver(const std::string& pool) const;
     /// Validates, makes the pool on disk, then the row. Errors: `bad_request`, `conflict`.
     Result<database::PoolPtr> create(database::PoolRecord record);
+    /// A pool whose row was lost, opened as it is on the disk; the others do not see it yet. Errors:
+    /// `bad_request`, `not_found` when there is none.
+    Result<std::unique_ptr<storage::Driver>> open_lost(const database::PoolRecord& record);
+    /// Such a pool gets its row.
+    Result<> take_over(const database::PoolRecord& record, std::unique_ptr<storage::Driver> driver);
     /// Changes description, user.* and volume.* keys, and what its driver can change. Errors: `not_found`,
     /// `bad_request` for keys that cannot change.
     Result<database::PoolPtr> update(const database::PoolRecord& record);

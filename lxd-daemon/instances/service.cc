@@ -64,6 +64,7 @@ Result<> Service::recover() {
             log::warn("rules of NICs not swept", {{"error", swept.error().message}});
     });
     impl_->context.snapshot_timer.begin();
+    impl_->notes.begin();
     recover_lxcfs(impl_->context);
     return {};
 }

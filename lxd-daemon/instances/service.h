@@ -24,9 +24,10 @@ class Hub;
 
 namespace lxmgr::instances {
 
-class BackupService;  ///< see backups/service.h
-class ImageService;   ///< see images/service.h
-class VolumeService;  ///< custom volumes, see volumes/service.h
+class BackupService;    ///< see backups/service.h
+class ImageService;     ///< see images/service.h
+class RecoveryService;  ///< see recovery/recovery.h
+class VolumeService;    ///< custom volumes, see volumes/service.h
 
 /// What the instances room stands on; all of it outlives the Service.
 struct Dependencies {
@@ -130,6 +131,7 @@ public:
     VolumeService& volumes();
     BackupService& backups();
     ImageService& images();
+    RecoveryService& recovery();
 
     /// Replaces a profile (by record.id) and applies it to all running instances that use it, or to none: a
     /// failure names the instance, and the old profile is in force again. Blocking.

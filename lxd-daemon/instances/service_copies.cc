@@ -13,6 +13,7 @@ namespace lxmgr::instances {
 VolumeService& Service::volumes() { return impl_->volumes; }
 BackupService& Service::backups() { return impl_->backups; }
 ImageService& Service::images() { return impl_->images; }
+RecoveryService& Service::recovery() { return impl_->recovery; }
 
 Result<operations::OperationPtr> Service::copy(api::InstancesPost post, const std::string& requestor) {
     LX_TRY_AS(auto plan, plan_copy(impl_->context, std::move(post)));

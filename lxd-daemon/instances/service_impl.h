@@ -10,6 +10,8 @@
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/images/service.h"
+#include "lxd-daemon/instances/recovery/notes.h"
+#include "lxd-daemon/instances/recovery/recovery.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/instances/volumes/service.h"
 
@@ -22,6 +24,8 @@ struct Service::Impl {
     VolumeService volumes{context};
     BackupService backups{context};
     ImageService images{context};
+    RecoveryService recovery{context};
+    RecoveryNotes notes{context};
 
     std::mutex list_mutex;
     std::array<std::uint64_t, 3> list_key{};

@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/freeze.h"
+#include "lxd-daemon/instances/recovery/scan.h"
 #include "lxd-daemon/instances/snapshots.h"
 
 namespace lxmgr::instances {
@@ -49,7 +50,8 @@ void remove_unknown_snapshot_volumes(Context& context) {
             continue;
         }
         for (const auto& volume : *volumes) {
-            if (!known.contains(volume)) delete_snapshot_volume(context, pool->name, volume);
+            if (!known.contains(volume) && !is_of_lost_instance(context, **driver, volume))
+                delete_snapshot_volume(context, pool->name, volume);
         }
     }
 }

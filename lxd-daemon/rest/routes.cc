@@ -25,6 +25,7 @@ std::vector<std::span<const Route>> all_routes() {
             storage_pool_routes(),
             storage_volume_routes(),
             project_routes(),
+            recover_routes(),
             certificate_routes(),
             server_certificate_routes(),
             warning_routes(),

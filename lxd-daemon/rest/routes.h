@@ -36,6 +36,7 @@ std::span<const Route> storage_volume_routes();
 std::span<const Route> storage_volume_backup_routes();
 std::span<const Route> storage_volume_snapshot_routes();
 std::span<const Route> project_routes();
+std::span<const Route> recover_routes();
 std::span<const Route> certificate_routes();
 std::span<const Route> server_certificate_routes();
 std::span<const Route> warning_routes();

@@ -37,6 +37,7 @@ public:
                          const std::function<void()>& source_read) override;
     Result<> swap_volumes(const Volume& a, const Volume& b) override { return pool_.swap(a, b); }
     bool has_volume(const Volume& volume) override;
+    Result<UniqueFd> open_directory(const Volume& volume) override { return pool_.open_volume(volume); }
     Result<std::vector<std::string>> list_volumes(VolumeType type) override {
         return pool_.list(pool_.fd(type));
     }

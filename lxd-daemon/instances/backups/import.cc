@@ -81,18 +81,6 @@ Result<std::vector<database::SnapshotRecord>> read_snapshots(const Context& cont
     return out;
 }
 
-/// The root device, own or of a profile, made to name the pool.
-void put_root_into(const Context& context, const std::string& pool, database::InstanceRecord& record) {
-    for (const auto& [name, keys] : expand(context, record).devices) {
-        if (api::value_of(keys, "type") != "disk" || api::value_of(keys, "path") != "/") continue;
-        if (api::value_of(keys, "pool") == pool) return;
-        record.devices[name] = keys;
-        record.devices[name]["pool"] = pool;
-        return;
-    }
-    record.devices["root"] = {{"type", "disk"}, {"path", "/"}, {"pool", pool}};
-}
-
 /// As asked for, else the one that it was in, else the default profile's.
 std::string choose_pool(const Context& context, const BackupUpload& upload, const BackupIndex& index) {
     if (!upload.pool.empty()) return upload.pool;
@@ -104,6 +92,17 @@ std::string choose_pool(const Context& context, const BackupUpload& upload, cons
 }
 
 }  // namespace
+
+void put_root_into(const Context& context, const std::string& pool, database::InstanceRecord& record) {
+    for (const auto& [name, keys] : expand(context, record).devices) {
+        if (api::value_of(keys, "type") != "disk" || api::value_of(keys, "path") != "/") continue;
+        if (api::value_of(keys, "pool") == pool) return;
+        record.devices[name] = keys;
+        record.devices[name]["pool"] = pool;
+        return;
+    }
+    record.devices["root"] = {{"type", "disk"}, {"path", "/"}, {"pool", pool}};
+}
 
 Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
     LX_TRY_AS(const BackupIndex index, read_index(upload.path, "container"));

@@ -56,6 +56,8 @@ struct ImportPlan {
     std::vector<database::SnapshotRecord> snapshots;
     std::string requestor;
 };
+/// The root device, own or of a profile, made to name the pool.
+void put_root_into(const Context& context, const std::string& pool, database::InstanceRecord& record);
 Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload);
 /// The same of a custom volume; running instances that have it are frozen while it is copied.
 Result<> write_volume_backup(Context& context, const database::VolumeRecord& record, bool with_snapshots,
