@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/base/clock.h"
 #include "lxd-daemon/base/strings.h"
 
 namespace lxmgr::images {
@@ -77,7 +78,9 @@ void emit(YAML::Emitter& out, const nlohmann::json& json, bool plain) {
             out << YAML::Key;
             if (!is_plain_key(key)) out << YAML::DoubleQuoted;
             out << key << YAML::Value;
-            emit(out, value, key.ends_with("_at"));
+            const bool time = key.ends_with("_at") && value.is_string() &&
+                              parse_rfc3339(value.get_ref<const std::string&>()).has_value();
+            emit(out, value, time);
         }
         out << YAML::EndMap;
     } else if (json.is_array()) {

@@ -247,7 +247,10 @@ void Daemon::Parts::begin_stop(bool stop_instances) {
 }
 
 Daemon::Daemon() : parts_(std::make_unique<Parts>()) {}
-Daemon::~Daemon() = default;
+/// After an open() that failed half-way, what it had posted still runs before its objects go.
+Daemon::~Daemon() {
+    if (parts_) parts_->workers.reset();
+}
 
 Result<std::unique_ptr<Daemon>> Daemon::open(const Options& options) {
     raise_limits();

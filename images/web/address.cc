@@ -47,6 +47,15 @@ bool is_local_address(const sockaddr* address) {
     return true;  // a unix socket, say
 }
 
+bool is_local_name(const std::string& host) {
+    in_addr v4{};
+    if (::inet_aton(host.c_str(), &v4) != 0) return is_local_v4(ntohl(v4.s_addr));
+    in6_addr v6{};
+    const std::string bare = host.substr(0, host.find('%'));
+    if (::inet_pton(AF_INET6, bare.c_str(), &v6) == 1) return is_local_v6(v6);
+    return host == "localhost" || host.ends_with(".localhost");
+}
+
 Result<UrlParts> parse_url(std::string_view url) {
     const auto bad = [&](std::string_view what) {
         return fail(Status::bad_request, fmt::format("'{}' {}", shown_url(url), what));

@@ -13,6 +13,9 @@ namespace lxmgr::images {
 /// among them.
 bool is_local_address(const sockaddr* address);
 
+/// A literal of such an address in any form that connect(2)'s callers take, or a name of loopback.
+bool is_local_name(const std::string& host);
+
 struct UrlParts {
     std::string scheme;  ///< lower case
     std::string host;    ///< lower case, without port, user and brackets

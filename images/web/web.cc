@@ -124,6 +124,7 @@ void Web::Impl::set_up(Transfer& transfer, const std::string& url, const std::st
     curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, std::min(stall * 5, kConnectSeconds));
     curl.easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, transfer.request().patient ? 0L : 1L);
     curl.easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, stall);
+    curl.easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);  // ends the patient wait for a peer that is gone
     curl.easy_setopt(easy, CURLOPT_NOBODY, transfer.request().head ? 1L : 0L);
     if (transfer.request().upload) set_up_upload(transfer);
     curl.easy_setopt(easy, CURLOPT_HTTPHEADER, transfer.headers());
@@ -163,6 +164,10 @@ Result<CURLcode> Web::Impl::attempt(Transfer& transfer, const std::string& url) 
     if (parts.scheme != "https" && !access.allow_http)
         return fail(Status::bad_request,
                     fmt::format("'{}' is no https URL: images come by https only", shown_url(url)));
+    // Behind a proxy the address of the connection says nothing; the name still does.
+    if (!access.allow_local && is_local_name(parts.host))
+        return fail(Status::forbidden,
+                    fmt::format("'{}' is an address of this machine or of its neighbours", shown_url(url)));
     set_up(transfer, url, proxy_for(access, parts));
     if (const auto code = curl.multi_add_handle(multi, easy); code != CURLM_OK)
         return fail(Status::internal, fmt::format("libcurl failed ({})", static_cast<int>(code)));

@@ -150,7 +150,7 @@ public:
         const auto& around = context.surroundings;
         const auto held = around.held_address(context.key("network"), context.instance, context.device);
         auto plugged = bridge_of(context).empty() ? Result<>{} : plug_again(context, held);
-        if (plugged && !bridge_of(context).empty())
+        if (plugged && !bridge_of(context).empty() && may_have_vlans(context))
             plugged = apply_port_vlans(context, context.volatile_value("host_name"));
         LX_TRY(connect_pair(context));
         LX_TRY(recover_traffic(context, held));

@@ -39,6 +39,10 @@ bool same_port_vlans(const DeviceContext& a, const DeviceContext& b) {
     return a.key("vlan") == b.key("vlan") && a.key("vlan.tagged") == b.key("vlan.tagged");
 }
 
+bool may_have_vlans(const DeviceContext& context) {
+    return !context.key("network").empty() || !port_vlans_of(context).is_default();
+}
+
 Result<> apply_port_vlans(const DeviceContext& context, const std::string& host_name) {
     const std::string managed = context.key("network");
     return network::set_port_vlans(host_name, first_of(managed, context.key("parent")),
@@ -76,7 +80,9 @@ Result<api::ConfigMap> release_vlan(const DeviceContext& context) {
     if (created.empty()) return api::ConfigMap{};
     const auto vlan = vlan_of(context);
     const std::lock_guard lock(vlans_mutex());
-    const bool ours = created == "true" && vlan.id != 0;
+    // One of the same name may be the administrator's: made after a boot of the host took ours away.
+    const auto foreign = network::is_foreign_vlan(vlan);
+    const bool ours = created == "true" && vlan.id != 0 && foreign && !*foreign;
     if (ours && !context.surroundings.others_use_vlan(context.instance, context.device, vlan.name()))
         LX_TRY(network::delete_link(vlan.name()));
     return api::ConfigMap{{context.volatile_key(kCreated), ""}};

@@ -11,6 +11,8 @@ namespace lxmgr::devices {
 /// Of a NIC on a bridge; the table of keys has checked the values.
 network::PortVlans port_vlans_of(const DeviceContext& context);
 bool same_port_vlans(const DeviceContext& a, const DeviceContext& b);
+/// False for a NIC without VLAN keys on somebody else's bridge, whose ports are the administrator's to set.
+bool may_have_vlans(const DeviceContext& context);
 /// Of a port that is there, to what the keys say.
 Result<> apply_port_vlans(const DeviceContext& context, const std::string& host_name);
 

@@ -50,7 +50,7 @@ void remove_unknown_snapshot_volumes(Context& context) {
             continue;
         }
         for (const auto& volume : *volumes) {
-            if (!known.contains(volume) && !is_of_lost_instance(context, **driver, volume))
+            if (!known.contains(volume) && !is_of_lost_instance(context, pool->name, **driver, volume))
                 delete_snapshot_volume(context, pool->name, volume);
         }
     }

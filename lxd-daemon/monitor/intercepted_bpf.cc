@@ -2,13 +2,16 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <initializer_list>
@@ -18,7 +21,7 @@
 namespace lxmgr::monitor {
 namespace {
 
-constexpr std::size_t kMaxInstructions = 4096;
+constexpr std::size_t kMaxInstructions = 1024;
 constexpr unsigned char kLoad64 = BPF_LD | BPF_IMM | BPF_DW;
 bool is_call(unsigned char code) { return BPF_CLASS(code) == BPF_JMP && BPF_OP(code) == BPF_CALL; }
 
@@ -53,6 +56,40 @@ bool read_bytes(int memory, std::uint64_t address, void* out, std::size_t size) 
     return ::pread(memory, out, size, static_cast<off_t>(address)) == static_cast<ssize_t>(size);
 }
 
+/// A worker's pid with this bit: it is about to load a program.
+constexpr std::uint32_t kReserved = 1U << 31;
+
+bool is_free(std::uint32_t holder) {
+    if (holder == 0) return true;
+    if ((holder & kReserved) != 0) return ::kill(static_cast<pid_t>(holder & ~kReserved), 0) != 0;
+    bpf_attr attributes{};
+    attributes.prog_id = holder;
+    const long program = bpf(BPF_PROG_GET_FD_BY_ID, attributes);
+    if (program < 0) return errno == ENOENT;
+    ::close(static_cast<int>(program));
+    return false;
+}
+
+/// The memory of programs is the host's, and that of their machine code is bounded for all of it: so one
+/// container has this many at once. @return nullptr: it has them
+std::atomic<std::uint32_t>* reserve(LoadedPrograms& loaded) {
+    const auto mine = static_cast<std::uint32_t>(::getpid()) | kReserved;
+    for (auto& slot : loaded.ids) {
+        std::uint32_t holder = slot.load();
+        if (is_free(holder) && slot.compare_exchange_strong(holder, mine)) return &slot;
+    }
+    return nullptr;
+}
+
+std::uint32_t id_of(int program) {
+    bpf_prog_info info{};
+    bpf_attr attributes{};
+    attributes.info.bpf_fd = static_cast<__u32>(program);
+    attributes.info.info_len = sizeof info;
+    attributes.info.info = reinterpret_cast<std::uint64_t>(&info);
+    return bpf(BPF_OBJ_GET_INFO_BY_FD, attributes) == 0 ? info.id : 0;
+}
+
 void load_for(Job& job, const bpf_attr& asked) {
     static bpf_insn program[kMaxInstructions];  // in a process of its own
     char license[64];
@@ -67,8 +104,13 @@ void load_for(Job& job, const bpf_attr& asked) {
     attributes.insn_cnt = asked.insn_cnt;
     attributes.license = reinterpret_cast<std::uint64_t>(license);
     std::memcpy(attributes.prog_name, asked.prog_name, sizeof attributes.prog_name);
+    auto* const slot = reserve(loaded_programs());
+    if (slot == nullptr) return job.answer(-ENOSPC);
     const long loaded = hold_little() ? bpf(BPF_PROG_LOAD, attributes) : -1;
-    if (loaded < 0) return job.answer(-errno);
+    const int error = errno;
+    const std::uint32_t id = loaded < 0 ? 0 : id_of(static_cast<int>(loaded));
+    slot->store(id);
+    if (id == 0) return job.answer(loaded < 0 ? -error : -EPERM);
     seccomp_notif_addfd added{};
     added.id = job.call.id;
     added.flags = SECCOMP_ADDFD_FLAG_SEND;  // its number is the call's result
@@ -122,16 +164,24 @@ void place_for(Job& job, int command, const bpf_attr& asked) {
 
 }  // namespace
 
+LoadedPrograms& loaded_programs() {
+    static LoadedPrograms own;  // when there is no memory to share: then each worker counts for itself
+    static LoadedPrograms* const shared = [] {
+        void* const made = ::mmap(nullptr, sizeof(LoadedPrograms), PROT_READ | PROT_WRITE,
+                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        return made == MAP_FAILED ? &own : static_cast<LoadedPrograms*>(made);
+    }();
+    return *shared;
+}
+
 void bpf_for(Job& job) {
     bpf_attr asked{};
     const auto* arguments = job.call.data.args;
     const auto command = static_cast<int>(arguments[0]);
-    const bool known = arguments[2] <= sizeof asked && read_caller(job.pid(), job.caller) &&
-                       in_namespace_of(job.pid(), job.init) &&
+    const bool known = arguments[2] <= sizeof asked && may_call(job, CAP_SYS_ADMIN) &&
                        open_handles(job.pid(), AT_FDCWD, job.handles) && job.is_valid() &&
                        read_bytes(job.handles.memory, arguments[1], &asked, arguments[2]);
-    const bool may = (job.caller.capabilities >> CAP_SYS_ADMIN & 1) != 0;
-    if (!known || !may) return job.pass_on();
+    if (!known) return job.pass_on();
     if (command == BPF_PROG_LOAD && asked.prog_type == BPF_PROG_TYPE_CGROUP_DEVICE)
         return load_for(job, asked);
     const bool placed = command == BPF_PROG_ATTACH || command == BPF_PROG_DETACH;

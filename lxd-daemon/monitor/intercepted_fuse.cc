@@ -1,6 +1,7 @@
 #include "lxd-daemon/monitor/intercepted_fuse.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -60,12 +61,19 @@ bool send_command(int socket, const char* const* argv, std::uint32_t count) {
     return sent;
 }
 
+/// A program that does not end in time is killed: it would hold its place at the monitor.
 /// @return the program's exit code, or -1
 int await_end(int socket) {
+    const timeval patience{8, 0};  // less than a worker has
+    ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     for (;;) {
         char answer[64];
         wire::ReceivedFds fds;
         const long size = wire::receive_message(socket, answer, sizeof answer, fds);
+        if (size == -EAGAIN) {
+            const std::uint32_t signal = SIGKILL;
+            (void)wire::send_numbers(socket, wire::Type::exec_signal, &signal, 1);
+        }
         if (size <= 0) return -1;
         wire::Reader reader(answer, static_cast<std::size_t>(size));
         if (reader.type() == wire::Type::exec_end) return static_cast<int>(reader.u32());

@@ -72,6 +72,7 @@ bool read_caller(pid_t pid, Caller& caller) {
     caller.uid = static_cast<unsigned>(uid);
     caller.gid = static_cast<unsigned>(gid);
     caller.mask = static_cast<unsigned>(mask);
+    caller.group_count = 0;
     for (const char* at = line_of(text, "\nGroups:"); take_number(at, 10, group);) {
         if (caller.group_count == kMaxGroups) return false;
         caller.groups[caller.group_count++] = static_cast<unsigned>(group);
@@ -114,12 +115,16 @@ bool open_handles(pid_t pid, int directory, Handles& handles) {
     return handles.memory >= 0 && handles.root >= 0 && handles.base >= 0;
 }
 
+bool may_call(Job& job, unsigned capability) {
+    return read_caller(job.pid(), job.caller) && in_namespace_of(job.pid(), job.init) &&
+           (job.caller.capabilities >> capability & 1) != 0;
+}
+
 bool prepare(Job& job, int directory, std::uint64_t address, unsigned capability) {
-    const bool known = read_caller(job.pid(), job.caller) && in_namespace_of(job.pid(), job.init) &&
-                       open_handles(job.pid(), directory, job.handles) &&
+    // The right first: what lies behind a user's address may be a file system that never answers.
+    const bool known = may_call(job, capability) && open_handles(job.pid(), directory, job.handles) &&
                        read_text(job.handles.memory, address, job.path, kPath);
-    const bool may = (job.caller.capabilities >> capability & 1) != 0;
-    if (known && may && job.is_valid()) return true;
+    if (known && job.is_valid()) return true;
     job.pass_on();
     return false;
 }

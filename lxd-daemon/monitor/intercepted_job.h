@@ -2,6 +2,7 @@
 #include <linux/seccomp.h>
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -57,8 +58,17 @@ bool shares_namespace(pid_t pid, pid_t init, const char* kind);
 /// A string of the caller's; false when it is too long or not there.
 bool read_text(int memory, std::uint64_t address, char* out, std::size_t capacity);
 bool open_handles(pid_t pid, int directory, Handles& handles);
+/// The caller has the capability in the container's own user namespace; fills Job::caller.
+bool may_call(Job& job, unsigned capability);
 /// Common to the calls that need a path and a capability. @return false: the call was passed on
 bool prepare(Job& job, int directory, std::uint64_t address, unsigned capability);
+
+/// Device programs of the container's that the kernel holds: shared by all who answer its calls.
+struct LoadedPrograms {
+    std::atomic<std::uint32_t> ids[256];
+};
+/// Made by the first caller, for itself and its children.
+LoadedPrograms& loaded_programs();
 
 /// bpf(2) as far as it limits devices: the loading of such programs, and their places in cgroups of the
 /// caller's.

@@ -75,9 +75,19 @@ int open_beneath(int root, const char* path, int flags, unsigned long long resol
     return static_cast<int>(::syscall(SYS_openat2, root, path, &how, sizeof how));
 }
 
+bool is_ext(const char* type) { return std::strncmp(type, "ext", 3) == 0 && type[4] == 0; }
+
+/// The superblock itself can name another device as the journal's, which the kernel would open by its number:
+/// s_journal_dev, https://docs.kernel.org/filesystems/ext4/globals.html
+bool has_foreign_journal(int device) {
+    constexpr off_t kJournalDevice = 1024 + 0xe4;
+    std::uint32_t number = 0;
+    return ::pread(device, &number, sizeof number, kJournalDevice) != sizeof number || number != 0;
+}
+
 /// The block device that the caller names, which it must be able to open itself: its file system's nodev and
 /// the node's mode count. @return a handle, or a negative errno
-int open_source(const Job& job, const char* source, bool read_only) {
+int open_source(const Job& job, const char* type, const char* source, bool read_only) {
     if (source[0] != '/') return -ENOENT;
     if (!assume(job.caller)) return -EPERM;
     int error = 0;
@@ -90,6 +100,7 @@ int open_source(const Job& job, const char* source, bool read_only) {
         ::snprintf(path, sizeof path, "/proc/self/fd/%d", node);
         const int tried = ::open(path, (read_only ? O_RDONLY : O_RDWR) | O_NONBLOCK | O_CLOEXEC);
         if (tried < 0) error = errno;
+        if (tried >= 0 && is_ext(type) && has_foreign_journal(tried)) error = EPERM;
         ::close(tried);
     }
     if (!resume()) error = EPERM;
@@ -116,24 +127,24 @@ int add_option(int context, char* option) {
 }
 
 int add_options(int context, const char* type, unsigned long flags, char* options) {
-    struct Flag {
-        unsigned long bit;
-        const char* name;
-    };
-    for (const Flag& flag : {Flag{kMsRdonly, "ro"}, Flag{kMsSynchronous, "sync"}, Flag{kMsDirsync, "dirsync"},
-                             Flag{kMsLazytime, "lazytime"}}) {
-        if ((flags & flag.bit) == 0) continue;
-        if (const int rc = configure(context, FSCONFIG_SET_FLAG, flag.name, nullptr); rc != 0) return rc;
-    }
     // What to do at an error may stand in the file system itself, where it is the guest's to say "panic".
-    const bool is_ext = std::strncmp(type, "ext", 3) == 0 && type[4] == 0;
-    if (is_ext) {
+    if (is_ext(type)) {
         const int rc = configure(context, FSCONFIG_SET_STRING, "errors", "remount-ro");
         if (rc != 0) return rc;
     }
     for (char *rest = nullptr, *option = ::strtok_r(options, ",", &rest); option != nullptr;
          option = ::strtok_r(nullptr, ",", &rest)) {
         if (const int rc = add_option(context, option); rc != 0) return rc;
+    }
+    struct Flag {
+        unsigned long bit;
+        const char* name;
+    };
+    // After the text, so that no "rw" in it goes beyond what open_source() looked for.
+    for (const Flag& flag : {Flag{kMsRdonly, "ro"}, Flag{kMsSynchronous, "sync"}, Flag{kMsDirsync, "dirsync"},
+                             Flag{kMsLazytime, "lazytime"}}) {
+        if ((flags & flag.bit) == 0) continue;
+        if (const int rc = configure(context, FSCONFIG_SET_FLAG, flag.name, nullptr); rc != 0) return rc;
     }
     return 0;
 }
@@ -268,7 +279,7 @@ struct MountCall {
 /// @return 0 or a negative errno
 int mount_in_kernel(const Job& job, MountCall& call, bool shift, int namespace_fd) {
     if ((call.flags & ~kKnown) != 0) return -EINVAL;
-    const int source = open_source(job, call.source, (call.flags & kMsRdonly) != 0);
+    const int source = open_source(job, call.type, call.source, (call.flags & kMsRdonly) != 0);
     if (source < 0) return source;
     int mount = make_mount(call.type, call.source, source, call.flags, call.options);
     if (mount < 0) return mount;
@@ -285,6 +296,7 @@ void mount_for(Job& job) {
     MountRule rule;
     // Looked at before anything else, since most mounts are none of ours: what is passed on the kernel reads
     // and checks itself.
+    if (!may_call(job, CAP_SYS_ADMIN)) return job.pass_on();
     job.handles.memory = open_of(job.pid(), "mem", O_RDONLY);
     if (job.handles.memory < 0 || !read_text(job.handles.memory, arguments[2], call.type, sizeof call.type) ||
         !find_mount_rule(job.run_dir, call.type, rule))

@@ -1,15 +1,50 @@
 #include "lxd-daemon/rest/image_tokens.h"
 
+#include <fmt/format.h>
+
+#include <chrono>
+
 #include "lxd-daemon/auth/password.h"
+#include "lxd-daemon/base/clock.h"
 #include "lxd-daemon/base/strings.h"
 
 namespace lxmgr::rest {
 namespace {
 
 constexpr std::size_t kImageSecretBytes = 32;
+constexpr std::chrono::hours kTokenLife{24};
+constexpr std::size_t kMaxTokens = 100;  ///< of one requestor
 
 const char* description_of(ImageToken kind) {
     return kind == ImageToken::download ? "Image download token" : "Image upload token";
+}
+
+bool is_live(const operations::Operation& operation, const nlohmann::json& shown, ImageToken kind) {
+    if (operation.kind() != operations::Class::token || operation.is_final()) return false;
+    return shown.at("description") == description_of(kind) && shown.at("metadata").is_object();
+}
+
+bool is_stale(const nlohmann::json& shown) {
+    const auto made = parse_rfc3339(shown.at("created_at").get<std::string>());
+    return made && now() - *made > kTokenLife;
+}
+
+/// Ends those that nobody came for. Errors: `unavailable` when a requestor has too many.
+Result<> make_room(const operations::Registry& operations, ImageToken kind, const std::string& requestor) {
+    std::size_t own = 0;
+    for (const auto& operation : operations.list()) {
+        if (operation->kind() != operations::Class::token || operation->is_final()) continue;
+        const auto shown = operation->to_json();
+        if (!is_live(*operation, shown, kind)) continue;
+        if (is_stale(shown)) {
+            operation->finish(nlohmann::json(nullptr));
+        } else if (operation->requestor() == requestor) {
+            ++own;
+        }
+    }
+    if (own < kMaxTokens) return {};
+    return fail(Status::unavailable,
+                fmt::format("{} images wait already to be fetched or brought: cancel their operations", own));
 }
 
 }  // namespace
@@ -17,6 +52,7 @@ const char* description_of(ImageToken kind) {
 Result<operations::OperationPtr> offer_image(operations::Registry& operations, ImageToken kind,
                                              const std::string& fingerprint, nlohmann::json metadata,
                                              const std::string& requestor) {
+    LX_TRY(make_room(operations, kind, requestor));
     metadata["secret"] = random_hex(kImageSecretBytes);
     metadata["fingerprint"] = fingerprint;
     operations::Request wanted;
@@ -36,7 +72,7 @@ operations::OperationPtr find_image_token(const operations::Registry& operations
         if (operation->kind() != operations::Class::token || operation->is_final()) continue;
         const auto shown = operation->to_json();
         const auto& metadata = shown.at("metadata");
-        if (shown.at("description") != description_of(kind) || !metadata.is_object()) continue;
+        if (!is_live(*operation, shown, kind) || is_stale(shown)) continue;
         if (metadata.value("fingerprint", "") == fingerprint &&
             auth::is_same_secret(metadata.value("secret", ""), secret))
             return operation;

@@ -138,10 +138,10 @@ operations::Request import_request(Services& services, const Request& request, i
     out.body = [&services, upload = std::move(upload), offered = std::move(offered), files = request.files](
                    operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY_AS(const auto image, store_of(services).import(upload, stop));
-        if (!offered.aliases.empty())
-            LX_TRY(services.instances->images().add_aliases(offered, image->fingerprint));
         publish_lifecycle(services, operation.requestor(), "image-created", url_of_image(image->fingerprint),
                           {{"type", image->type}});
+        if (!offered.aliases.empty())
+            LX_TRY(services.instances->images().add_aliases(offered, image->fingerprint));
         return nlohmann::json{{"fingerprint", image->fingerprint},
                               {"size", std::to_string(image->size_bytes)}};
     };

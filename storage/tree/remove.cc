@@ -45,10 +45,13 @@ private:
         if (!child) return fail_errno_at("Opening", dir_fd, entry.name);
         LX_TRY_AS(const bool done, empty(child.get(), depth + 1));
         if (!done) return false;
-        if (::unlinkat(dir_fd, entry.name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
+        if (::unlinkat(dir_fd, entry.name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
+        if (errno != ENOTEMPTY) return fail_errno_at("Removing", dir_fd, entry.name);
+        // Somebody who had it open made a file in it while it was emptied: once more.
+        LX_TRY_AS(const bool again, empty(child.get(), depth + 1));
+        if (again && ::unlinkat(dir_fd, entry.name.c_str(), AT_REMOVEDIR) != 0)
             return fail_errno_at("Removing", dir_fd, entry.name);
-        }
-        return true;
+        return again;
     }
 
     Result<bool> empty(int fd, int depth) {

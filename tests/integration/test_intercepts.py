@@ -1,4 +1,5 @@
 """System calls that an unprivileged guest may make after all, answered by a helper of the monitor."""
+import errno
 import os
 import re
 import stat
@@ -303,7 +304,8 @@ static int call(int command, union bpf_attr* a) {
     long rc = syscall(SYS_bpf, command, a, sizeof *a);
     return rc < 0 ? -errno : (int)rc;
 }
-// limit GROUP: no device can be opened in it; lift GROUP; odd: what is no business of devices.
+// limit GROUP: no device can be opened in it; lift GROUP; odd: what is no business of devices; many: programs until it
+// fails.
 int main(int argc, char** argv) {
     static struct bpf_insn deny[] = {{BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, 0}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
     static struct bpf_insn calls[] = {{BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_ktime_get_ns},
@@ -318,6 +320,13 @@ int main(int argc, char** argv) {
         a.license = (unsigned long)"GPL";
         printf("%d\n", call(BPF_PROG_LOAD, &a) >= 0);
         return 0;
+    }
+    if (strcmp(argv[1], "many") == 0) {
+        a.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE, a.insns = (unsigned long)deny, a.insn_cnt = 2;
+        a.license = (unsigned long)"GPL";
+        int count = 0, rc;
+        while ((rc = call(BPF_PROG_LOAD, &a)) >= 0) ++count;
+        return printf("%d %d\n", count, rc), 0;
     }
     if (strcmp(argv[1], "limit") == 0) {
         a.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE, a.insns = (unsigned long)deny, a.insn_cnt = 2;
@@ -359,6 +368,12 @@ class BpfTest(DaemonCase):
         self.assertEqual(self.api.sh("box", "bpf odd"), "0 0")
         self.assertEqual(self.api.exec("box", ["bpf", "limit", "/sys/fs/cgroup/g"], user=1000, group=1000)[1], b"1\n")
         self.assertNotEqual(self.api.sh("box", "bpf limit /root"), "0")
+
+    def test_programs_are_counted(self):
+        """Their machine code is bounded for the whole host: one guest must not use that up."""
+        self.launch("box", **{"bpf": "true", "bpf.devices": "true"})
+        for _ in range(2):  # those of the first end with it
+            self.assertEqual(self.api.sh("box", "ulimit -n 1000; bpf many"), f"256 -{errno.ENOSPC}")
 
     def test_only_with_both_keys(self):
         self.launch("box", bpf="true")

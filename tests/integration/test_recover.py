@@ -57,7 +57,7 @@ class RecoverCase(DaemonCase):
         self.addCleanup(self.api.call, "DELETE", "/1.0/profiles/extra")
         self.api.do("POST", "/1.0/storage-pools/default/volumes/custom", {"name": "data", "config": {"user.v": "w"}})
         disk = {"type": "disk", "pool": "default", "source": "data", "path": "/data"}
-        self.api.create("one", "tiny", config={"user.x": "y: \"'\n# z"}, devices={"data": disk},
+        self.api.create("one", "tiny", config={"user.x": "y: \"'\n# z", "user.made_at": "1732248000"}, devices={"data": disk},
                         profiles=["default", "extra"])
         self.api.start("one")
         self.api.sh("one", "echo first > /root/file; echo kept > /data/file")

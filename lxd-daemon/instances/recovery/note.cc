@@ -111,7 +111,7 @@ template <typename Content>
 Result<> write_note_of(Context& context, const std::string& pool, const storage::Volume& volume,
                        const Digest& digest, const Content& content) {
     const auto driver = context.deps.pools.driver(pool);
-    if (!driver) return {};  // a warning says so
+    if (!driver) return std::unexpected(driver.error());
     const auto directory = (*driver)->open_directory(volume);
     if (!directory) {
         if (directory.error().status == Status::not_found) return {};
@@ -222,8 +222,11 @@ Result<> write_note(Context& context, const database::VolumeRecord& record,
 
 json read_note(storage::Driver& driver, const storage::Volume& volume) {
     const auto directory = driver.open_directory(volume);
-    if (!directory) return nullptr;
-    const UniqueFd fd(::openat(directory->get(), kNoteFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    return directory ? read_note(directory->get(), volume.name) : nullptr;
+}
+
+json read_note(int directory, const std::string& name) {
+    const UniqueFd fd(::openat(directory, kNoteFile, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     struct stat st{};
     if (!fd || ::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) return nullptr;
     std::string text(std::min(static_cast<std::size_t>(st.st_size), kMaxNote + 1), '\0');
@@ -232,7 +235,7 @@ json read_note(storage::Driver& driver, const storage::Volume& volume) {
     text.resize(static_cast<std::size_t>(got));
     auto note = images::yaml_to_json(text, kNoteFile);
     if (note && note->is_object()) return *std::move(note);
-    log::warn("backup.yaml of a volume is not readable", {{"volume", volume.name}});
+    log::warn("backup.yaml of a volume is not readable", {{"volume", name}});
     return nullptr;
 }
 

@@ -23,5 +23,7 @@ Result<> write_note(Context& context, const database::VolumeRecord& record,
 
 /// Null when there is none, or it cannot be read: a broken one is logged.
 nlohmann::json read_note(storage::Driver& driver, const storage::Volume& volume);
+/// The same of an open directory; `name` is for the log.
+nlohmann::json read_note(int directory, const std::string& name);
 
 }  // namespace lxmgr::instances

@@ -15,11 +15,6 @@
 namespace lxmgr::instances {
 namespace {
 
-void warn_unless(const Result<>& written, const std::string& name) {
-    if (written || written.error().status == Status::not_found) return;
-    log::warn("backup.yaml not written", {{"name", name}, {"error", written.error().message}});
-}
-
 /// Events that change nothing that a note says, but for what a start gives an instance for good.
 bool is_event_of_a_run(const std::string& action) {
     for (const char* one : {"started", "stopped", "shutdown", "restarted", "paused", "resumed", "ready",
@@ -31,23 +26,29 @@ bool is_event_of_a_run(const std::string& action) {
 
 }  // namespace
 
+void RecoveryNotes::check(const Result<>& written, const std::string& name) {
+    // What is gone was deleted meanwhile.
+    if (written || written.error().status == Status::not_found || written.error().sys_errno == ENOENT) return;
+    failed_ = true;
+    log::warn("backup.yaml not written", {{"name", name}, {"error", written.error().message}});
+}
+
 std::string RecoveryNotes::marker() const { return context_.deps.state_dir + "/notes-written"; }
 
 RecoveryNotes::~RecoveryNotes() {
     subscription_.reset();
-    if (!begun_ || !queue_.empty()) return;
+    if (!whole_ || failed_ || !queue_.empty()) return;
     const UniqueFd fd(::open(marker().c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) log::debug("marker of written notes not made", {{"file", marker()}});
 }
 
 void RecoveryNotes::begin() {
-    begun_ = true;
     subscription_.emplace(
         context_.deps.events.subscribe(static_cast<unsigned>(events::Kind::lifecycle),
                                        [this](const events::Event& event) { queue(event.text); }));
     // The last daemon ended in order, and wrote all of them.
-    if (::unlink(marker().c_str()) == 0) return;
-    context_.deps.workers.post([this] { everything(); });
+    whole_ = ::unlink(marker().c_str()) == 0;
+    if (!whole_) queue(nullptr);
 }
 
 void RecoveryNotes::queue(const Frame& event) {
@@ -75,6 +76,7 @@ void RecoveryNotes::work() {
 }
 
 void RecoveryNotes::work_on(const Frame& event) {
+    if (!event) return everything();
     const auto parsed = nlohmann::json::parse(*event, nullptr, false);
     if (!parsed.is_object() || !parsed.contains("metadata")) return;
     const auto& metadata = parsed["metadata"];
@@ -92,8 +94,8 @@ void RecoveryNotes::work_on_url(const std::string& url, bool of_a_run) {
         const bool one = parts.size() == 6 && parts[4] == "snapshots";
         const auto snapshot =
             one ? context_.deps.database.snapshots().find(record->id, parts[5]) : database::SnapshotPtr();
-        if (snapshot) warn_unless(write_note(context_, *record, *snapshot), name);
-        all_of_instance(name, !one && !of_a_run);
+        if (snapshot) check(write_note(context_, *record, *snapshot), name);
+        all_of_instance(name, !snapshot && !of_a_run);
     } else if (kind == "storage-pools") {
         all_of_volumes(name, parts.size() > 6 ? parts[6] : "");
         if (parts.size() > 4) return;
@@ -102,8 +104,8 @@ void RecoveryNotes::work_on_url(const std::string& url, bool of_a_run) {
         }
     } else if (kind == "profiles") {
         for (const auto& record : context_.rows().list()) {
-            if (std::ranges::find(record->profiles, name) != record->profiles.end())
-                all_of_instance(record->name, false);
+            const auto is_meant = [&](const std::string& profile) { return url_encode(profile) == name; };
+            if (std::ranges::any_of(record->profiles, is_meant)) all_of_instance(record->name, false);
         }
     }
 }
@@ -111,24 +113,25 @@ void RecoveryNotes::work_on_url(const std::string& url, bool of_a_run) {
 void RecoveryNotes::all_of_instance(const std::string& name, bool with_snapshots) {
     const auto record = context_.rows().find(name);
     if (!record) return;
-    warn_unless(write_note(context_, *record), name);
+    check(write_note(context_, *record), name);
     if (!with_snapshots) return;
     for (const auto& snapshot : context_.deps.database.snapshots().list(record->id))
-        warn_unless(write_note(context_, *record, *snapshot), name);
+        check(write_note(context_, *record, *snapshot), name);
 }
 
 void RecoveryNotes::all_of_volumes(const std::string& pool, const std::string& encoded_name) {
     for (const auto& record : context_.deps.database.volumes().list(pool)) {
         if (!encoded_name.empty() && url_encode(record->name) != encoded_name) continue;
-        warn_unless(write_note(context_, *record), record->name);
+        check(write_note(context_, *record), record->name);
         for (const auto& snapshot : context_.deps.database.volumes().snapshots(record->id))
-            warn_unless(write_note(context_, *record, *snapshot), record->name);
+            check(write_note(context_, *record, *snapshot), record->name);
     }
 }
 
 void RecoveryNotes::everything() {
     for (const auto& record : context_.rows().list()) all_of_instance(record->name, true);
     for (const auto& pool : context_.deps.database.pools().list()) all_of_volumes(pool->name, "");
+    whole_ = true;
 }
 
 }  // namespace lxmgr::instances

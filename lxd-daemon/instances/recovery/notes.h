@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -23,7 +24,7 @@ public:
 
 private:
     using Frame = std::shared_ptr<const std::string>;
-    void queue(const Frame& event);
+    void queue(const Frame& event);  ///< null: for all
     void work();
     void work_on(const Frame& event);
     void work_on_url(const std::string& url, bool of_a_run);
@@ -31,12 +32,15 @@ private:
     /// @param encoded_name  as URLs have it; empty: of all
     void all_of_volumes(const std::string& pool, const std::string& encoded_name);
     void everything();
+    void check(const Result<>& written, const std::string& name);
     [[nodiscard]] std::string marker() const;
 
     Context& context_;
     std::mutex mutex_;
     std::vector<Frame> queue_;
-    bool busy_ = false, begun_ = false;
+    bool busy_ = false;
+    std::atomic<bool> whole_ = false;   ///< all were looked at since the last crash
+    std::atomic<bool> failed_ = false;  ///< one could not be written: the next daemon looks at all again
     std::optional<events::Hub::Subscription> subscription_;
 };
 

@@ -217,15 +217,14 @@ std::vector<std::string> shown_names_in(const std::string& directory) {
 
 /// What some note in the pool says of it.
 std::optional<api::StoragePoolsPost> described_pool(const std::string& path, const std::string& name) {
-    constexpr std::size_t kMaxRead = std::size_t{8} << 20;
     for (const char* kind : {"containers", "custom"}) {
         const std::string directory = path + "/" + kind;
         for (const auto& volume : shown_names_in(directory)) {
-            const auto text = read_file(fmt::format("{}/{}/{}", directory, volume, kNoteFile), kMaxRead);
-            if (!text) continue;
-            const auto note = images::yaml_to_json(*text, kNoteFile);
-            if (!note || !note->is_object()) continue;
-            auto post = api::parse_storage_pools_post(part(*note, "pool"));
+            const std::string found = fmt::format("{}/{}", directory, volume);
+            const UniqueFd fd(::open(found.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+            const json note = fd ? read_note(fd.get(), volume) : json();
+            if (!note.is_object()) continue;
+            auto post = api::parse_storage_pools_post(part(note, "pool"));
             if (post && post->name == name) return *std::move(post);
         }
     }
@@ -248,14 +247,15 @@ std::vector<api::StoragePoolsPost> find_lost_pools(const Context& context) {
     return out;
 }
 
-bool is_of_lost_instance(Context& context, storage::Driver& driver, const std::string& snapshot_volume) {
+bool is_of_lost_instance(Context& context, const std::string& pool, storage::Driver& driver,
+                         const std::string& snapshot_volume) {
     const json note = read_note(driver, {VolumeType::snapshot, snapshot_volume});
     if (!note.is_object()) return false;
     const std::string uuid = text_in(note, "of_instance");
     const auto names = driver.list_volumes(VolumeType::container);
     if (!names || uuid.empty()) return false;
     return std::ranges::any_of(*names, [&](const std::string& name) {
-        if (context.rows().find(name)) return false;
+        if (const auto row = context.rows().find(name); row && row->pool == pool) return false;
         const json of_instance = read_note(driver, {VolumeType::container, name});
         return of_instance.is_object() &&
                text_in(part(part(of_instance, "container"), "config"), "volatile.uuid") == uuid;

@@ -32,6 +32,7 @@ Result<Lost> find_lost(Context& context, const std::string& pool, storage::Drive
 std::vector<api::StoragePoolsPost> find_lost_pools(const Context& context);
 
 /// True for the volume of a snapshot whose instance is lost, too: it is not useless.
-bool is_of_lost_instance(Context& context, storage::Driver& driver, const std::string& snapshot_volume);
+bool is_of_lost_instance(Context& context, const std::string& pool, storage::Driver& driver,
+                         const std::string& snapshot_volume);
 
 }  // namespace lxmgr::instances

@@ -98,6 +98,14 @@ TEST(WebAddressTest, KnowsLocalOnes) {
         EXPECT_FALSE(local(text)) << text;
 }
 
+TEST(WebAddressTest, KnowsLocalNames) {
+    for (const char* text : {"127.0.0.1", "127.1", "2130706433", "0x7f000001", "169.254.169.254", "::1",
+                             "fe80::1%eth0", "localhost", "x.localhost"})
+        EXPECT_TRUE(is_local_name(text)) << text;
+    for (const char* text : {"10.0.0.1", "example.org", "localhost.example.org", "2001:db8::1", "fd00::1"})
+        EXPECT_FALSE(is_local_name(text)) << text;
+}
+
 TEST(WebAddressTest, ReadsUrls) {
     EXPECT_EQ(parse_url("HTTPS://User:secret@Example.ORG:8443/x?y")->host, "example.org");
     EXPECT_EQ(parse_url("https://[2001:DB8::1]:1/")->host, "2001:db8::1");
