@@ -3,12 +3,13 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
-#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <unistd.h>
+
+#include <cstring>
 
 #include "lxd-daemon/runtime/child/command.h"
 
@@ -34,12 +35,24 @@ void keep_two(const SeatPlan& plan) {
     ::syscall(SYS_close_range, static_cast<unsigned>(kDevpts) + 1, ~0U, 0U);
 }
 
+/// "/proc/PID/oom_score_adj". Not by snprintf(3), whose 300 KB of code each seat would have mapped from then
+/// on.
+const char* oom_score_path(pid_t pid, char (&path)[40]) {
+    constexpr char kHead[] = "/proc/", kTail[] = "/oom_score_adj";
+    char* at = path + sizeof path - sizeof kTail;
+    std::memcpy(at, kTail, sizeof kTail);
+    do *--at = static_cast<char>('0' + pid % 10);
+    while ((pid /= 10) > 0);
+    at -= sizeof kHead - 1;
+    std::memcpy(at, kHead, sizeof kHead - 1);
+    return at;
+}
+
 /// limits.memory.oom_priority is set from outside on init; commands are to have it too. Best effort, as what
 /// init has may be its own choice.
 void share_oom_score(pid_t init) {
     char text[40];
-    ::snprintf(text, sizeof text, "/proc/%d/oom_score_adj", static_cast<int>(init));
-    const int from = ::open(text, O_RDONLY | O_CLOEXEC);
+    const int from = ::open(oom_score_path(init, text), O_RDONLY | O_CLOEXEC);
     const ssize_t size = from < 0 ? -1 : ::read(from, text, sizeof text);
     ::close(from);
     if (size <= 0 || text[0] == '0') return;
