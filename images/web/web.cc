@@ -164,11 +164,13 @@ Result<CURLcode> Web::Impl::attempt(Transfer& transfer, const std::string& url) 
     if (parts.scheme != "https" && !access.allow_http)
         return fail(Status::bad_request,
                     fmt::format("'{}' is no https URL: images come by https only", shown_url(url)));
+    const std::string proxy = proxy_for(access, parts);
     // Behind a proxy the address of the connection says nothing; the name still does.
-    if (!access.allow_local && is_local_name(parts.host))
-        return fail(Status::forbidden,
-                    fmt::format("'{}' is an address of this machine or of its neighbours", shown_url(url)));
-    set_up(transfer, url, proxy_for(access, parts));
+    if (!proxy.empty() && !access.allow_local && is_local_name(parts.host))
+        return fail(Status::forbidden, fmt::format("'{}' names a loopback or link-local address, where no "
+                                                   "image may come from",
+                                                   shown_url(url)));
+    set_up(transfer, url, proxy);
     if (const auto code = curl.multi_add_handle(multi, easy); code != CURLM_OK)
         return fail(Status::internal, fmt::format("libcurl failed ({})", static_cast<int>(code)));
     auto outcome = perform();
