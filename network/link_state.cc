@@ -12,12 +12,7 @@ Result<bool> set_link_state(const std::string& name, bool up) {
     LX_TRY_AS(const auto link, find_link(socket, name));
     if (!link) return fail(Status::not_found, fmt::format("Interface '{}' is gone", name));
     if (link->up == up) return false;
-    ifinfomsg info{};
-    info.ifi_index = link->index;
-    info.ifi_flags = up ? static_cast<unsigned>(IFF_UP) : 0;
-    info.ifi_change = IFF_UP;
-    LX_TRY(socket.change(NetlinkMessage(RTM_SETLINK, 0, info),
-                         fmt::format("Bringing interface '{}' {}", name, up ? "up" : "down")));
+    LX_TRY(set_link_state(socket, *link, up));
     return true;
 }
 

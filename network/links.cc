@@ -88,6 +88,15 @@ NetlinkMessage address_message(std::uint16_t type, std::uint16_t flags, int inde
 
 }  // namespace
 
+Result<> set_link_state(NetlinkSocket& socket, const Link& link, bool up) {
+    ifinfomsg info{};
+    info.ifi_index = link.index;
+    info.ifi_flags = up ? static_cast<unsigned>(IFF_UP) : 0;
+    info.ifi_change = IFF_UP;
+    return socket.change(NetlinkMessage(RTM_SETLINK, 0, info),
+                         fmt::format("Bringing interface '{}' {}", link.name, up ? "up" : "down"));
+}
+
 Result<std::optional<Link>> find_link(NetlinkSocket& socket, const std::string& name) {
     NetlinkMessage message(RTM_GETLINK, 0, ifinfomsg{});
     message.add(IFLA_IFNAME, name);

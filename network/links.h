@@ -33,6 +33,9 @@ Result<bool> replug(const std::string& interface, const std::string& bridge);
 /// Sets the alias of any link.
 Result<> set_alias(NetlinkSocket& socket, const std::string& name, const std::string& alias);
 
+/// Brings a link up or down.
+Result<> set_link_state(NetlinkSocket& socket, const Link& link, bool up);
+
 struct BridgeLink {
     std::string name;
     std::string alias;  ///< IFLA_IFALIAS: how we know our own bridges again

@@ -31,12 +31,7 @@ Result<> raise(int netns_fd, const Mac& hwaddr) {
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open_in(netns_fd));
     LX_TRY_AS(const auto link, find_link(socket, hwaddr));
     if (!link) return fail(Status::internal, "The new interface has left the guest's network namespace");
-    ifinfomsg up{};
-    up.ifi_index = link->index;
-    up.ifi_flags = IFF_UP;
-    up.ifi_change = IFF_UP;
-    return socket.change(NetlinkMessage(RTM_SETLINK, 0, up),
-                         fmt::format("Bringing up interface '{}'", link->name));
+    return set_link_state(socket, *link, true);
 }
 
 }  // namespace

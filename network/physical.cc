@@ -26,15 +26,6 @@ ifinfomsg down(int index) {
     return info;
 }
 
-Result<> raise(NetlinkSocket& socket, const Link& link) {
-    ifinfomsg up{};
-    up.ifi_index = link.index;
-    up.ifi_flags = IFF_UP;
-    up.ifi_change = IFF_UP;
-    return socket.change(NetlinkMessage(RTM_SETLINK, 0, up),
-                         fmt::format("Bringing up interface '{}'", link.name));
-}
-
 /// Name, address and MTU; a name can change only while the interface is down.
 NetlinkMessage as_on_host(const Link& link, const HostLink& host, const Mac& hwaddr) {
     NetlinkMessage message(RTM_SETLINK, 0, down(link.index));
@@ -69,7 +60,7 @@ Result<> lend_link(const std::string& name, const Loan& loan) {
     const auto back = [&] {
         const HostLink host{name, format_mac(link->hwaddr), link->kind, static_cast<int>(link->mtu)};
         static_cast<void>(socket.change(as_on_host(*link, host, link->hwaddr), "Restoring").has_value());
-        if (link->up) static_cast<void>(raise(socket, *link).has_value());
+        if (link->up) static_cast<void>(set_link_state(socket, *link, true).has_value());
     };
     auto moved = socket.change(std::move(change), fmt::format("Changing interface '{}'", name));
     if (moved) {
@@ -85,7 +76,7 @@ Result<> lend_link(const std::string& name, const Loan& loan) {
     LX_TRY_AS(NetlinkSocket there, NetlinkSocket::open_in(loan.netns_fd));
     LX_TRY_AS(const auto lent, find_link(there, hwaddr));
     if (!lent) return fail(Status::internal, "The interface has left the guest's network namespace");
-    return raise(there, *lent);
+    return set_link_state(there, *lent, true);
 }
 
 Result<> take_link_back(int netns_fd, const std::string& inside, const HostLink& host) {

@@ -97,15 +97,6 @@ void copy_setting(const std::string& from, const std::string& to, const char* se
     static_cast<void>(write_existing(path, std::string(trim(*held))).has_value());
 }
 
-Result<> raise_vlan(NetlinkSocket& socket, const Link& link) {
-    ifinfomsg up{};
-    up.ifi_index = link.index;
-    up.ifi_flags = IFF_UP;
-    up.ifi_change = IFF_UP;
-    return socket.change(NetlinkMessage(RTM_SETLINK, 0, up),
-                         fmt::format("Bringing up interface '{}'", link.name));
-}
-
 }  // namespace
 
 Result<> set_port_vlans(const std::string& port, const std::string& bridge, const PortVlans& vlans,
@@ -141,7 +132,7 @@ Result<bool> is_foreign_vlan(const VlanLink& vlan) {
 Result<> create_vlan(const VlanLink& vlan) {
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
     LX_TRY_AS(const auto present, find_vlan(socket, vlan));
-    if (present) return present->up ? Result<>{} : raise_vlan(socket, *present);
+    if (present) return present->up ? Result<>{} : set_link_state(socket, *present, true);
     LX_TRY_AS(const auto parent, find_link(socket, vlan.parent));
     if (!parent)
         return fail(Status::bad_request, fmt::format("Parent interface '{}' does not exist", vlan.parent));
@@ -163,7 +154,7 @@ Result<> create_vlan(const VlanLink& vlan) {
     LX_TRY(std::move(made));
     made = set_alias(socket, vlan.name(), std::string(kVlanAlias));
     LX_TRY_AS(const auto link, find_link(socket, vlan.name()));
-    if (made && link) made = raise_vlan(socket, *link);
+    if (made && link) made = set_link_state(socket, *link, true);
     if (!made) static_cast<void>(delete_link(vlan.name()).has_value());
     for (const char* setting :
          {"ipv4/conf/{}/forwarding", "ipv6/conf/{}/forwarding", "ipv6/conf/{}/proxy_ndp"})

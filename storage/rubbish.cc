@@ -9,8 +9,8 @@ namespace lxmgr::storage {
 namespace {
 
 /// How long a caller is kept waiting before the rest goes to the thread: a volume that was never booted takes
-/// 0.1 ms.
-constexpr std::chrono::milliseconds kPatience{2};
+/// 0.1 ms, one that was takes ten, and what is done of it here is only waited for.
+constexpr std::chrono::microseconds kPatience{400};
 
 }  // namespace
 

@@ -8,6 +8,7 @@
 #include "images/servers/export_files.h"
 #include "images/web/address.h"
 #include "lxd-daemon/api/json_reader.h"
+#include "lxd-daemon/api/json_text.h"
 #include "lxd-daemon/base/strings.h"
 
 namespace lxmgr::images {
@@ -15,12 +16,6 @@ namespace {
 
 constexpr std::uint64_t kMaxReply = std::uint64_t{1} << 20;
 constexpr std::size_t kMaxShown = 512;
-
-std::string text_in(const nlohmann::json& object, const char* key) {
-    const auto found = object.is_object() ? object.find(key) : object.end();
-    if (!object.is_object() || found == object.end() || !found->is_string()) return "";
-    return found->get<std::string>();
-}
 
 /// What another server says, for an error message.
 std::string sayable(std::string text) {
@@ -50,20 +45,13 @@ Result<nlohmann::json> ask_for_operation(Web& web, WebRequest request, const std
     std::string text;
     request.max_bytes = kMaxReply;
     request.any_status = true;
-    request.sink = [&text](std::string_view bytes) -> Result<> {
-        text += bytes;
-        return {};
-    };
-    request.restart = [&text]() -> Result<> {
-        text.clear();
-        return {};
-    };
+    collect(request, text);
     LX_TRY_AS(const WebAnswer answer, web.send(request));
     auto envelope = api::parse_json(text);
     if (answer.status >= 300)
         return fail(Status::bad_request,
                     fmt::format("Server '{}' refuses with HTTP status {}: {}", shown_url(target),
-                                answer.status, sayable(envelope ? text_in(*envelope, "error") : "")));
+                                answer.status, sayable(envelope ? api::text_in(*envelope, "error") : "")));
     if (!envelope || !envelope->is_object() || !envelope->contains("metadata"))
         return fail(Status::bad_request, fmt::format("'{}' does not answer as LXD does", shown_url(target)));
     return std::move((*envelope)["metadata"]);
@@ -83,14 +71,14 @@ Result<> push_image(Web& web, const ImagePush& push) {
     LX_TRY_AS(const auto operation, ask_for_operation(web, std::move(request), base));
     // The server reads the image now; only who has the operation's own secret may wait for it.
     const std::string secret =
-        operation.contains("metadata") ? text_in(operation["metadata"], "secret") : std::string();
+        operation.contains("metadata") ? api::text_in(operation["metadata"], "secret") : std::string();
     WebRequest wait{.url = fmt::format("{}/1.0/operations/{}/wait?timeout=-1&secret={}", base,
-                                       url_encode(text_in(operation, "id")), url_encode(secret))};
+                                       url_encode(api::text_in(operation, "id")), url_encode(secret))};
     wait.patient = true;
     LX_TRY_AS(const auto ended, ask_for_operation(web, std::move(wait), base));
-    if (text_in(ended, "status") == "Success") return {};
+    if (api::text_in(ended, "status") == "Success") return {};
     return fail(Status::bad_request, fmt::format("Server '{}' did not take the image: {}", shown_url(base),
-                                                 sayable(text_in(ended, "err"))));
+                                                 sayable(api::text_in(ended, "err"))));
 }
 
 }  // namespace lxmgr::images

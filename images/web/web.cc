@@ -256,9 +256,7 @@ Result<Web> Web::open(WebAccess access, std::stop_token stop) {
 
 Result<WebAnswer> Web::send(const WebRequest& request) { return impl_->send(request); }
 
-Result<std::string> Web::get_text(const std::string& url, std::uint64_t max_bytes) {
-    std::string text;
-    WebRequest request{.url = url, .max_bytes = max_bytes};
+void collect(WebRequest& request, std::string& text) {
     request.sink = [&text](std::string_view bytes) -> Result<> {
         text += bytes;
         return {};
@@ -267,6 +265,12 @@ Result<std::string> Web::get_text(const std::string& url, std::uint64_t max_byte
         text.clear();
         return {};
     };
+}
+
+Result<std::string> Web::get_text(const std::string& url, std::uint64_t max_bytes) {
+    std::string text;
+    WebRequest request{.url = url, .max_bytes = max_bytes};
+    collect(request, text);
     LX_TRY(send(request));
     return text;
 }

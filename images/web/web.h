@@ -49,6 +49,9 @@ struct WebRequest {
     std::function<void(std::uint64_t done, std::uint64_t total)> progress;
 };
 
+/// Makes the request's sink and restart collect the body in a text, which the caller keeps.
+void collect(WebRequest& request, std::string& text);
+
 struct WebAnswer {
     long status = 0;
     std::map<std::string, std::string> headers;  ///< names in lower case

@@ -1,6 +1,6 @@
 #include "lxd-daemon/instances/recovery/scan.h"
 
-#include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -10,10 +10,12 @@
 #include "images/metadata_json.h"
 #include "images/yaml_json.h"
 #include "lxd-daemon/api/json_reader.h"
+#include "lxd-daemon/api/json_text.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/instances/recovery/note.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "profiles/config_keys.h"
+#include "storage/tree/list.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -25,11 +27,6 @@ const json& part(const json& object, const char* key) {
     static const json kNone = json::object();
     const auto found = object.find(key);
     return found != object.end() && found->is_object() ? *found : kNone;
-}
-
-std::string text_in(const json& object, const char* key) {
-    const auto found = object.find(key);
-    return found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 template <typename Record>
@@ -108,7 +105,7 @@ public:
         for (const auto& volume : snapshots) {
             if (known_.contains(volume)) continue;
             json note = read_note(driver_, {VolumeType::snapshot, volume});
-            if (note.is_object()) snapshots_[text_in(note, "of_instance")].emplace_back(volume, note);
+            if (note.is_object()) snapshots_[api::text_in(note, "of_instance")].emplace_back(volume, note);
         }
         LX_TRY_AS(const auto names, driver_.list_volumes(VolumeType::container));
         for (const auto& name : names) {
@@ -168,7 +165,7 @@ private:
                 if (!read) {
                     refuse(what, read.error().message);
                 } else {
-                    snapshots[text_in(note, "of_volume")].push_back(std::move(row));
+                    snapshots[api::text_in(note, "of_volume")].push_back(std::move(row));
                 }
             } else if (auto read = add_volume(part(note, "volume"), directory); !read) {
                 refuse(what, read.error().message);
@@ -205,12 +202,13 @@ private:
 
 std::vector<std::string> shown_names_in(const std::string& directory) {
     std::vector<std::string> out;
-    DIR* const stream = ::opendir(directory.c_str());
-    if (stream == nullptr) return out;
-    while (const dirent* entry = ::readdir(stream)) {
-        if (entry->d_name[0] != '.') out.emplace_back(entry->d_name);
+    const UniqueFd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd) return out;
+    if (auto entries = storage::list_directory(fd.get())) {
+        for (auto& entry : *entries) {
+            if (!entry.name.starts_with('.')) out.push_back(std::move(entry.name));
+        }
     }
-    ::closedir(stream);
     std::ranges::sort(out);
     return out;
 }
@@ -251,14 +249,14 @@ bool is_of_lost_instance(Context& context, const std::string& pool, storage::Dri
                          const std::string& snapshot_volume) {
     const json note = read_note(driver, {VolumeType::snapshot, snapshot_volume});
     if (!note.is_object()) return false;
-    const std::string uuid = text_in(note, "of_instance");
+    const std::string uuid = api::text_in(note, "of_instance");
     const auto names = driver.list_volumes(VolumeType::container);
     if (!names || uuid.empty()) return false;
     return std::ranges::any_of(*names, [&](const std::string& name) {
         if (const auto row = context.rows().find(name); row && row->pool == pool) return false;
         const json of_instance = read_note(driver, {VolumeType::container, name});
         return of_instance.is_object() &&
-               text_in(part(part(of_instance, "container"), "config"), "volatile.uuid") == uuid;
+               api::text_in(part(part(of_instance, "container"), "config"), "volatile.uuid") == uuid;
     });
 }
 
