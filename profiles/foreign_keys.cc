@@ -34,8 +34,6 @@ constexpr std::string_view kInstance[] = {
     "oci.gid",
     "oci.uid",
     "placement.group",
-    "raw.apparmor",
-    "raw.lxc",
     "raw.qemu",
     "raw.qemu.conf",
     "raw.qemu.qmp.early",

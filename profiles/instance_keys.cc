@@ -88,8 +88,15 @@ constexpr ConfigKey kInstanceKeys[] = {
      "When the modules are loaded: boot, before each start."},
     {I, "linux.sysctl.*", "string", "", Live::no, check::sysctl,
      "Kernel parameter set in the instance's namespaces."},
+    {I, "raw.apparmor", "blob", "", Live::yes, check::text,
+     "AppArmor rules, a line each, in a profile that allows all else. Needs a host with AppArmor; an "
+     "instance "
+     "that runs without them gets them at its next start."},
     {I, "raw.idmap", "blob", "", Live::no, check::raw_idmap,
      "Host ids that ids of the instance are mapped to, a line each: uid|gid|both HOST INSTANCE."},
+    {I, "raw.lxc", "blob", "", Live::no, check::text,
+     "Lines of lxc.container.conf(5): lxc.environment, init.cmd, sysctl, mount.entry, cap.drop, cap.keep, "
+     "cgroup and cgroup2 files and devices.allow, apparmor.profile=unconfined. Others are errors."},
     {I, "raw.seccomp", "blob", "", Live::no, check::text,
      "Seccomp policy in LXC's language (version 2) instead of the usual one and of security.syscalls.*."},
     {I, "security.devlxd", "bool", "true", Live::yes, check::boolean,

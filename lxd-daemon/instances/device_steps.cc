@@ -8,6 +8,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/proxy.h"
+#include "lxd-daemon/instances/apparmor.h"
 #include "lxd-daemon/instances/nics_on_vlan.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/volumes/steps.h"
@@ -267,6 +268,7 @@ void release_devices(Context& context, const database::InstanceRecord& record) {
     store_devices(context, record.name,
                   run_cleanup(context, record, expanded.devices, &devices::DeviceType::stop));
     context.volume_mounts.release_all(record.name);
+    unload_apparmor(context.run_dir(record.name));
 }
 
 namespace {

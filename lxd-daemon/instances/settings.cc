@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/instances/apparmor.h"
 #include "lxd-daemon/instances/cloud_keys.h"
 #include "lxd-daemon/instances/mount_rules.h"
 #include "profiles/config_keys.h"
@@ -51,6 +52,9 @@ Result<Settings> settings_of(const api::ConfigMap& expanded) {
         LX_TRY_AS(const std::string path, profiles::sysctl_path(key.substr(kSysctl.size())));
         settings.sysctls.push_back({key, path, value});
     }
+    LX_TRY(apparmor_rules(api::value_of(expanded, "raw.apparmor")));
+    LX_TRY_AS(settings.raw, parse_raw_lxc(api::value_of(expanded, "raw.lxc")));
+    settings.sysctls.insert(settings.sysctls.end(), settings.raw.sysctls.begin(), settings.raw.sysctls.end());
     settings.nesting = flag_of(expanded, "security.nesting");
     settings.syscalls.deny_default = flag_of(expanded, "security.syscalls.deny_default", true);
     settings.syscalls.deny_compat = flag_of(expanded, "security.syscalls.deny_compat");

@@ -3,6 +3,7 @@
 
 #include "lxd-daemon/api/types.h"
 #include "lxd-daemon/base/result.h"
+#include "lxd-daemon/instances/raw_lxc.h"
 #include "lxd-daemon/runtime/container.h"
 
 namespace lxmgr::instances {
@@ -14,6 +15,7 @@ struct Settings {
     runtime::SyscallPolicy syscalls;
     runtime::Intercepts intercepts;
     bool nesting = false;
+    RawLxc raw;
 };
 /// Errors: `bad_request` naming key and value.
 Result<Settings> settings_of(const api::ConfigMap& expanded);

@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/apparmor.h"
 #include "lxd-daemon/instances/cloud_keys.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
@@ -56,6 +57,17 @@ runtime::StartRequest request_for(const Context& context, const database::Instan
         return {};
     };
     return request;
+}
+
+/// What raw.lxc says. @return the mounts that the request names
+Result<std::vector<RawMountTree>> raw_settings(const RawLxc& raw, runtime::StartRequest& request) {
+    LX_TRY_AS(auto mounts, make_raw_mounts(raw));
+    for (const auto& mount : mounts)
+        request.attach.push_back({mount.mount.get(), mount.target, mount.is_directory});
+    request.environment.insert(request.environment.end(), raw.environment.begin(), raw.environment.end());
+    if (!raw.init.empty()) request.init = raw.init;
+    request.extras = raw.extras;
+    return mounts;
 }
 
 /// Notes the new run; losing this note with the machine's power is right, since the run is lost too.
@@ -132,6 +144,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     const auto own_files = lxcfs_files(context);
     auto request = request_for(context, record, expanded, devices, own_files);
     if (guest) request.attach.push_back({guest.get(), kGuestDirectory, true});
+    LX_TRY_AS(const auto raw_mounts, raw_settings(settings.raw, request));
     request.root_fd = root->get();
     request.limits = limits;
     request.kernel_limits = std::move(settings.kernel_limits);
@@ -139,6 +152,9 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     request.syscalls = std::move(settings.syscalls);
     request.intercepts = settings.intercepts;
     request.nesting = settings.nesting;
+    const std::string profile = fmt::format("lxmgr-{}-{}", name, request.uuid);
+    LX_TRY_AS(request.extras.apparmor_profile,
+              load_apparmor(context.run_dir(name), profile, expanded.config));
     auto running = context.deps.runtime.start(request);
     if (!running) {
         if (const auto current = context.rows().find(name)) release_devices(context, *current);

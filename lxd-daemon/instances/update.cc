@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/instances/apparmor.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/disk_rates.h"
@@ -70,6 +71,7 @@ Result<> apply_live_expanded(Context& context, const LiveChange& change, databas
         context.hot_devices.watch(name, devices);
     });
     LX_TRY(update_guest_api(context, after.name, change.old_expanded, change.new_expanded, undo));
+    LX_TRY(update_apparmor(context, after.name, change.old_expanded, change.new_expanded, undo));
     LX_TRY(update_mount_rules(context, after.name, change.old_expanded, change.new_expanded, undo));
     LX_TRY(load_kernel_modules(change.new_expanded.config));
     LX_TRY_AS(const auto limits, all_limits(context, after, change.new_expanded, context.cpus));

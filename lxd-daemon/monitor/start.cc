@@ -92,6 +92,12 @@ void read_settings(wire::Reader& reader, Spec& spec) {
     state.confinement.privileged = (flags & wire::kPrivileged) != 0;
     state.confinement.seccomp_late = (flags & wire::kSeccompLate) != 0;
     spec.plan.nesting = (flags & wire::kNesting) != 0;
+    state.confinement.dropped_capabilities = reader.u64();
+    const char* const profile = reader.text();
+    const std::size_t length = std::strlen(profile);
+    errno = EBADMSG;
+    require(length < sizeof state.confinement.apparmor_profile, Step::read_spec);
+    std::memcpy(state.confinement.apparmor_profile, profile, length + 1);
     const std::uint32_t count = reader.u32();
     errno = EBADMSG;
     require(count <= kMaxKernelLimits, Step::read_spec);

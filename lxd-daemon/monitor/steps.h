@@ -47,6 +47,7 @@ enum class Step : std::uint32_t {
     protect_proc,
     mount_nesting,
     load_intercepts,
+    choose_profile,
 };
 
 constexpr const char* step_name(Step step) {
@@ -131,6 +132,8 @@ constexpr const char* step_name(Step step) {
             return "making parts of /proc and /sys read-only";
         case Step::mount_nesting:
             return "mounting /dev/.lxc for nested containers";
+        case Step::choose_profile:
+            return "choosing the AppArmor profile";
         case Step::load_intercepts:
             return "loading the filter of intercepted system calls";
     }

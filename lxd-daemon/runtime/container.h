@@ -60,6 +60,29 @@ struct Sysctl {
     bool operator==(const Sysctl&) const = default;
 };
 
+/// A device node that a privileged container may open.
+struct DeviceRule {
+    bool block = false;
+    unsigned major = 0;
+    std::optional<unsigned> minor;  ///< none: all of the major number
+    bool operator==(const DeviceRule&) const = default;
+};
+/// A value for a file of the container's group, written before init enters it.
+struct CgroupValue {
+    std::string key;         ///< the config key, for errors
+    std::string controller;  ///< whose v1 hierarchy; empty: cgroup2
+    std::string file, value;
+    bool operator==(const CgroupValue&) const = default;
+};
+/// What only raw.lxc and raw.apparmor ask for.
+struct Extras {
+    std::uint64_t dropped_capabilities = 0;  ///< bits by number; gone for init and all that it starts
+    std::vector<DeviceRule> devices;         ///< beside the usual ones
+    bool any_device = false;
+    std::vector<CgroupValue> cgroup_values;
+    std::string apparmor_profile;  ///< of init and of every command; empty: none
+};
+
 /// security.syscalls.*; lists in the words of LXC's seccomp policies, see compile_seccomp().
 struct SyscallPolicy {
     bool deny_default = true;
@@ -108,6 +131,7 @@ struct StartRequest {
     SyscallPolicy syscalls;
     Intercepts intercepts;
     bool nesting = false;  ///< containers may run inside
+    Extras extras;
     std::vector<Attach> attach;
     std::vector<std::string>
         extra_device_nodes;  ///< host device paths to offer in /dev beside the standard ones

@@ -56,7 +56,23 @@ std::vector<sys::DeviceNumber> devices_of(const StartRequest& request) {
         if (::stat(path.c_str(), &info) == 0) add(info);
     for (const Attach& attach : request.attach)
         if (::fstat(attach.mount_fd, &info) == 0) add(info);
+    for (const DeviceRule& rule : request.extras.devices)
+        devices.push_back({rule.block, rule.major, rule.minor});
     return devices;
+}
+
+Result<> write_values(sys::Cgroups& cgroups, const std::string& name,
+                      const std::vector<CgroupValue>& values) {
+    for (const CgroupValue& value : values) {
+        const bool v1 = !value.controller.empty();
+        if (v1 && cgroups.home(value.controller) != sys::Cgroups::Home::v1)
+            return fail(Status::bad_request, fmt::format("{}: this host has no cgroup v1 hierarchy of '{}'",
+                                                         value.key, value.controller));
+        if (v1) LX_TRY(cgroups.create_v1(name, value.controller));
+        auto written = cgroups.write(name, value.controller, value.file, value.value);
+        if (!written) return std::unexpected(in(value.key, std::move(written).error()));
+    }
+    return {};
 }
 
 }  // namespace
@@ -119,9 +135,11 @@ Result<> Impl::make_cgroups(const StartRequest& request, Starting& starting) {
     if (request.idmap.is_host()) {
         // Its root may mount every hierarchy; in a group of its own it finds no release_agent there.
         LX_TRY(cgroups_.create_v1_everywhere(request.name));
-        LX_TRY(sys::limit_devices(starting.cgroup.get(), devices_of(request)));
+        if (!request.extras.any_device)
+            LX_TRY(sys::limit_devices(starting.cgroup.get(), devices_of(request)));
     }
     LX_TRY(prepare_limits(cgroups_, request.name, request.limits));
+    LX_TRY(write_values(cgroups_, request.name, request.extras.cgroup_values));
     LX_TRY_AS(starting.cgroup_procs, cgroups_.v1_procs(request.name));
     LX_TRY_AS(starting.keeper_procs, cgroups_.keeper_procs());
     failpoint("runtime.start.cgroups");

@@ -25,6 +25,8 @@ void write_settings(wire::Writer& writer, const StartRequest& request) {
     if (request.nesting) flags |= wire::kNesting;
     if (request.syscalls != SyscallPolicy{}) flags |= wire::kSeccompLate;
     writer.u32(flags);
+    writer.u64(request.extras.dropped_capabilities);
+    write_text(writer, request.extras.apparmor_profile);
     writer.u32(static_cast<std::uint32_t>(request.kernel_limits.size()));
     for (const KernelLimit& limit : request.kernel_limits) {
         writer.u32(static_cast<std::uint32_t>(limit.resource));

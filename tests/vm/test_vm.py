@@ -18,12 +18,14 @@ from harness import images  # noqa: E402
 from harness.daemon import REPOSITORY, binaries  # noqa: E402
 
 VMHOST = pathlib.Path(os.environ.get("VMHOST", REPOSITORY.parent / "shared/vmhost/vmhost"))
-PROGRAMS = ["python3", "busybox-static", "dnsmasq-base", "nftables", "iproute2", "dpkg"]
+PROGRAMS = ["python3", "busybox-static", "dnsmasq-base", "nftables", "iproute2", "dpkg", "apparmor"]
 SCRIPT = """set -e
 cp -r /lxmgr/bin /root/bin
 export LXMGR_TEST_BIN=/root/bin LXMGR_TEST_IMAGES=/lxmgr/images LXMGR_TEST_CACHE=/root/cache LXMGR_TEST_PATIENCE=10
 stat -f -c 'cgroups: %T' /sys/fs/cgroup; uname -r
 python3 -B /lxmgr/tests/integration/test_vlans.py
+python3 -B /lxmgr/tests/integration/test_apparmor.py
+python3 -B /lxmgr/tests/integration/test_raw_lxc.py
 exec python3 -B /lxmgr/tests/integration/test_distros.py
 """
 

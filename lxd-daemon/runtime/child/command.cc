@@ -59,6 +59,7 @@ void take_stdio(const CommandPlan& plan) {
 /// With a filter of the user's own nothing may follow but execve. To load it takes CAP_SYS_ADMIN, so a user
 /// other than root keeps its capabilities up to here; execve ends them.
 void confine(const CommandPlan& plan) {
+    if (!choose_profile(*plan.confinement)) refuse("no AppArmor profile for", plan.argv[0], errno);
     std::uint32_t failed = 0;
     if (!set_kernel_limits(*plan.confinement, failed))
         refuse("cannot set the limits of", plan.argv[0], errno);

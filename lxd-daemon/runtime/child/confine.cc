@@ -1,5 +1,6 @@
 #include "lxd-daemon/runtime/child/confine.h"
 
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/keyctl.h>
@@ -7,6 +8,8 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cstring>
 
 namespace lxmgr::child {
 namespace {
@@ -30,6 +33,15 @@ void drop_capabilities(const Report& report) {
     report.require(dropped && ::syscall(SYS_capset, &header, sets) == 0, wire::Step::drop_capabilities);
 }
 
+void narrow_bounding_set(const Report& report, const Confinement& confinement) {
+    for (unsigned capability = 0; capability < 64; ++capability) {
+        if ((confinement.dropped_capabilities >> capability & 1) == 0) continue;
+        // EINVAL: newer than the kernel, so nobody has it.
+        const bool dropped = ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0 || errno == EINVAL;
+        report.require(dropped, wire::Step::drop_capabilities);
+    }
+}
+
 }  // namespace
 
 void become_container_root(const Report& report, const Confinement& confinement) {
@@ -38,6 +50,7 @@ void become_container_root(const Report& report, const Confinement& confinement)
                          ::syscall(SYS_setresgid, 0, 0, 0) == 0 && ::syscall(SYS_setresuid, 0, 0, 0) == 0;
     report.require(changed, wire::Step::become_root);
     if (confinement.privileged) drop_capabilities(report);
+    narrow_bounding_set(report, confinement);
     // The change of ids set this to fs.suid_dumpable; at 1 the guest's root could look into us before exec.
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     ::setsid();
@@ -53,6 +66,22 @@ bool set_kernel_limits(const Confinement& confinement, std::uint32_t& failed) {
         if (::syscall(SYS_prlimit64, 0, limit.resource, &limit.value, nullptr) != 0) return false;
     }
     return true;
+}
+
+bool choose_profile(const Confinement& confinement) {
+    if (confinement.apparmor_profile[0] == 0) return true;
+    char text[sizeof confinement.apparmor_profile + 8] = "exec ";
+    std::strcat(text, confinement.apparmor_profile);
+    // The first is Linux 5.8's, beside other security modules; Documentation/admin-guide/LSM/apparmor.rst.
+    int fd = ::open("/proc/self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) fd = ::open("/proc/self/attr/exec", O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    const auto size = static_cast<ssize_t>(std::strlen(text));
+    const bool chosen = ::write(fd, text, static_cast<std::size_t>(size)) == size;
+    const int error = errno;
+    ::close(fd);
+    errno = error;
+    return chosen;
 }
 
 bool install_seccomp(const Confinement& confinement) {

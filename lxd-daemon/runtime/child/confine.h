@@ -2,6 +2,7 @@
 #include <sys/resource.h>
 
 #include <cstddef>
+#include <cstdint>
 
 #include "lxd-daemon/runtime/child/report.h"
 
@@ -23,7 +24,11 @@ struct Confinement {
     const void* intercepts = nullptr;
     std::size_t intercepts_bytes = 0;
     bool privileged = false;  ///< no user namespace around it
-    rlimit open_files{};      ///< rlim_max 0: left to `limits`
+    /// By number, beside what a privileged one never has: out of the bounding set, so execve gives them to
+    /// nobody, capabilities(7).
+    std::uint64_t dropped_capabilities = 0;
+    char apparmor_profile[160] = "";  ///< empty: none
+    rlimit open_files{};              ///< rlim_max 0: left to `limits`
     const KernelLimit* limits = nullptr;
     std::size_t limit_count = 0;
 };
@@ -35,6 +40,10 @@ void become_container_root(const Report& report, const Confinement& confinement)
 /// limits.kernel.*, last before execve: small ones would hinder what comes before. @return false with errno,
 /// and which one it was
 bool set_kernel_limits(const Confinement& confinement, std::uint32_t& failed);
+
+/// AppArmor's profile takes effect with the next execve. Before load_seccomp(): a filter may forbid it.
+/// @return false with errno
+bool choose_profile(const Confinement& confinement);
 
 /// As load_seccomp(). @return false with errno
 bool install_seccomp(const Confinement& confinement);

@@ -109,6 +109,7 @@ void run_init(const InitPlan& plan) {
     for (int fd = 0; fd < 3; ++fd) ::dup2(console.slave, fd);
     ::syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);
     ::umask(022);
+    report.require(choose_profile(plan.confinement), Step::choose_profile);
     if (const int listener = load_intercepts(report, plan.confinement); listener >= 0) {
         errno = wire::send_numbers(plan.socket, Type::listens, nullptr, 0, &listener, 1);
         report.require(errno == 0, Step::load_intercepts);
