@@ -61,9 +61,7 @@ Response Response::error(const Error& error) {
         R"({{"type":"error","status":"","status_code":0,"operation":"","error_code":{},"error":{},"metadata":null}})"
         "\n",
         code, dump(error.message));
-    auto response = json_response(code, std::move(body));
-    response.headers.emplace_back("X-Content-Type-Options", "nosniff");
-    return response;
+    return json_response(code, std::move(body));
 }
 
 Response Response::raw(std::string bytes, const std::string& content_type) {

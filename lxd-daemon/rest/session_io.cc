@@ -14,6 +14,12 @@
 namespace lxmgr::rest {
 namespace {
 
+/// A browser that somebody leads here takes nothing of it for a page or a script:
+/// https://fetch.spec.whatwg.org/#x-content-type-options-header, https://www.w3.org/TR/CSP3/
+constexpr std::string_view kNoGuessing = "X-Content-Type-Options: nosniff\r\n";
+constexpr std::string_view kNoPage =
+    "X-Frame-Options: DENY\r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
+
 constexpr std::size_t kReadBytes = 8192;
 constexpr std::size_t kFileChunk = std::size_t{256} << 10;
 constexpr std::uint64_t kBulk = std::uint64_t{64} << 20;  // at a time, then others get the worker
@@ -222,6 +228,8 @@ asio::awaitable<bool> Session::write_response(Response response, bool head_only)
         if (has_control_chars(value)) continue;
         fmt::format_to(std::back_inserter(head), "{}: {}\r\n", name, value);
     }
+    head += kNoGuessing;
+    if (remote_) head += kNoPage;
     fmt::format_to(std::back_inserter(head), "Content-Length: {}\r\n{}\r\n", length,
                    keep_alive_ ? "" : "Connection: close\r\n");
     auto pending = write_all(head, head_only ? std::string_view{} : std::string_view(response.body));
