@@ -32,10 +32,14 @@ namespace {
 constexpr int kProbes = 3;
 constexpr std::chrono::milliseconds kProbeTime{1000};
 
+/// Names of projects may begin with a digit.
+bool is_label_of_claim(const std::string& part) { return is_dns_label("x" + part.substr(0, 62)); }
+
 /// A claim goes into a file of dnsmasq: only what parses may.
 Result<> check_claim(const AddressClaim& claim) {
-    const bool good = is_dns_label(claim.instance) && parse_mac(claim.hwaddr) &&
-                      (claim.ipv4.empty() || parse_ipv4(claim.ipv4)) &&
+    const auto parts = split(claim.instance, '_');
+    const bool good = parts.size() <= 2 && std::ranges::all_of(parts, is_label_of_claim) &&
+                      parse_mac(claim.hwaddr) && (claim.ipv4.empty() || parse_ipv4(claim.ipv4)) &&
                       (claim.ipv6.empty() || parse_ipv6(claim.ipv6));
     if (good) return {};
     return fail(Status::bad_request,

@@ -17,7 +17,7 @@ struct FirewallPolicy;  ///< network/firewall_policy.h
 
 /// A NIC's claim on an address of a bridge: kept in the database by the caller, valid for the NIC's life.
 struct AddressClaim {
-    std::string instance;    ///< DNS label; also the DNS name
+    std::string instance;    ///< its DNS name: a label, or two with '_' between
     std::string device;      ///< device name of the NIC
     std::string hwaddr;      ///< aa:bb:cc:dd:ee:ff, lower case
     std::string ipv4;        ///< dotted; empty: none

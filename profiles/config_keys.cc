@@ -19,7 +19,7 @@ std::span<const ConfigKey> config_keys() {
         for (const auto table :
              {instance_keys(), disk_keys(), nic_bridged_keys(), nic_p2p_keys(), nic_macvlan_keys(),
               nic_physical_keys(), nic_routed_keys(), proxy_keys(), unix_block_keys(), unix_char_keys(),
-              gpu_keys(), unix_hotplug_keys(), usb_keys(), server_keys(), volume_keys()}) {
+              gpu_keys(), unix_hotplug_keys(), usb_keys(), server_keys(), volume_keys(), project_keys()}) {
             all.insert(all.end(), table.begin(), table.end());
         }
         return all;

@@ -26,7 +26,8 @@ enum class KeyScope {
     unix_char,
     unix_hotplug,
     usb,
-    volume
+    volume,
+    project
 };
 enum class Live { no, yes };
 
@@ -56,6 +57,8 @@ Result<> validate_devices(const api::DeviceMap& devices, bool expanded);
 Result<> validate_server_config(const api::ConfigMap& config);
 /// Config of a custom volume. The same errors.
 Result<> validate_volume_config(const api::ConfigMap& config);
+/// Config of a project. The same errors; what is only possible of "default" counts as possible.
+Result<> validate_project_config(const api::ConfigMap& config);
 /// LXD's rule: a DNS label. `bad_request` with LXD's wording otherwise.
 Result<> validate_instance_name(std::string_view name);
 /// Names of other stored objects; they are parts of URLs. `bad_request` saying why
@@ -63,6 +66,8 @@ Result<> validate_instance_name(std::string_view name);
 Result<> validate_profile_name(std::string_view name);
 Result<> validate_alias_name(std::string_view name);
 Result<> validate_volume_name(std::string_view name);
+/// Letters, digits and '-': it is part of paths, host names and keys (api/project_keys.h).
+Result<> validate_project_name(std::string_view name);
 
 /// "512MiB", "1GB", "50%" (of `total_bytes`, where given), "1073741824". Errors: `bad_request`.
 Result<std::uint64_t> parse_size(std::string_view text, std::uint64_t total_bytes = 0);

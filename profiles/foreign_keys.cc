@@ -230,6 +230,29 @@ constexpr std::string_view kServer[] = {
     "volatile.uuid",
 };
 
+constexpr std::string_view kProject[] = {
+    "backups.compression_algorithm",
+    "features.networks.zones",
+    "features.storage.buckets",
+    "images.auto_update_cached",
+    "images.auto_update_interval",
+    "images.compression_algorithm",
+    "images.default_architecture",
+    "images.remote_cache_expiry",
+    "limits.disk.pool.*",
+    "limits.networks.uplink_ips.*",
+    "network.hwaddr_pattern",
+    "replica.cluster",
+    "restricted.cluster.groups",
+    "restricted.cluster.target",
+    "restricted.networks.integrations",
+    "restricted.networks.subnets",
+    "restricted.networks.uplinks",
+    "restricted.networks.zones",
+    "restricted.virtual-machines.lowlevel",
+    "restricted.virtual-machines.nesting",
+};
+
 constexpr std::string_view kHostDevice[] = {"id", "mdev", "mig.ci", "mig.gi", "mig.uuid", "pci"};
 
 // Of unix-char and unix-block.
@@ -265,6 +288,8 @@ std::span<const std::string_view> foreign_keys(KeyScope scope) {
             return kNode;
         case KeyScope::volume:
             return kVolume;
+        case KeyScope::project:
+            return kProject;
         case KeyScope::proxy:
         case KeyScope::none_device:
             return {};

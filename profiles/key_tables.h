@@ -22,6 +22,7 @@ std::span<const ConfigKey> unix_hotplug_keys();
 std::span<const ConfigKey> usb_keys();
 std::span<const ConfigKey> server_keys();
 std::span<const ConfigKey> volume_keys();
+std::span<const ConfigKey> project_keys();
 
 /// True for a key that LXD or Incus have and we do not (yet): another error than for a typing mistake.
 bool is_foreign_key(KeyScope scope, std::string_view name);

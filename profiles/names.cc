@@ -50,6 +50,17 @@ Result<> validate_profile_name(std::string_view name) { return check_object_name
 
 Result<> validate_volume_name(std::string_view name) { return check_object_name("volume", name, 255); }
 
+Result<> validate_project_name(std::string_view name) {
+    constexpr std::size_t kLongest = 40;  // it stands before instances' names in paths of sockets
+    if (!name.empty() && name.size() <= kLongest && std::ranges::all_of(name, is_label_char) &&
+        name.front() != '-' && name.back() != '-')
+        return {};
+    return fail(Status::bad_request,
+                fmt::format("Invalid project name: 1 to {} letters, digits and hyphens, no hyphen at the "
+                            "beginning or end",
+                            kLongest));
+}
+
 Result<> validate_alias_name(std::string_view name) {
     // "debian/12" is a good alias: slashes are what LXD's own image servers use.
     if (name.empty() || name.size() > 255 || has_control_chars(name) || !is_utf8(name) ||

@@ -60,6 +60,7 @@ struct ImagesPost {
     std::string filename, compression_algorithm;
     std::string format;  ///< "", "unified" or "split"
     std::vector<AliasOfImage> aliases;
+    std::string in_project = "default";  ///< that the request is for; not of the body
 };
 Result<ImagesPost> parse_images_post(const nlohmann::json& body);
 /// What of it describes the image: parse_images_post() reads it back.

@@ -42,6 +42,7 @@ struct InstancesPost {
     bool start = false;                                ///< of newer clients (instance_create_start)
     std::optional<std::vector<std::string>> profiles;  ///< nullopt: the profile "default"
     InstanceSource source;
+    std::string in_project = "default";  ///< that the request is for; not of the body
 };
 Result<InstancesPost> parse_instances_post(const nlohmann::json& body);
 

@@ -15,7 +15,7 @@ nlohmann::json to_json(const StorageVolume& volume) {
             {"config", volume.config},
             {"used_by", volume.used_by},
             {"location", "none"},
-            {"project", "default"},
+            {"project", volume.project},
             {"created_at", to_rfc3339(volume.created_at)}};
 }
 

@@ -18,6 +18,7 @@ struct StorageVolume {
     ConfigMap config;
     std::vector<std::string> used_by;
     Time created_at{};
+    std::string project = "default";
 };
 nlohmann::json to_json(const StorageVolume& volume);
 nlohmann::json etag_fields(const StorageVolume& volume);
@@ -46,6 +47,7 @@ struct StorageVolumesPost {
     std::optional<std::string> description;  ///< of a copy: nullopt is the source's
     std::optional<ConfigMap> config;         ///< the same
     StorageVolumeSource source;
+    std::string in_project = "default";  ///< that the request is for; not of the body
 };
 Result<StorageVolumesPost> parse_storage_volumes_post(const nlohmann::json& body);
 

@@ -12,6 +12,7 @@ struct Database::Impl {
     Result<> load() {
         return connection->transaction([this]() -> Result<> {
             LX_TRY(server_config.load());
+            LX_TRY(projects.load());
             LX_TRY(profiles.load());
             LX_TRY(instances.load());
             LX_TRY(snapshots.load());
@@ -29,6 +30,7 @@ struct Database::Impl {
     std::unique_ptr<Connection> connection;
     Instances instances{*connection};
     Snapshots snapshots{*connection};
+    Projects projects{*connection};
     Profiles profiles{*connection};
     Images images{*connection};
     MetadataSets metadata_sets{*connection};
@@ -60,6 +62,7 @@ Result<> Database::transaction(const std::function<Result<>()>& work) {
 
 Instances& Database::instances() { return impl_->instances; }
 Snapshots& Database::snapshots() { return impl_->snapshots; }
+Projects& Database::projects() { return impl_->projects; }
 Profiles& Database::profiles() { return impl_->profiles; }
 Images& Database::images() { return impl_->images; }
 MetadataSets& Database::metadata_sets() { return impl_->metadata_sets; }

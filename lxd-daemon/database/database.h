@@ -12,6 +12,7 @@
 #include "lxd-daemon/database/backups.h"
 #include "lxd-daemon/database/certificates.h"
 #include "lxd-daemon/database/network_objects.h"
+#include "lxd-daemon/database/projects.h"
 #include "lxd-daemon/database/volumes.h"
 
 /// The daemon's state: sqlite in WAL mode with foreign keys. One repository per entity; each keeps its rows
@@ -24,7 +25,7 @@ class Connection;
 
 struct InstanceRecord {
     std::int64_t id = 0;
-    std::string name;
+    std::string name;  ///< with its project: api::instance_key()
     std::string type = "container";
     std::string description;
     std::string architecture;
@@ -106,7 +107,8 @@ private:
 
 struct ProfileRecord {
     std::int64_t id = 0;
-    std::string name, description;
+    std::string name;  ///< with its project: api::object_key()
+    std::string description;
     api::ConfigMap config;
     api::DeviceMap devices;
 };
@@ -143,14 +145,17 @@ struct ImageRecord {
     api::ConfigMap properties;
     std::vector<std::string> profiles{"default"};
     Time created_at{}, expires_at{}, last_used_at{}, uploaded_at{};
-    std::optional<ImageSource> source;  ///< none: it was uploaded, or made here
-    bool split = false;                 ///< has a separate rootfs file
-    std::int64_t metadata_id = 0;       ///< of MetadataSets; 0: none
+    std::optional<ImageSource> source;             ///< none: it was uploaded, or made here
+    bool split = false;                            ///< has a separate rootfs file
+    std::int64_t metadata_id = 0;                  ///< of MetadataSets; 0: none
+    std::vector<std::string> projects{"default"};  ///< that have it; its files and properties are one
 };
 using ImagePtr = std::shared_ptr<const ImageRecord>;
+bool is_visible(const ImageRecord& image, const std::string& project);
 struct AliasRecord {
     std::int64_t id = 0;
-    std::string name, description, target, type = "container";
+    std::string name;  ///< with its project: api::alias_key()
+    std::string description, target, type = "container";
 };
 using AliasPtr = std::shared_ptr<const AliasRecord>;
 
@@ -161,11 +166,15 @@ public:
     Result<> load();
     Result<ImagePtr> create(ImageRecord record);
     [[nodiscard]] ImagePtr find(const std::string& fingerprint) const;  ///< exact
-    /// By unique prefix. `not_found` "Image not found"; `bad_request` when several match.
-    [[nodiscard]] Result<ImagePtr> find_prefix(const std::string& prefix) const;
+    /// One of the project by unique prefix. `not_found` "Image not found"; `bad_request` when several match.
+    [[nodiscard]] Result<ImagePtr> find_prefix(const std::string& prefix,
+                                               const std::string& project = "default") const;
     [[nodiscard]] std::vector<ImagePtr> list() const;
     Result<ImagePtr> update(const ImageRecord& record);
     Result<> remove(const std::string& fingerprint);  ///< its aliases go with it
+    Result<ImagePtr> add_project(const std::string& fingerprint, const std::string& project);
+    /// The image stays in others; the project's aliases of it go.
+    Result<ImagePtr> leave_project(const std::string& fingerprint, const std::string& project);
     /// Not durable by itself.
     Result<> note_use(const std::string& fingerprint, Time last_used_at);
 
@@ -334,6 +343,7 @@ public:
 
     Instances& instances();
     Snapshots& snapshots();
+    Projects& projects();
     Profiles& profiles();
     Images& images();
     MetadataSets& metadata_sets();

@@ -1,5 +1,10 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
+#include <algorithm>
+
+#include "lxd-daemon/api/project_keys.h"
+#include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/database/codec.h"
 #include "lxd-daemon/database/connection.h"
 #include "lxd-daemon/database/profile_links.h"
@@ -14,7 +19,12 @@ std::unexpected<Error> no_alias(const std::string& name) {
     return fail(Status::not_found, fmt::format("Image alias '{}' not found", name));
 }
 std::unexpected<Error> alias_exists(const std::string& name) {
-    return fail(Status::conflict, fmt::format("Image alias '{}' already exists", name));
+    return fail(Status::conflict,
+                fmt::format("Image alias '{}' already exists", api::split_alias_key(name).name));
+}
+
+std::string join_projects(const std::vector<std::string>& projects) {
+    return fmt::format("{}", fmt::join(projects, ","));
 }
 
 Result<ImageRecord> read_image(const Statement& row) {
@@ -36,10 +46,15 @@ Result<ImageRecord> read_image(const Statement& row) {
     out.uploaded_at = row.time(14);
     out.metadata_id = row.integer(15);
     if (!row.text(16).empty()) out.source = {row.string(16), row.string(17), row.string(18), row.string(19)};
+    out.projects = split(row.string(20), ',');
     return out;
 }
 
 }  // namespace
+
+bool is_visible(const ImageRecord& image, const std::string& project) {
+    return std::ranges::find(image.projects, project) != image.projects.end();
+}
 
 struct Images::Impl {
     Connection& connection;
@@ -52,7 +67,7 @@ struct Images::Impl {
                   connection.prepare("SELECT id, fingerprint, filename, architecture, type, size_bytes, "
                                      "is_public, auto_update, cached, split, properties, created_at, "
                                      "expires_at, last_used_at, uploaded_at, metadata_id, server, protocol, "
-                                     "certificate, alias FROM images LEFT JOIN image_sources ON "
+                                     "certificate, alias, projects FROM images LEFT JOIN image_sources ON "
                                      "image_id = images.id"));
         while (true) {
             LX_TRY_AS(const bool more, rows.step());
@@ -81,10 +96,11 @@ struct Images::Impl {
         LX_TRY(connection.execute(
             "INSERT INTO images (fingerprint, filename, architecture, type, size_bytes, "
             "is_public, auto_update, cached, split, properties, created_at, expires_at, "
-            "last_used_at, uploaded_at, metadata_id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULLIF(?,0))",
+            "last_used_at, uploaded_at, projects, metadata_id) VALUES "
+            "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,NULLIF(?,0))",
             r.fingerprint, r.filename, r.architecture, r.type, static_cast<std::int64_t>(r.size_bytes),
             r.is_public, r.auto_update, r.cached, r.split, encode(r.properties), r.created_at, r.expires_at,
-            r.last_used_at, r.uploaded_at, r.metadata_id));
+            r.last_used_at, r.uploaded_at, join_projects(r.projects), r.metadata_id));
         r.id = connection.last_insert_id();
         if (r.source) {
             LX_TRY(connection.execute(
@@ -101,6 +117,13 @@ struct Images::Impl {
             "last_used_at=? WHERE id=?",
             r.is_public, r.auto_update, r.cached, encode(r.properties), r.expires_at, r.last_used_at, r.id));
         return replace_profiles(connection, kImageProfiles, r.id, r.profiles);
+    }
+
+    Result<ImagePtr> set_projects(ImageRecord next) {
+        LX_TRY(connection.execute("UPDATE images SET projects=? WHERE id=?", join_projects(next.projects),
+                                  next.id));
+        const std::string key = next.fingerprint;
+        return images.put(key, std::move(next));
     }
 
     AliasPtr alias_by_id(std::int64_t id) const {
@@ -124,6 +147,7 @@ Result<ImagePtr> Images::create(ImageRecord record) {
     return impl_->connection.write_record<ImagePtr>(Durability::full, [&]() -> Result<ImagePtr> {
         if (find(record.fingerprint))
             return fail(Status::conflict, "Image with same fingerprint already exists");
+        for (const auto& project : record.projects) LX_TRY(impl_->connection.memory.require_project(project));
         LX_TRY(impl_->insert(record));
         const std::string key = record.fingerprint;
         return impl_->images.put(key, std::move(record));
@@ -132,11 +156,11 @@ Result<ImagePtr> Images::create(ImageRecord record) {
 
 ImagePtr Images::find(const std::string& fingerprint) const { return impl_->images.find(fingerprint); }
 
-Result<ImagePtr> Images::find_prefix(const std::string& prefix) const {
-    if (auto exact = find(prefix)) return exact;
+Result<ImagePtr> Images::find_prefix(const std::string& prefix, const std::string& project) const {
+    if (auto exact = find(prefix); exact && is_visible(*exact, project)) return exact;
     if (prefix.empty()) return no_image();
-    auto found =
-        impl_->images.select([&](const ImageRecord& r) { return r.fingerprint.starts_with(prefix); });
+    auto found = impl_->images.select(
+        [&](const ImageRecord& r) { return r.fingerprint.starts_with(prefix) && is_visible(r, project); });
     if (found.empty()) return no_image();
     if (found.size() > 1) {
         return fail(Status::bad_request,
@@ -187,6 +211,32 @@ Result<> Images::remove(const std::string& fingerprint) {
         for (const auto& alias : gone) impl_->aliases.erase(alias->name);
         impl_->images.erase(fingerprint);
         return {};
+    });
+}
+
+Result<ImagePtr> Images::add_project(const std::string& fingerprint, const std::string& project) {
+    return impl_->connection.write_record<ImagePtr>(Durability::full, [&]() -> Result<ImagePtr> {
+        const ImagePtr current = find(fingerprint);
+        if (!current) return no_image();
+        if (is_visible(*current, project)) return current;
+        LX_TRY(impl_->connection.memory.require_project(project));
+        ImageRecord next = *current;
+        next.projects.push_back(project);
+        return impl_->set_projects(std::move(next));
+    });
+}
+
+Result<ImagePtr> Images::leave_project(const std::string& fingerprint, const std::string& project) {
+    return impl_->connection.write_record<ImagePtr>(Durability::full, [&]() -> Result<ImagePtr> {
+        const ImagePtr current = find(fingerprint);
+        if (!current || !is_visible(*current, project)) return no_image();
+        const auto gone = impl_->aliases.select([&](const AliasRecord& alias) {
+            return alias.target == fingerprint && api::split_alias_key(alias.name).project == project;
+        });
+        for (const auto& alias : gone) LX_TRY(remove_alias(alias->name));
+        ImageRecord next = *current;
+        std::erase(next.projects, project);
+        return impl_->set_projects(std::move(next));
     });
 }
 

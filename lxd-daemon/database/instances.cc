@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/database/codec.h"
 #include "lxd-daemon/database/connection.h"
 #include "lxd-daemon/database/profile_links.h"
@@ -99,6 +100,8 @@ Result<> Instances::load() {
 Result<InstancePtr> Instances::create(InstanceRecord record) {
     return impl_->connection.write_record<InstancePtr>(Durability::full, [&]() -> Result<InstancePtr> {
         if (find(record.name)) return instance_exists(record.name);
+        const auto project = api::split_instance_key(record.name).project;
+        LX_TRY(impl_->connection.memory.require_project(project));
         LX_TRY(impl_->insert(record));
         const std::string name = record.name;
         return impl_->table.put(name, std::move(record));
@@ -142,6 +145,8 @@ Result<InstancePtr> Instances::rename(const std::string& name, const std::string
         const InstancePtr current = find(name);
         if (!current) return no_instance(name);
         if (find(new_name)) return instance_exists(new_name);
+        const auto project = api::split_instance_key(new_name).project;
+        LX_TRY(impl_->connection.memory.require_project(project));
         InstanceRecord next = *current;
         next.name = new_name;
         LX_TRY(impl_->connection.execute("UPDATE instances SET name=? WHERE id=?", new_name, next.id));

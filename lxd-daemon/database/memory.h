@@ -125,9 +125,13 @@ std::string snapshot_key(const SnapshotRecord& record);
 std::string backup_prefix(std::int64_t instance_id, std::int64_t volume_id);
 
 struct Memory {
+    /// Of a new object: its project may have gone meanwhile. Errors: `not_found`.
+    [[nodiscard]] Result<> require_project(const std::string& project) const;
+
     Visibility visibility;
     Table<InstanceRecord> instances{visibility};
     Table<SnapshotRecord> snapshots{visibility};  ///< by snapshot_key()
+    Table<ProjectRecord> projects{visibility};
     Table<ProfileRecord> profiles{visibility};
     Table<ImageRecord> images{visibility};
     Table<AliasRecord> aliases{visibility};
@@ -154,6 +158,7 @@ private:
     void for_each(Action action) {
         action(instances);
         action(snapshots);
+        action(projects);
         action(profiles);
         action(images);
         action(aliases);

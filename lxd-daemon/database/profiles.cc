@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/database/codec.h"
 #include "lxd-daemon/database/connection.h"
 
@@ -73,7 +74,9 @@ Result<> Profiles::load() {
 
 Result<ProfilePtr> Profiles::create(ProfileRecord record) {
     return impl_->connection.write_record<ProfilePtr>(Durability::full, [&]() -> Result<ProfilePtr> {
-        if (find(record.name)) return profile_exists(record.name);
+        if (find(record.name)) return profile_exists(api::plain_name(record.name));
+        const auto project = api::split_object_key(record.name).project;
+        LX_TRY(impl_->connection.memory.require_project(project));
         LX_TRY(impl_->connection.execute(
             "INSERT INTO profiles (name, description, config, devices) VALUES (?,?,?,?)", record.name,
             record.description, encode(record.config), encode(record.devices)));
@@ -105,7 +108,7 @@ Result<ProfilePtr> Profiles::rename(const std::string& name, const std::string& 
     return impl_->connection.write_record<ProfilePtr>(Durability::full, [&]() -> Result<ProfilePtr> {
         const ProfilePtr current = find(name);
         if (!current) return no_profile(name);
-        if (find(new_name)) return profile_exists(new_name);
+        if (find(new_name)) return profile_exists(api::plain_name(new_name));
         ProfileRecord next = *current;
         next.name = new_name;
         LX_TRY(impl_->connection.execute("UPDATE profiles SET name=? WHERE id=?", new_name, next.id));

@@ -249,6 +249,17 @@ CREATE TABLE network_objects (
 );
 )sql";
 
+// An object's project is part of its name; an image may be in several.
+constexpr const char* kProjects = R"sql(
+CREATE TABLE projects (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    description TEXT NOT NULL,
+    config TEXT NOT NULL
+);
+ALTER TABLE images ADD COLUMN projects TEXT NOT NULL DEFAULT 'default';
+)sql";
+
 constexpr Migration kMigrations[] = {
     {1, "initial schema", kInitial},
     {2, "image metadata and templates", kMetadataSets},
@@ -259,6 +270,7 @@ constexpr Migration kMigrations[] = {
     {7, "content types of volumes", kContentTypes},
     {8, "trusted certificates", kCertificates},
     {9, "ACLs, forwards and zones of networks", kNetworkObjects},
+    {11, "projects", kProjects},
 };
 
 constexpr int kApplicationId =

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/database/codec.h"
 #include "lxd-daemon/database/connection.h"
 
@@ -83,6 +84,7 @@ Result<VolumePtr> Volumes::create(VolumeRecord record) {
     auto& db = impl_->connection;
     return db.write_record<VolumePtr>(Durability::full, [&]() -> Result<VolumePtr> {
         if (find(record.pool, record.name)) return volume_exists();
+        LX_TRY(db.memory.require_project(api::split_object_key(record.name).project));
         LX_TRY(db.execute(
             "INSERT INTO volumes (pool, name, volume, description, config, created_at, content_type) "
             "VALUES (?,?,?,?,?,?,?)",

@@ -15,8 +15,8 @@ class Connection;
 /// A custom volume. Those of instances and images have no rows of their own.
 struct VolumeRecord {
     std::int64_t id = 0;
-    std::string pool, name;
-    std::string volume;  ///< name of its directory in the pool: an id, so that renames do not touch it
+    std::string pool, name;  ///< the name with its project: api::object_key()
+    std::string volume;      ///< name of its directory in the pool: an id, so that renames do not touch it
     std::string description;
     api::ConfigMap config;
     Time created_at{};

@@ -55,8 +55,8 @@ public:
                                      const std::string& device) = 0;
     virtual bool pool_exists(const std::string& pool) = 0;
     /// Errors: `not_found` when there is no such volume.
-    virtual Result<> check_volume(const std::string&, const std::string& volume) {
-        return fail(Status::not_found, "Storage volume '" + volume + "' not found");
+    virtual Result<> check_volume(const VolumeUse& use) {
+        return fail(Status::not_found, "Storage volume '" + use.volume + "' not found");
     }
     /// A detached mount of the volume's files, ids shifted by `idmap` unless the volume says otherwise. In
     /// use from now on, until release_volume(). Errors: `not_found`; `bad_request` while it is being changed.

@@ -214,7 +214,7 @@ public:
 private:
     static Result<> validate_volume(const DeviceContext& context) {
         LX_TRY(options_of(context));
-        auto found = context.surroundings.check_volume(context.key("pool"), context.key("source"));
+        auto found = context.surroundings.check_volume(use_of(context));
         if (found || !flag(context, "required", true)) return {};
         return bad_disk(context, found.error().message);
     }

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/clock.h"
 
 namespace lxmgr::events {
@@ -81,12 +82,14 @@ void Hub::publish(Kind kind, const std::string& project, const std::string& meta
 }
 
 void publish_lifecycle(Hub& hub, const std::string& action, const std::string& source,
-                       const std::string& context_json, const std::string& requestor_json) {
+                       const std::string& context_json, const std::string& requestor_json,
+                       const std::string& project) {
     if (hub.idle(Kind::lifecycle)) return;
-    auto text = fmt::format(R"({{"action":{},"source":{})", quoted(action), quoted(source));
+    const auto shown = api::split_url(source);
+    auto text = fmt::format(R"({{"action":{},"source":{})", quoted(action), quoted(shown.url));
     if (!context_json.empty()) text += fmt::format(R"(,"context":{})", context_json);
     if (!requestor_json.empty()) text += fmt::format(R"(,"requestor":{})", requestor_json);
-    hub.publish(Kind::lifecycle, "default", text + '}');
+    hub.publish(Kind::lifecycle, shown.project == "default" ? project : shown.project, text + '}');
 }
 
 void publish_log_line(Hub& hub, log::Level level, std::string_view message, const log::Field* fields,

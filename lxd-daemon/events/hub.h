@@ -68,10 +68,12 @@ private:
     std::atomic<unsigned> kinds_{0};  ///< union of what is listened to, so that idle() costs no lock
 };
 
-/// A lifecycle event of the project "default": action "instance-started", source "/1.0/instances/x".
-/// Context and requestor are JSON text; empty leaves them out.
+/// A lifecycle event: action "instance-started", source "/1.0/instances/x", which may hold a key
+/// (api/project_keys.h). Context and requestor are JSON text; empty leaves them out. `project` is that of
+/// sources that do not tell theirs.
 void publish_lifecycle(Hub& hub, const std::string& action, const std::string& source,
-                       const std::string& context_json, const std::string& requestor_json);
+                       const std::string& context_json, const std::string& requestor_json,
+                       const std::string& project = "default");
 /// A log line as a `logging` event.
 void publish_log_line(Hub& hub, log::Level level, std::string_view message, const log::Field* fields,
                       std::size_t count);

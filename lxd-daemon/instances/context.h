@@ -104,16 +104,17 @@ Result<> complete_plan(Context& context, CreatePlan& plan, const database::Image
 Result<> create_instance(Context& context, const CreatePlan& plan, operations::Operation& operation,
                          std::stop_token stop);
 
-Result<database::ImagePtr> find_image(const Context& context, const api::InstanceSource& source);
+/// One that instances of the project may use.
+Result<database::ImagePtr> find_image(const Context& context, const api::InstanceSource& source,
+                                      const std::string& project);
 /// A root volume for the instance from the image: a layer over the image unpacked once per pool, or, for an
 /// instance with security.nesting, files of its own.
 /// @param operation shows the progress; may be null
 Result<> make_image_root(Context& context, storage::Driver& driver, const storage::Volume& volume,
                          const database::InstanceRecord& record, const database::ImageRecord& image,
                          operations::Operation* operation, std::stop_token stop);
-/// The profiles asked for, each of which must exist; "default" when nothing was said.
-Result<std::vector<std::string>> check_profiles(const Context& context,
-                                                std::optional<std::vector<std::string>> wanted);
+/// Keys of profiles, each of which must exist, once. Errors: `bad_request`.
+Result<> check_profiles(const Context& context, const std::vector<std::string>& keys);
 /// volatile.* of a new instance, as LXD sets them. `trigger` is the template trigger: "create" or "copy".
 void add_volatile(database::InstanceRecord& record, const std::string& fingerprint,
                   const std::string& trigger);

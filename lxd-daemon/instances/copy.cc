@@ -2,12 +2,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/names.h"
 #include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/project_limits.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
@@ -41,8 +44,9 @@ Result<> merge_source(Context& context, api::InstancesPost& post, const database
     std::erase_if(post.config, [](const auto& entry) { return entry.first.starts_with("volatile."); });
     LX_TRY(profiles::validate_instance_config(post.config, true));
     LX_TRY(profiles::validate_devices(post.devices, false));
-    LX_TRY_AS(record.profiles,
-              check_profiles(context, post.profiles ? std::move(post.profiles) : source.profiles));
+    record.profiles = profile_keys(context, post.in_project,
+                                   post.profiles ? *post.profiles : api::plain_names(source.profiles));
+    LX_TRY(check_profiles(context, record.profiles));
     record.architecture = source.architecture;
     record.metadata_id = source.metadata_id;
     record.config = std::move(post.config);
@@ -70,8 +74,6 @@ Result<> refuse_unsupported(const api::InstancesPost& post) {
                     fmt::format("Instance type '{}' is not supported: only containers", post.type));
     }
     if (post.stateful) return fail(Status::bad_request, "Stateful copies are not supported");
-    if (!post.source.project.empty() && post.source.project != "default")
-        return fail(Status::not_found, fmt::format("Project '{}' not found", post.source.project));
     return {};
 }
 
@@ -81,14 +83,16 @@ Result<CopyPlan> plan_copy(Context& context, api::InstancesPost post) {
     LX_TRY(refuse_unsupported(post));
     CopyPlan plan;
     const auto slash = post.source.source.find('/');
-    plan.source = post.source.source.substr(0, slash);
+    const std::string& from = post.source.project.empty() ? post.in_project : post.source.project;
+    plan.source = api::instance_key(from, post.source.source.substr(0, slash));
     if (slash != std::string::npos) plan.snapshot = post.source.source.substr(slash + 1);
     plan.with_snapshots = plan.snapshot.empty() && !post.source.instance_only;
     plan.start = post.start;
     LX_TRY_AS(const auto source, source_record(context, plan));
     auto& record = plan.record;
-    record.name = post.name.empty() ? random_name() : post.name;
-    LX_TRY(profiles::validate_instance_name(record.name));
+    const std::string name = post.name.empty() ? random_name() : post.name;
+    LX_TRY(profiles::validate_instance_name(name));
+    record.name = api::instance_key(post.in_project, name);
     if (post.source.refresh) {
         const auto target = context.rows().find(record.name);
         plan.refresh = target != nullptr;
@@ -140,6 +144,7 @@ Result<> copy_instance(Context& context, const CopyPlan& plan) {
     LX_TRY(assign_idmap(context, expanded.config, mapped));
     mapped.config["volatile.idmap.current"] = mapped.config["volatile.idmap.next"];
     const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY(check_in_project(context, mapped));
         LX_TRY_AS(const auto row, context.rows().create(mapped));
         LX_TRY(snapshots.store(row->id));
         return database.intents().remove(intent);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
@@ -13,6 +14,8 @@
 #include "lxd-daemon/instances/images/upkeep.h"
 #include "lxd-daemon/instances/names.h"
 #include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/project_limits.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
@@ -30,11 +33,12 @@ Result<> make_volume(Context& context, const CreatePlan& plan, operations::Opera
     return make_image_root(context, *driver, volume, plan.record, *image, &operation, std::move(stop));
 }
 
-void use_image(CreatePlan& plan, const database::ImageRecord& image) {
+void use_image(const Context& context, CreatePlan& plan, const database::ImageRecord& image) {
     plan.fingerprint = image.fingerprint;
     plan.record.architecture = image.architecture;
     plan.record.metadata_id = image.metadata_id;
-    if (!plan.own_profiles) plan.record.profiles = image.profiles;
+    if (!plan.own_profiles)
+        plan.record.profiles = profiles_there(context, project_of(plan.record), image.profiles);
     for (const auto& [key, value] : image.properties) plan.record.config.emplace("image." + key, value);
 }
 
@@ -49,27 +53,28 @@ Result<> check_plan(Context& context, CreatePlan& plan) {
 
 }  // namespace
 
-Result<database::ImagePtr> find_image(const Context& context, const api::InstanceSource& source) {
+Result<database::ImagePtr> find_image(const Context& context, const api::InstanceSource& source,
+                                      const std::string& project) {
     auto& images = context.deps.database.images();
-    if (!source.fingerprint.empty()) return images.find_prefix(source.fingerprint);
+    const std::string holder = image_project(context, project);
+    if (!source.fingerprint.empty()) return images.find_prefix(source.fingerprint, holder);
     if (!source.alias.empty()) {
-        const auto alias = images.find_alias(source.alias);
+        const auto alias = images.find_alias(api::alias_key(holder, source.alias));
         if (!alias) return fail(Status::not_found, fmt::format("Image alias '{}' not found", source.alias));
-        return images.find_prefix(alias->target);
+        return images.find_prefix(alias->target, holder);
     }
     return fail(Status::bad_request, "The source names no image: give 'alias' or 'fingerprint'");
 }
 
-Result<std::vector<std::string>> check_profiles(const Context& context,
-                                                std::optional<std::vector<std::string>> wanted) {
-    std::vector<std::string> names = wanted ? std::move(*wanted) : std::vector<std::string>{"default"};
-    for (auto it = names.begin(); it != names.end(); ++it) {
+Result<> check_profiles(const Context& context, const std::vector<std::string>& keys) {
+    for (auto it = keys.begin(); it != keys.end(); ++it) {
+        const std::string name = api::plain_name(*it);
         if (!context.deps.database.profiles().find(*it))
-            return fail(Status::bad_request, fmt::format("Profile '{}' does not exist", *it));
-        if (std::find(names.begin(), it, *it) != it)
-            return fail(Status::bad_request, fmt::format("Profile '{}' is named twice", *it));
+            return fail(Status::bad_request, fmt::format("Profile '{}' does not exist", name));
+        if (std::find(keys.begin(), it, *it) != it)
+            return fail(Status::bad_request, fmt::format("Profile '{}' is named twice", name));
     }
-    return names;
+    return {};
 }
 
 void add_volatile(database::InstanceRecord& record, const std::string& fingerprint,
@@ -94,12 +99,13 @@ Result<> check_new_record(Context& context, database::InstanceRecord& record) {
     CpuPlacement trial;  // what it will hold is chosen at its start
     LX_TRY(all_limits(context, record, expanded, trial));
     LX_TRY(settings_of(expanded.config));
+    LX_TRY(check_in_project(context, record));
     if (!context.rows().find(record.name)) return {};
     return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", record.name));
 }
 
 Result<> complete_plan(Context& context, CreatePlan& plan, const database::ImageRecord& image) {
-    use_image(plan, image);
+    use_image(context, plan, image);
     plan.record.config["volatile.base_image"] = image.fingerprint;
     return check_plan(context, plan);
 }
@@ -117,10 +123,13 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
                     fmt::format("Instance type '{}' is not known: set limits.cpu and limits.memory",
                                 post.instance_type));
     }
-    record.name = post.name.empty() ? random_name() : post.name;
-    LX_TRY(profiles::validate_instance_name(record.name));
+    const std::string& project = post.in_project;
+    const std::string name = post.name.empty() ? random_name() : post.name;
+    LX_TRY(profiles::validate_instance_name(name));
+    record.name = api::instance_key(project, name);
     plan.own_profiles = post.profiles.has_value();
-    LX_TRY_AS(record.profiles, check_profiles(context, std::move(post.profiles)));
+    record.profiles = profile_keys(context, project, post.profiles);
+    LX_TRY(check_profiles(context, record.profiles));
     std::erase_if(post.config, [](const auto& entry) {
         return entry.first.starts_with("volatile.") && !entry.first.ends_with(".hwaddr");
     });
@@ -134,10 +143,10 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
     record.created_at = now();
 
     if (post.source.type == "image" && !post.source.server.empty()) {
-        LX_TRY_AS(plan.remote, remote_image_of(context, post.source, post.architecture));
+        LX_TRY_AS(plan.remote, remote_image_of(context, post.source, post.architecture, project));
     } else if (post.source.type == "image") {
-        LX_TRY_AS(const auto image, find_image(context, post.source));
-        use_image(plan, *image);
+        LX_TRY_AS(const auto image, find_image(context, post.source, project));
+        use_image(context, plan, *image);
     } else if (post.source.type != "none") {
         return fail(Status::bad_request,
                     fmt::format("Source type '{}' is not supported: use 'image', 'copy' or 'none'",
@@ -177,6 +186,7 @@ Result<> create_instance(Context& context, const CreatePlan& plan, operations::O
     LX_TRY(assign_idmap(context, expanded.config, record));
     record.config["volatile.idmap.current"] = record.config["volatile.idmap.next"];
     const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY(check_in_project(context, record));
         LX_TRY(context.rows().create(record));
         return database.intents().remove(intent);
     });

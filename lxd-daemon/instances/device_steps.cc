@@ -52,17 +52,16 @@ public:
     bool pool_exists(const std::string& pool) override {
         return context_.deps.database.pools().find(pool) != nullptr;
     }
-    Result<> check_volume(const std::string& pool, const std::string& volume) override {
-        if (const auto row = context_.deps.database.volumes().find(pool, volume))
-            return check_attachable(*row);
+    Result<> check_volume(const devices::VolumeUse& use) override {
+        if (const auto row = find_used_volume(context_, use)) return check_attachable(*row);
         return fail(Status::not_found,
-                    fmt::format("storage volume '{}' not found in pool '{}'", volume, pool));
+                    fmt::format("storage volume '{}' not found in pool '{}'", use.volume, use.pool));
     }
     Result<UniqueFd> mount_volume(const devices::VolumeUse& use, const sys::IdMap& idmap) override {
         return mount_custom_volume(context_, use, idmap);
     }
     void note_volume(const devices::VolumeUse& use) override {
-        const auto row = context_.deps.database.volumes().find(use.pool, use.volume);
+        const auto row = find_used_volume(context_, use);
         if (row) std::ignore = context_.volume_mounts.use(row->id, use.instance, use.device);
     }
     void release_volume(const std::string& instance, const std::string& device) override {

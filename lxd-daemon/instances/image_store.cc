@@ -53,6 +53,7 @@ database::ImageRecord image_record_of(const ImageUpload& upload, const images::I
     out.properties = upload.properties;
     out.properties.insert(imported.metadata.properties.begin(), imported.metadata.properties.end());
     out.profiles = upload.profiles;
+    out.projects = upload.projects;
     out.created_at = imported.metadata.creation_date;
     out.expires_at = upload.expires_at == Time{} ? imported.metadata.expiry_date : upload.expires_at;
     out.uploaded_at = now();
@@ -111,7 +112,7 @@ Result<database::ImagePtr> ImageStore::keep(const ImageUpload& upload, images::I
 Result<database::ImagePtr> ImageStore::add_row(const ImageUpload& upload,
                                                const images::ImportedImage& imported) {
     // The same files, then: what is in the store is as good as before.
-    if (database_.images().find(imported.fingerprint)) return image_exists();
+    if (const auto here = database_.images().find(imported.fingerprint)) return share(*here, upload);
     failpoint("image-import-before-row");
     auto stored = store_row(upload, imported);
     if (stored) return stored;
@@ -119,6 +120,21 @@ Result<database::ImagePtr> ImageStore::add_row(const ImageUpload& upload,
         log::warn("files of a refused image left behind", {{"error", removed.error().message}});
     }
     return stored;
+}
+
+/// Another project's, too, from now on: it has shown that it has the files.
+Result<database::ImagePtr> ImageStore::share(const database::ImageRecord& here, const ImageUpload& upload) {
+    const std::string& expected = upload.expected_fingerprint;
+    if (!expected.empty() && expected != here.fingerprint) {
+        return fail(Status::bad_request,
+                    fmt::format("Image has fingerprint {}, expected {}", here.fingerprint, expected));
+    }
+    database::ImagePtr shared;
+    for (const auto& project : upload.projects) {
+        if (database::is_visible(here, project)) continue;
+        LX_TRY_AS(shared, database_.images().add_project(here.fingerprint, project));
+    }
+    return shared ? Result<database::ImagePtr>(shared) : image_exists();
 }
 
 Result<database::ImagePtr> ImageStore::store_row(const ImageUpload& upload,
@@ -156,6 +172,14 @@ Result<> ImageStore::remove(const std::string& fingerprint) {
     LX_TRY(remove_remains(fingerprint));
     failpoint("image-delete-before-intent");
     return database_.intents().remove(intent);
+}
+
+Result<> ImageStore::remove(const std::string& fingerprint, const std::string& project) {
+    const auto record = database_.images().find(fingerprint);
+    if (!record || !database::is_visible(*record, project)) return fail(Status::not_found, "Image not found");
+    if (record->projects.size() == 1) return remove(fingerprint);
+    LX_TRY(database_.images().leave_project(fingerprint, project));
+    return {};
 }
 
 Result<> ImageStore::sweep() {

@@ -13,11 +13,12 @@ namespace lxmgr::instances {
 
 /// An upload and what the client said about it.
 struct ImageUpload {
-    images::ImageFiles files;          ///< in STATE/tmp; consumed on success
-    std::string filename;              ///< shown to clients; empty: none
-    std::string expected_fingerprint;  ///< empty: any
-    api::ConfigMap properties;         ///< win over those of metadata.yaml
-    std::vector<std::string> profiles{"default"};
+    images::ImageFiles files;                      ///< in STATE/tmp; consumed on success
+    std::string filename;                          ///< shown to clients; empty: none
+    std::string expected_fingerprint;              ///< empty: any
+    api::ConfigMap properties;                     ///< win over those of metadata.yaml
+    std::vector<std::string> profiles{"default"};  ///< keys
+    std::vector<std::string> projects{"default"};  ///< that are to have it
     bool is_public = false, cached = false, auto_update = false;
     std::optional<database::ImageSource> source;
     std::string expected_architecture;  ///< empty: any
@@ -41,6 +42,8 @@ public:
     Result<database::ImagePtr> keep(const ImageUpload& upload, images::ImportedImage made);
     /// The row first, then volumes and files; instances that stand on the image go on. `not_found`.
     Result<> remove(const std::string& fingerprint);
+    /// The same, but for a project that has it beside others: it alone has it no more.
+    Result<> remove(const std::string& fingerprint, const std::string& project);
     /// At daemon start, before requests: removes files without a row and finishes interrupted deletions.
     Result<> recover();
     /// Where the files of a stored image are.
@@ -48,6 +51,7 @@ public:
 
 private:
     Result<database::ImagePtr> add_row(const ImageUpload& upload, const images::ImportedImage& imported);
+    Result<database::ImagePtr> share(const database::ImageRecord& here, const ImageUpload& upload);
     Result<database::ImagePtr> store_row(const ImageUpload& upload, const images::ImportedImage& imported);
     Result<> remove_remains(const std::string& fingerprint);
     Result<> sweep();

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/context.h"
@@ -77,8 +78,9 @@ std::optional<api::InstanceMetrics> instance_metrics(const Context& context,
     const auto counts = context.deps.runtime.counts(record.name);
     if (!counts) return std::nullopt;  // it has just ended
     api::InstanceMetrics metrics;
-    metrics.name = record.name;
-    metrics.project = "default";
+    auto named = api::split_instance_key(record.name);
+    metrics.name = std::move(named.name);
+    metrics.project = std::move(named.project);
     metrics.user_seconds = static_cast<double>(counts->user_ns) / 1e9;
     metrics.system_seconds = static_cast<double>(counts->system_ns) / 1e9;
     metrics.cpus = live.limits.cpus ? std::ssize(*live.limits.cpus) : ::sysconf(_SC_NPROCESSORS_ONLN);

@@ -136,12 +136,12 @@ std::vector<NamedAddress> named_addresses(const std::string& network, const netw
     if (config.ipv6.address)
         out.push_back({network + ".gw", network::format_ipv6(config.ipv6.address->address), true});
     for (const auto& claim : claims) {
-        if (!claim.ipv4.empty()) out.push_back({claim.instance, claim.ipv4, false});
-        if (!claim.ipv6.empty()) out.push_back({claim.instance, claim.ipv6, true});
+        const std::string name = network_name_of(claim.instance);
+        if (!claim.ipv4.empty()) out.push_back({name, claim.ipv4, false});
+        if (!claim.ipv6.empty()) out.push_back({name, claim.ipv6, true});
         const auto mac = network::parse_mac(to_lower(claim.hwaddr));
         if (config.ipv6.address && !config.ipv6_stateful && mac)
-            out.push_back(
-                {claim.instance, network::format_ipv6(network::eui64(*config.ipv6.address, *mac)), true});
+            out.push_back({name, network::format_ipv6(network::eui64(*config.ipv6.address, *mac)), true});
     }
     return out;
 }

@@ -6,6 +6,7 @@
 #include <array>
 #include <span>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
@@ -39,10 +40,26 @@ bool same_values(const api::ConfigMap& a, const api::ConfigMap& b, std::span<con
 }
 
 network::AddressClaim to_claim(const database::AddressRecord& record) {
-    return {record.instance, record.device, record.hwaddr, record.ipv4, record.ipv6, record.is_static};
+    return {network_name_of(record.instance),
+            record.device,
+            record.hwaddr,
+            record.ipv4,
+            record.ipv6,
+            record.is_static};
 }
 
 }  // namespace
+
+std::string network_name_of(const std::string& instance_key) {
+    constexpr std::size_t kLongestLabel = 63;  // RFC 1035
+    const auto [project, name] = api::split_instance_key(instance_key);
+    if (project == api::kDefaultProject) return name;
+    const std::string label = name + "_" + project;
+    if (label.size() <= kLongestLabel) return label;
+    std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a: the same in every build
+    for (const char c : label) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    return fmt::format("instance_{:016x}", hash);
+}
 
 Networks::Networks(database::Database& database, std::string state_dir)
     : database_(database),
@@ -226,10 +243,10 @@ std::vector<std::string> Networks::used_by(const std::string& name) const {
             const auto profile = database_.profiles().find(profile_name);
             uses = uses || (profile && uses_network(profile->devices, name));
         }
-        if (uses) urls.push_back("/1.0/instances/" + instance->name);
+        if (uses) urls.push_back(api::instance_url(instance->name));
     }
     for (const auto& profile : database_.profiles().list()) {
-        if (uses_network(profile->devices, name)) urls.push_back("/1.0/profiles/" + profile->name);
+        if (uses_network(profile->devices, name)) urls.push_back(api::profile_url(profile->name));
     }
     return urls;
 }
@@ -299,9 +316,9 @@ Result<> Networks::announce_rename(const std::string& instance, const std::strin
         const auto live = bridge(record.network);
         if (!live) continue;
         network::AddressClaim claim = to_claim(record);
-        claim.instance = instance;
+        claim.instance = network_name_of(instance);
         LX_TRY((*live)->drop_claim(claim));
-        claim.instance = new_name;
+        claim.instance = network_name_of(new_name);
         LX_TRY((*live)->set_claim(claim));
     }
     return {};

@@ -17,6 +17,11 @@ namespace lxmgr::instances {
 
 class NetworkRules;  ///< network_rules.h
 
+/// By which name guests find an instance, by DNS on its networks: its own, and outside of the project
+/// "default" with '_' and the project behind it. No two have the same, whatever their projects' users call
+/// them.
+std::string network_name_of(const std::string& instance_key);
+
 /// The managed networks as they are in use: the database's rows, each with its live bridge. Thread-safe.
 class Networks {
 public:

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
@@ -256,14 +257,14 @@ Result<> Pools::remove(const std::string& pool) {
 std::vector<std::string> Pools::used_by(const std::string& pool) const {
     std::vector<std::string> urls;
     for (const auto& profile : database_.profiles().list()) {
-        if (uses_pool(profile->devices, pool)) urls.push_back("/1.0/profiles/" + profile->name);
+        if (uses_pool(profile->devices, pool)) urls.push_back(api::profile_url(profile->name));
     }
     for (const auto& instance : database_.instances().list()) {
-        if (instance->pool == pool) urls.push_back("/1.0/instances/" + instance->name);
+        if (instance->pool == pool) urls.push_back(api::instance_url(instance->name));
     }
     for (const auto& volume : database_.volumes().list(pool))
-        urls.push_back(
-            fmt::format("/1.0/storage-pools/{}/volumes/custom/{}", pool, url_encode(volume->name)));
+        urls.push_back(api::public_url(
+            fmt::format("/1.0/storage-pools/{}/volumes/custom/{}", pool, url_encode(volume->name))));
     for (const auto& image : database_.images().list()) {
         if (has_image(pool, image->fingerprint)) urls.push_back("/1.0/images/" + image->fingerprint);
     }

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <deque>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/service_impl.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/volume_size.h"
@@ -67,11 +69,13 @@ Result<> replace_profile(Context& context, const database::ProfileRecord& before
     undo.add([&context, before] {
         [[maybe_unused]] const auto restored = context.deps.database.profiles().update(before);
     });
+    LX_TRY(check_profile_in_project(context, after));
     for (const auto& user : users) {
         auto applied = apply_to(context, user, records.emplace_back(*user.record), undo);
         if (!applied)
-            return std::unexpected(in(fmt::format("Applying the profile to instance '{}'", user.record->name),
-                                      std::move(applied).error()));
+            return std::unexpected(in(
+                fmt::format("Applying the profile to instance '{}'", api::instance_name(user.record->name)),
+                std::move(applied).error()));
     }
     undo.commit();
     for (const auto& user : users) {

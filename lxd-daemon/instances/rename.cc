@@ -2,10 +2,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/project_limits.h"
+#include "lxd-daemon/instances/projects.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -19,17 +22,31 @@ void rename_logs(const Context& context, const std::string& name, const std::str
     }
 }
 
+/// What a change of project changes of an instance; nullopt: nothing, it stays in its own.
+Result<std::optional<database::InstanceRecord>> moved_to_project(Context& context,
+                                                                 const database::InstanceRecord& record,
+                                                                 const std::string& new_name) {
+    const std::string project = api::split_instance_key(new_name).project;
+    if (project == project_of(record)) return std::nullopt;
+    database::InstanceRecord out = record;
+    out.name = new_name;
+    out.profiles = profile_keys(context, project, api::plain_names(record.profiles));
+    LX_TRY(check_record(context, out));
+    return out;
+}
+
 }  // namespace
 
 Result<> rename_instance(Context& context, const std::string& name, const std::string& new_name,
                          const std::string& requestor) {
     LX_TRY_AS(const auto record, require(context, name));
-    LX_TRY(profiles::validate_instance_name(new_name));
+    LX_TRY(profiles::validate_instance_name(api::instance_name(new_name)));
     if (context.live.get(name).status != api::StatusCode::stopped) {
         return fail(Status::bad_request, "Renaming of running instance not allowed");
     }
     if (context.rows().find(new_name))
         return fail(Status::conflict, fmt::format("Name \"{}\" already in use", new_name));
+    LX_TRY_AS(const auto moved, moved_to_project(context, *record, new_name));
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
     context.sftp_sessions.end(name);
     auto& database = context.deps.database;
@@ -51,6 +68,10 @@ Result<> rename_instance(Context& context, const std::string& name, const std::s
     failpoint("instances.rename.volume");
     const auto stored = database.transaction([&]() -> Result<> {
         LX_TRY(context.rows().rename(name, new_name));
+        if (moved) {
+            LX_TRY(context.rows().update(*moved));
+            LX_TRY(check_in_project(context, *moved));
+        }
         const database::ConfigChanges changes{{"volatile.apply_template", "rename"}};
         LX_TRY(context.rows().change_config(new_name, changes, true));
         LX_TRY(database.networks().rename_instance(name, new_name));
@@ -67,7 +88,7 @@ Result<> rename_instance(Context& context, const std::string& name, const std::s
         log::warn("run directory left behind", {{"instance", name}, {"error", removed.error().message}});
     }
     context.cpus.release(name);
-    context.lifecycle("instance-renamed", new_name, requestor, {{"old_name", name}});
+    context.lifecycle("instance-renamed", new_name, requestor, {{"old_name", api::instance_name(name)}});
     return {};
 }
 

@@ -5,6 +5,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/steps.h"
 #include "lxd-daemon/instances/volume_size.h"
@@ -25,7 +26,8 @@ Result<database::InstanceRecord> restored(Context& context, const database::Inst
     out.description = snapshot.description;
     out.architecture = snapshot.architecture;
     out.ephemeral = snapshot.ephemeral;
-    out.profiles = snapshot.profiles;
+    // Since then it may have come here from another project.
+    out.profiles = profiles_there(context, project_of(current), snapshot.profiles);
     out.devices = snapshot.devices;
     out.config.clear();
     for (const auto& [key, value] : snapshot.config) {

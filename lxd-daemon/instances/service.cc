@@ -8,6 +8,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/backups/steps.h"
@@ -79,20 +80,22 @@ api::StatusCode Service::status(const std::string& name) const {
     return impl_->context.live.get(name).status;
 }
 
-std::shared_ptr<const std::string> Service::list_json() const {
+std::shared_ptr<const std::string> Service::list_json(const std::string& project) const {
     const std::array key{deps_.database.instances().generation(), deps_.database.profiles().generation(),
                          impl_->context.live.generation()};
     const std::lock_guard lock(impl_->list_mutex);
-    if (impl_->list_text && impl_->list_key == key) return impl_->list_text;
+    if (impl_->list_key != key) impl_->list_texts.clear();
+    if (const auto kept = impl_->list_texts.find(project); kept != impl_->list_texts.end())
+        return kept->second;
     std::string text = "[";
     for (const auto& record : deps_.database.instances().list()) {
+        if (!api::is_of_project(record->name, project)) continue;
         if (text.size() > 1) text += ',';
         text += api::to_json_text(view(*record));
     }
     text += ']';
     impl_->list_key = key;
-    impl_->list_text = std::make_shared<const std::string>(std::move(text));
-    return impl_->list_text;
+    return impl_->list_texts[project] = std::make_shared<const std::string>(std::move(text));
 }
 
 Result<api::InstanceState> Service::state(const std::string& name) const {
@@ -158,7 +161,7 @@ Result<> Service::patch(const std::string& name, const api::InstancePatch& patch
                                    .devices = record->devices,
                                    .ephemeral = record->ephemeral,
                                    .stateful = false,
-                                   .profiles = record->profiles,
+                                   .profiles = api::plain_names(record->profiles),
                                    .restore = ""};
     const auto wanted = api::apply_patch(patch, current);
     return run_locked("Updating instance", {name}, requestor, [this, &name, &wanted, &requestor] {
@@ -189,7 +192,7 @@ Result<> Service::run_locked(const std::string& description, const std::vector<s
 Result<operations::OperationPtr> Service::rename(const std::string& name, const std::string& new_name,
                                                  const std::string& requestor) {
     LX_TRY(require(name));
-    LX_TRY(profiles::validate_instance_name(new_name));
+    LX_TRY(profiles::validate_instance_name(api::instance_name(new_name)));
     if (find(new_name)) return fail(Status::conflict, fmt::format("Name \"{}\" already in use", new_name));
     auto request = request_for("Renaming instance", name, requestor);
     request.locks.push_back("instance:" + new_name);

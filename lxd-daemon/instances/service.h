@@ -9,6 +9,7 @@
 #include "lxd-daemon/api/instance.h"
 #include "lxd-daemon/api/instance_snapshot.h"
 #include "lxd-daemon/api/metrics.h"
+#include "lxd-daemon/api/project.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/files.h"
@@ -79,6 +80,7 @@ public:
     [[nodiscard]] database::InstancePtr find(const std::string& name) const {
         return deps_.database.instances().find(name);
     }
+    /// Of all projects.
     [[nodiscard]] std::vector<database::InstancePtr> list() const {
         return deps_.database.instances().list();
     }
@@ -86,8 +88,8 @@ public:
     Result<database::InstancePtr> require(const std::string& name) const;
     [[nodiscard]] api::Instance view(const database::InstanceRecord& record) const;
     [[nodiscard]] api::StatusCode status(const std::string& name) const;
-    /// JSON text of a whole list with recursion=1; kept until something changes.
-    [[nodiscard]] std::shared_ptr<const std::string> list_json() const;
+    /// JSON text of a project's whole list with recursion=1; kept until something changes.
+    [[nodiscard]] std::shared_ptr<const std::string> list_json(const std::string& project = "default") const;
     /// Blocking: reads cgroups and network namespaces.
     Result<api::InstanceState> state(const std::string& name) const;
     /// Of all that run. Blocking: reads cgroups and network namespaces.
@@ -101,8 +103,10 @@ public:
     Result<> patch(const std::string& name, const api::InstancePatch& patch, const std::string& requestor);
     Result<operations::OperationPtr> change_state(const std::string& name, api::InstanceStatePut put,
                                                   const std::string& requestor);
-    /// Of every instance that the action has something to do for, side by side, as one operation.
-    Result<operations::OperationPtr> change_state_of_all(api::InstanceStatePut put,
+    /// Of every instance of the project that the action has something to do for, side by side, as one
+    /// operation.
+    Result<operations::OperationPtr> change_state_of_all(const std::string& project,
+                                                         api::InstanceStatePut put,
                                                          const std::string& requestor);
     Result<operations::OperationPtr> rename(const std::string& name, const std::string& new_name,
                                             const std::string& requestor);
@@ -110,7 +114,8 @@ public:
 
     Result<operations::OperationPtr> rebuild(const std::string& name, const api::InstanceSource& source,
                                              const std::string& requestor);
-    /// To another pool, under another name, or both. Errors: `bad_request` while it runs.
+    /// To another pool, under another name, which may be of another project, or both. `post.name` is a key.
+    /// Errors: `bad_request` while it runs.
     Result<operations::OperationPtr> move(const std::string& name, const api::InstancePost& post,
                                           const std::string& requestor);
 
@@ -137,6 +142,13 @@ public:
     /// failure names the instance, and the old profile is in force again. Blocking.
     Result<database::ProfilePtr> update_profile(const database::ProfileRecord& record,
                                                 const std::string& requestor);
+
+    /// Replaces a project (by record.id) unless what is in it is more than it allows. Blocking.
+    Result<database::ProjectPtr> update_project(const database::ProjectRecord& record);
+    /// Whether its project allows a new profile. Errors: `forbidden`.
+    Result<> check_profile(const database::ProfileRecord& record) const;
+    /// What is used of what its limits.* name.
+    [[nodiscard]] api::ProjectState project_state(const database::ProjectRecord& record) const;
 
     // ---- what the instance's image said (metadata.yaml and templates); blocking
     Result<std::shared_ptr<const images::Metadata>> metadata(const std::string& name) const;

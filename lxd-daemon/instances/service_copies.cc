@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/images/remote.h"
 #include "lxd-daemon/instances/service_impl.h"
@@ -32,17 +33,17 @@ Result<operations::OperationPtr> Service::move(const std::string& name, const ap
                                                const std::string& requestor) {
     LX_TRY(require(name));
     const std::string new_name = post.name.empty() ? name : post.name;
-    LX_TRY(profiles::validate_instance_name(new_name));
+    LX_TRY(profiles::validate_instance_name(api::instance_name(new_name)));
     if (new_name != name && find(new_name))
         return fail(Status::conflict, fmt::format("Name \"{}\" already in use", new_name));
-    LX_TRY(deps_.pools.driver(post.pool));
+    if (!post.pool.empty()) LX_TRY(deps_.pools.driver(post.pool));
     if (status(name) != api::StatusCode::stopped)
         return fail(Status::bad_request, "Instance must be stopped to be moved to another pool");
     auto request = request_for("Moving instance", name, requestor);
     if (new_name != name) request.locks.push_back("instance:" + new_name);
     request.body = step([this, name, new_name, pool = post.pool, with_snapshots = !post.instance_only,
                          requestor](const std::stop_token&) -> Result<> {
-        LX_TRY(move_to_pool(impl_->context, name, pool, with_snapshots, requestor));
+        if (!pool.empty()) LX_TRY(move_to_pool(impl_->context, name, pool, with_snapshots, requestor));
         return new_name == name ? Result<>{} : rename_instance(impl_->context, name, new_name, requestor);
     });
     return deps_.operations.start(std::move(request));
@@ -53,12 +54,13 @@ Result<operations::OperationPtr> Service::rebuild(const std::string& name, const
     LX_TRY(require(name));
     if (status(name) != api::StatusCode::stopped)
         return fail(Status::bad_request, "Instance must be stopped to be rebuilt");
+    const std::string project = api::split_instance_key(name).project;
     std::string fingerprint;
     std::optional<RemoteImage> remote;
     if (source.type == "image" && !source.server.empty()) {
-        LX_TRY_AS(remote, remote_image_of(impl_->context, source, ""));
+        LX_TRY_AS(remote, remote_image_of(impl_->context, source, "", project));
     } else if (source.type == "image") {
-        LX_TRY_AS(const auto image, find_image(impl_->context, source));
+        LX_TRY_AS(const auto image, find_image(impl_->context, source, project));
         fingerprint = image->fingerprint;
     } else if (source.type != "none") {
         return fail(

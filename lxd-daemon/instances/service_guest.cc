@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/instances/cloud_keys.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/service_impl.h"
@@ -35,8 +36,8 @@ Result<std::string> Service::guest_meta_data(const std::string& name) const {
     LX_TRY_AS(const auto record, require(name));
     const auto config = expand(impl_->context, *record).config;
     return fmt::format("#cloud-config\ninstance-id: {}\nlocal-hostname: {}\n{}",
-                       api::value_of(record->config, "volatile.cloud-init.instance-id", name), name,
-                       api::value_of(config, "user.meta-data"));
+                       api::value_of(record->config, "volatile.cloud-init.instance-id", name),
+                       api::instance_name(name), api::value_of(config, "user.meta-data"));
 }
 
 Result<> Service::set_guest_ready(const std::string& name, bool ready) {

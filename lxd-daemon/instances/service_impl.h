@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <stop_token>
@@ -29,7 +30,7 @@ struct Service::Impl {
 
     std::mutex list_mutex;
     std::array<std::uint64_t, 3> list_key{};
-    std::shared_ptr<const std::string> list_text;
+    std::map<std::string, std::shared_ptr<const std::string>> list_texts;  ///< by project
 
     std::mutex early_mutex;
     bool recovering = true;

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/service_impl.h"
 #include "lxd-daemon/instances/side_by_side.h"
@@ -85,7 +86,8 @@ bool is_there(const std::string& action, api::StatusCode status) {
 Result<> told_together(const std::map<std::string, std::string>& failures) {
     if (failures.empty()) return {};
     std::string text = "The following instances failed to update state:";
-    for (const auto& [name, why] : failures) text += fmt::format("\n - Instance: {}: {}", name, why);
+    for (const auto& [name, why] : failures)
+        text += fmt::format("\n - Instance: {}: {}", api::instance_name(name), why);
     return fail(Status::internal, text);
 }
 
@@ -107,12 +109,14 @@ Result<operations::OperationPtr> Service::change_state(const std::string& name, 
     return started;
 }
 
-Result<operations::OperationPtr> Service::change_state_of_all(api::InstanceStatePut put,
+Result<operations::OperationPtr> Service::change_state_of_all(const std::string& project,
+                                                              api::InstanceStatePut put,
                                                               const std::string& requestor) {
     LX_TRY_AS(auto description, describe_action(put));
     std::vector<std::string> names;
     std::vector<std::string> overtaken;
     for (const auto& record : list()) {
+        if (!api::is_of_project(record->name, project)) continue;
         const LiveState live = impl_->context.live.get(record->name);
         if (!concerns(put.action, live.status)) continue;
         names.push_back(record->name);
@@ -121,6 +125,7 @@ Result<operations::OperationPtr> Service::change_state_of_all(api::InstanceState
     operations::Request request;
     request.description = std::move(description);
     request.resources = {{"instances", names}};
+    request.project = project;
     request.requestor = requestor;
     for (const auto& name : names) request.locks.push_back("instance:" + name);
     request.body = step([this, names, put = std::move(put), requestor](const std::stop_token& stop) {

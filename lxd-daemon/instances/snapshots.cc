@@ -4,9 +4,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/project_limits.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "profiles/snapshot_keys.h"
 
@@ -54,7 +57,7 @@ api::InstanceSnapshot view(const Context& context, const database::SnapshotRecor
     out.devices = record.devices;
     out.expanded_config = std::move(expanded.config);
     out.expanded_devices = std::move(expanded.devices);
-    out.profiles = record.profiles;
+    out.profiles = api::plain_names(record.profiles);
     out.created_at = record.created_at;
     out.last_used_at = record.last_used_at;
     out.expires_at = record.expires_at;
@@ -93,6 +96,7 @@ Result<> create_snapshot(Context& context, const std::string& instance,
     auto row = snapshot_record_of(*record);
     row.name = post.name.empty() ? next_snapshot_name(context, *record, expanded) : post.name;
     LX_TRY(validate_snapshot_name(row.name));
+    LX_TRY(check_snapshots_allowed(context, project_of(*record)));
     if (snapshots.find(record->id, row.name))
         return fail(Status::conflict, fmt::format("Snapshot \"{}/{}\" already exists", instance, row.name));
     row.created_at = now();

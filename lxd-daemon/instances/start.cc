@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
@@ -41,7 +42,7 @@ runtime::StartRequest request_for(const Context& context, const database::Instan
                                   const std::vector<runtime::LxcfsFile>& own_files) {
     runtime::StartRequest request;
     request.name = record.name;
-    request.hostname = record.name;
+    request.hostname = api::instance_name(record.name);
     request.run_dir = context.run_dir(record.name);
     request.console_log = context.console_log(record.name);
     request.idmap = current_idmap(context, record.config);
@@ -123,7 +124,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
                                         flag_of(expanded.config, "security.protection.shift")));
     if (const auto trigger = api::value_of(record.config, "volatile.apply_template"); !trigger.empty()) {
         if (trigger == "copy") LX_TRY(clear_machine_id(root->get(), idmap));
-        LX_TRY(write_identity(root->get(), idmap, name));
+        LX_TRY(write_identity(root->get(), idmap, std::string(api::instance_name(name))));
     }
     LX_TRY_AS(const bool templated, has_templates_to_apply(context, record));
     if (templated) {

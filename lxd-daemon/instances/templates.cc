@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "images/template.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/files.h"
@@ -38,7 +39,7 @@ bool flag_of(const api::ConfigMap& config, const char* key) {
 /// What LXD's documentation of the image format promises to templates.
 images::TemplateInput input_for(const database::InstanceRecord& record, const api::ConfigMap& config,
                                 const api::DeviceMap& devices) {
-    const json instance{{"name", record.name},
+    const json instance{{"name", api::instance_name(record.name)},
                         {"architecture", record.architecture},
                         {"privileged", flag_of(config, "security.privileged") ? "true" : "false"},
                         {"ephemeral", record.ephemeral ? "true" : "false"}};

@@ -12,6 +12,8 @@
 #include "lxd-daemon/instances/kernel_modules.h"
 #include "lxd-daemon/instances/mount_rules.h"
 #include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/project_limits.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
@@ -96,7 +98,7 @@ Result<> check_record(Context& context, database::InstanceRecord& record) {
     CpuPlacement trial;
     LX_TRY(all_limits(context, record, expanded, trial));
     LX_TRY(settings_of(expanded.config));
-    return {};
+    return check_in_project(context, record);
 }
 
 Result<> update_instance(Context& context, const std::string& name, const api::InstancePut& put,
@@ -109,7 +111,7 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     database::InstanceRecord after = *before;
     after.description = put.description;
     after.ephemeral = put.ephemeral;
-    after.profiles = put.profiles;
+    after.profiles = profile_keys(context, project_of(after), put.profiles);
     after.config = put.config;
     after.devices = put.devices;
     LX_TRY(keep_volatile(before->config, after.config));
@@ -125,7 +127,12 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     LX_TRY(resize_root(context, expanded_before, expanded, after, undo));
     LX_TRY(apply_live(context, *before, after, undo));
     failpoint("instances.update.live");
-    LX_TRY(context.rows().update(after));
+    const auto stored = context.deps.database.transaction([&]() -> Result<> {
+        LX_TRY(check_in_project(context, after));
+        LX_TRY(context.rows().update(after));
+        return {};
+    });
+    LX_TRY(stored);
     undo.commit();
     failpoint("instances.update.row");
     end_root_resize(context, name);

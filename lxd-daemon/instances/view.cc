@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/instances/context.h"
 #include "profiles/expand.h"
@@ -9,10 +10,11 @@ namespace lxmgr::instances {
 void Context::lifecycle(const std::string& action, const std::string& name, const std::string& requestor,
                         const nlohmann::json& context) const {
     if (deps.events.idle(events::Kind::lifecycle)) return;
-    nlohmann::json metadata{{"action", action}, {"source", "/1.0/instances/" + name}};
+    const auto source = api::split_url("/1.0/instances/" + name);
+    nlohmann::json metadata{{"action", action}, {"source", source.url}};
     if (!context.is_null()) metadata["context"] = context;
     if (!requestor.empty()) metadata["requestor"] = nlohmann::json::parse(requestor, nullptr, false);
-    deps.events.publish(events::Kind::lifecycle, "default", metadata.dump());
+    deps.events.publish(events::Kind::lifecycle, source.project, metadata.dump());
 }
 
 Result<database::InstancePtr> require(const Context& context, const std::string& name) {
@@ -38,7 +40,9 @@ ExpandedInstance expand(const Context& context, const database::InstanceRecord& 
 api::Instance view(const Context& context, const database::InstanceRecord& record) {
     auto expanded = expand(context, record);
     api::Instance out;
-    out.name = record.name;
+    auto named = api::split_instance_key(record.name);
+    out.project = std::move(named.project);
+    out.name = std::move(named.name);
     out.type = record.type;
     out.description = record.description;
     out.architecture = record.architecture;
@@ -48,7 +52,7 @@ api::Instance view(const Context& context, const database::InstanceRecord& recor
     out.devices = record.devices;
     out.expanded_config = std::move(expanded.config);
     out.expanded_devices = std::move(expanded.devices);
-    out.profiles = record.profiles;
+    out.profiles = api::plain_names(record.profiles);
     out.created_at = record.created_at;
     out.last_used_at = record.last_used_at;
     return out;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 
@@ -31,10 +32,10 @@ std::string dump(const nlohmann::json& value) {
 }
 
 std::string resource_url(const std::string& kind, const std::string& name) {
-    if (name.starts_with('/')) return name;
+    if (name.starts_with('/')) return api::public_url(name);
     std::string path = kind;
     std::ranges::replace(path, '_', '-');
-    return fmt::format("/1.0/{}/{}", path, name);
+    return api::public_url(fmt::format("/1.0/{}/{}", path, name));
 }
 
 /// LXD 5.0.2 lists instances under "containers" too, for clients older than the word instance.
@@ -54,6 +55,18 @@ nlohmann::json describe_resources(const Resources& resources) {
         out[kind] = std::move(urls);
     }
     return out;
+}
+
+/// That of its first resource that tells one: new objects stand before what they are made of.
+std::string project_of(const Resources& resources) {
+    for (const auto& [kind, names] : resources) {
+        for (const auto& name : names) {
+            const auto found = api::split_url(name.starts_with('/') ? name : resource_url(kind, name));
+            if (found.project != api::kDefaultProject) return found.project;
+            if (kind == "instances" || kind == "storage_volumes") return found.project;
+        }
+    }
+    return std::string(api::kDefaultProject);
 }
 
 void merge(nlohmann::json& metadata, const nlohmann::json& keys) {
@@ -103,6 +116,7 @@ Result<OperationPtr> Core::start(Request request) {
     state->id = random_uuid();
     state->core = weak_from_this();
     state->metadata = std::move(request.metadata);
+    if (request.project == api::kDefaultProject) request.project = project_of(request.resources);
     state->request = std::move(request);
     state->has_body = static_cast<bool>(state->request.body);
     state->created_at = state->updated_at = now();
@@ -195,7 +209,8 @@ void Core::finish(const StatePtr& state, const Outcome& outcome) {
         if (is_final_status(state->status)) return;
         if (outcome.only_pending && state->status != api::StatusCode::pending) return;
         if (outcome.value != nullptr) merge(state->metadata, *outcome.value);
-        if (outcome.error != nullptr) state->err = outcome.error->message;
+        if (outcome.error != nullptr)
+            state->err = api::with_plain_names(outcome.error->message, state->request.project);
         state->status = outcome.status;
         body = std::exchange(state->request.body, nullptr);
         on_cancel = std::exchange(state->request.on_cancel, nullptr);

@@ -27,7 +27,7 @@ enum class Class { task, websocket, token };
 
 /// "instances" -> names, shown as resources {"instances": ["/1.0/instances/NAME"]} (and "containers" beside
 /// it). Words of a kind are joined by '_' ("storage_pools" -> /1.0/storage-pools/NAME); a value that starts
-/// with '/' is shown as it is.
+/// with '/' is a URL. Keys of objects (api/project_keys.h) are shown as their names.
 using Resources = std::map<std::string, std::vector<std::string>>;
 
 /// Blocking body of an operation; runs on the worker pool. What it returns is merged into the metadata.
@@ -44,7 +44,8 @@ struct Request {
         locks;  ///< bodies that share a lock string run one after the other, in order of arrival
     std::function<void()> on_cancel;  ///< for operations without a body
     std::string requestor;            ///< for lifecycle events: JSON text of the requestor object
-    std::string project = "default";  ///< for the listeners of /1.0/events
+    /// Who may see it; "default" also means that of its resources, empty the server.
+    std::string project = "default";
 };
 
 /// A piece of background work as /1.0/operations shows it. Thread-safe.

@@ -1,6 +1,7 @@
 #include "lxd-daemon/rest/authorise.h"
 
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/rest/projects.h"
 
 namespace lxmgr::rest {
 
@@ -28,13 +29,6 @@ bool may(Access access, const auth::Identity& who, const std::string& project) {
 
 namespace {
 
-/// There is one project; a list over all projects is a list of it.
-std::string project_asked_for(const Request& request) {
-    if (request.query_or("all-projects", "false") == "true") return "default";
-    const auto project = request.query_or("project", "default");
-    return project.empty() ? "default" : project;
-}
-
 bool is_known(const auth::Identity& who) {
     return who.who == auth::Who::client || who.who == auth::Who::local || who.who == auth::Who::guest;
 }
@@ -49,6 +43,10 @@ Result<> authorise(const Request& request, const Router::Match& match, bool metr
         return fail(Status::not_implemented, "not implemented");
     }
     if (match.route->access == Access::metrics && metrics_are_open) return {};
+    // The list shows a restricted client what is of its projects.
+    if (match.route->access == Access::can_view && asks_for_all_projects(request, *match.route) &&
+        request.identity.who == auth::Who::client)
+        return {};
     if (!may(match.route->access, request.identity, project_asked_for(request))) return denied();
     return {};
 }

@@ -44,7 +44,7 @@ Handled certificate_get(const Request& request, Services& services) {
     co_return Response::sync(api::to_json(shown)).with_etag(etag_of(api::etag_fields(shown)));
 }
 
-Result<> check_fields(const api::CertificatePut& fields) {
+Result<> check_fields(const Services& services, const api::CertificatePut& fields) {
     if (fields.name.size() > kMaxName || has_control_chars(fields.name))
         return fail(Status::bad_request, "Invalid certificate name");
     if (fields.type != "client" && fields.type != "metrics") {
@@ -52,7 +52,8 @@ Result<> check_fields(const api::CertificatePut& fields) {
                     "Unknown certificate type '" + fields.type + "': there are \"client\" and \"metrics\"");
     }
     for (const auto& project : fields.projects) {
-        if (project != "default") return fail(Status::bad_request, "Project '" + project + "' not found");
+        if (!services.database->projects().find(project))
+            return fail(Status::bad_request, "Project '" + project + "' not found");
     }
     return {};
 }
@@ -96,7 +97,7 @@ Handled store_certificate(const Request& request, Services& services, database::
 Handled join_trust_store(const Request& request, Services& services, api::CertificatesPost post) {
     if (post.secret.empty() || services.admission == nullptr)
         co_return fail(Status::forbidden, "not authorized");
-    LX_CO_TRY(check_fields(post.fields));
+    LX_CO_TRY(check_fields(services, post.fields));
     // Before the secret is used up. What the client proved to have is what is trusted.
     LX_CO_TRY_AS(const auto certificate, certificate_of(request, ""));
     if (services.database->certificates().find(certificate.fingerprint))
@@ -126,7 +127,7 @@ Handled certificates_post(const Request& request, Services& services) {
         auto joining = join_trust_store(request, services, std::move(post));
         co_return co_await std::move(joining);
     }
-    LX_CO_TRY(check_fields(post.fields));
+    LX_CO_TRY(check_fields(services, post.fields));
     if (post.token) {
         if (services.admission == nullptr) co_return fail(Status::bad_request, "No tokens here");
         LX_CO_TRY_AS(const auto operation, services.admission->offer(post.fields, request.requestor_json));
@@ -145,7 +146,7 @@ void apply_to_connections(const Request& request, Services& services,
 
 Handled replace_certificate(const Request& request, Services& services, database::CertificatePtr old,
                             api::CertificatePut fields) {
-    LX_CO_TRY(check_fields(fields));
+    LX_CO_TRY(check_fields(services, fields));
     LX_CO_TRY_AS(const auto certificate, certificate_of(request, fields.certificate));
     auto change = [&services, old, next = record_of(fields, certificate)] {
         return services.database->certificates().update(old->fingerprint, next);

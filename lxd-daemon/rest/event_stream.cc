@@ -1,5 +1,6 @@
 #include "lxd-daemon/rest/event_stream.h"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -10,6 +11,14 @@
 namespace lxmgr::rest {
 
 namespace asio = boost::asio;
+
+namespace {
+
+bool names(const EventScope& scope, const std::string& project) {
+    return std::ranges::find(scope.projects, project) != scope.projects.end();
+}
+
+}  // namespace
 
 EventStream::EventStream(asio::io_context& io, EventBacklog backlog)
     : io_(io), backlog_(backlog), change_(io, asio::steady_timer::time_point::max()) {}
@@ -28,8 +37,8 @@ void EventStream::push(const Frame& frame) {
 
 void EventStream::subscribe(events::Hub& hub, unsigned kinds, EventScope scope) {
     auto listener = [self = shared_from_this(), scope = std::move(scope)](const events::Event& event) {
-        const bool wanted = event.project.empty() ? scope.server_too
-                                                  : scope.project.empty() || event.project == scope.project;
+        const bool wanted =
+            event.project.empty() ? scope.server_too : scope.projects.empty() || names(scope, event.project);
         if (wanted) self->push(event.text);
     };
     subscription_.emplace(hub.subscribe(kinds, std::move(listener)));

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/rest/websocket.h"
@@ -21,8 +22,8 @@ struct EventBacklog {
 
 /// Whose events a listener gets.
 struct EventScope {
-    std::string project;      ///< or an instance, for guest events; empty: all projects
-    bool server_too = false;  ///< what belongs to no project: log lines, certificates
+    std::vector<std::string> projects;  ///< or an instance, for guest events; none: all projects
+    bool server_too = false;            ///< what belongs to no project: log lines, certificates
 };
 
 /// One client's stream of events over a websocket: filled by any thread, emptied by the I/O thread. Keeps

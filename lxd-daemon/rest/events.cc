@@ -35,11 +35,15 @@ Handled server_events_get(const Request& request, Services& services) {
     if (!all_projects) LX_CO_TRY(check_project(request));
     const bool is_admin = request.identity.is_admin();
     if (!is_admin && types.contains("logging")) co_return fail(Status::forbidden, "not authorized");
-    if (!is_admin && !sees(request, "default")) co_return fail(Status::forbidden, "not authorized");
+    if (!all_projects && !sees(request, request.project)) co_return fail(Status::forbidden, "not authorized");
     if (request.upgrade == nullptr) co_return fail(Status::bad_request, "Only websockets are served here");
     auto stream = std::make_shared<EventStream>(services.io);
     // Log lines and what concerns the server are the administrators'.
-    const EventScope scope{all_projects && is_admin ? "" : "default", is_admin};
+    EventScope scope{all_projects ? std::vector<std::string>{} : std::vector{request.project}, is_admin};
+    if (all_projects && !is_admin) {
+        scope.projects = request.identity.projects;
+        if (scope.projects.empty()) co_return fail(Status::forbidden, "not authorized");
+    }
     stream->subscribe(services.hub, kinds, scope);
     auto accepting = request.upgrade->accept_websocket();
     auto socket = co_await std::move(accepting);

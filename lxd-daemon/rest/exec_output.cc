@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
@@ -46,7 +47,8 @@ Result<nlohmann::json> list_outputs(const std::string& logs_dir, const std::stri
         while (const dirent* entry = ::readdir(dir.get())) {
             const std::string name = entry->d_name;
             if (check_name(name))
-                urls.push_back(fmt::format("/1.0/instances/{}/logs/exec-output/{}", instance, name));
+                urls.push_back(
+                    api::public_url(fmt::format("/1.0/instances/{}/logs/exec-output/{}", instance, name)));
         }
     }
     std::ranges::sort(urls);

@@ -101,7 +101,7 @@ Handled guest_events_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const unsigned kinds, parse_guest_kinds(types.empty() ? "config,device" : types));
     if (request.upgrade == nullptr) co_return fail(Status::bad_request, "Only websockets are served here");
     auto stream = std::make_shared<EventStream>(services.io, kBacklog);
-    stream->subscribe(services.hub, kinds, EventScope{request.guest, false});
+    stream->subscribe(services.hub, kinds, EventScope{{request.guest}, false});
     auto accepting = request.upgrade->accept_websocket();
     auto socket = co_await std::move(accepting);
     if (!socket) {

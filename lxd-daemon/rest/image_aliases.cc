@@ -1,9 +1,11 @@
 #include "lxd-daemon/api/common.h"
 #include "lxd-daemon/api/image_alias.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/rest/lifecycle.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
+#include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
@@ -14,10 +16,13 @@
 namespace lxmgr::rest {
 namespace {
 
-std::string url_of_alias(const std::string& name) { return url_of({"images", "aliases", name}); }
+std::string url_of_alias(const std::string& key) {
+    const auto [project, name] = api::split_alias_key(key);
+    return api::with_project(url_of({"images", "aliases", name}), project);
+}
 
 api::ImageAlias alias_view(const database::AliasRecord& record) {
-    return {record.name, record.description, record.target, record.type};
+    return {api::split_alias_key(record.name).name, record.description, record.target, record.type};
 }
 
 bool is_visible_alias(const Request& request, const Services& services, const database::AliasRecord& alias) {
@@ -35,20 +40,25 @@ Result<database::AliasPtr> require_alias(const Request& request, const Services&
 }
 
 /// Clients should send the whole fingerprint; a unique beginning of it is as clear.
-Result<std::string> resolve_target(const Services& services, const std::string& target) {
-    LX_TRY_AS(const auto image, services.database->images().find_prefix(target));
+Result<std::string> resolve_target(const Request& request, const Services& services,
+                                   const std::string& target) {
+    const std::string project = holder(request, services, database::Feature::images);
+    LX_TRY_AS(const auto image, services.database->images().find_prefix(target, project));
     return image->fingerprint;
 }
 
 Handled aliases_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
+    const std::string own = holder(request, services, database::Feature::images);
     auto objects = nlohmann::json::array();
     for (const auto& record : services.database->images().list_aliases()) {
+        if (api::split_alias_key(record->name).project != own) continue;
         if (!is_visible_alias(request, services, *record)) continue;
         objects.push_back(api::to_json(alias_view(*record)));
     }
-    co_return list_response(request, std::move(objects),
-                            [](const nlohmann::json& object) { return url_of_alias(object.at("name")); });
+    co_return list_response(request, std::move(objects), [&own](const nlohmann::json& object) {
+        return url_of_alias(api::alias_key(own, object.at("name").get<std::string>()));
+    });
 }
 
 Handled alias_get(const Request& request, Services& services) {
@@ -60,9 +70,10 @@ Handled alias_get(const Request& request, Services& services) {
 Handled aliases_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY_AS(const auto body, request.json());
-    LX_CO_TRY_AS(const auto alias, api::parse_aliases_post(body));
+    LX_CO_TRY_AS(auto alias, api::parse_aliases_post(body));
     LX_CO_TRY(profiles::validate_alias_name(alias.name));
-    LX_CO_TRY_AS(const std::string target, resolve_target(services, alias.target));
+    alias.name = api::alias_key(holder(request, services, database::Feature::images), alias.name);
+    LX_CO_TRY_AS(const std::string target, resolve_target(request, services, alias.target));
     auto create = [&services, alias, target]() -> Result<database::AliasPtr> {
         return services.database->images().create_alias(
             {0, alias.name, alias.description, target, alias.type});
@@ -80,7 +91,7 @@ Handled alias_put(const Request& request, Services& services) {
     LX_CO_TRY(check_etag(request, etag_of(api::etag_fields(alias_view(*record)))));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto alias, api::parse_alias_put(body, alias_view(*record)));
-    LX_CO_TRY_AS(const std::string target, resolve_target(services, alias.target));
+    LX_CO_TRY_AS(const std::string target, resolve_target(request, services, alias.target));
     database::AliasRecord next = *record;
     next.description = alias.description;
     next.target = target;
@@ -97,13 +108,13 @@ Handled alias_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const std::string new_name, api::parse_rename(body));
     LX_CO_TRY(profiles::validate_alias_name(new_name));
     database::AliasRecord next = *record;
-    next.name = new_name;
+    next.name = api::alias_key(api::split_alias_key(record->name).project, new_name);
     auto rename = [&services, next] { return services.database->images().update_alias(next); };
     auto pending = on_worker(services, std::move(rename));
     LX_CO_TRY(co_await std::move(pending));
-    const std::string url = url_of_alias(new_name);
+    const std::string url = url_of_alias(next.name);
     publish_lifecycle(services, request.requestor_json, "image-alias-renamed", url,
-                      {{"old_name", record->name}});
+                      {{"old_name", api::split_alias_key(record->name).name}});
     co_return Response::created(url);
 }
 

@@ -51,13 +51,14 @@ Result<> make_room(const operations::Registry& operations, ImageToken kind, cons
 
 Result<operations::OperationPtr> offer_image(operations::Registry& operations, ImageToken kind,
                                              const std::string& fingerprint, nlohmann::json metadata,
-                                             const std::string& requestor) {
+                                             const std::string& requestor, const std::string& project) {
     LX_TRY(make_room(operations, kind, requestor));
     metadata["secret"] = random_hex(kImageSecretBytes);
     metadata["fingerprint"] = fingerprint;
     operations::Request wanted;
     wanted.kind = operations::Class::token;
     wanted.description = description_of(kind);
+    wanted.project = project;
     wanted.resources = {{"images", {fingerprint}}};
     wanted.metadata = std::move(metadata);
     wanted.may_cancel = true;

@@ -12,9 +12,10 @@ namespace lxmgr::rest {
 enum class ImageToken { download, upload };
 
 /// @param metadata  what is kept beside the secret
+/// @param project   of who asks
 Result<operations::OperationPtr> offer_image(operations::Registry& operations, ImageToken kind,
                                              const std::string& fingerprint, nlohmann::json metadata,
-                                             const std::string& requestor);
+                                             const std::string& requestor, const std::string& project);
 /// Null: the secret is none of this image. Whoever uses the token ends it.
 operations::OperationPtr find_image_token(const operations::Registry& operations, ImageToken kind,
                                           const std::string& fingerprint, const std::string& secret);

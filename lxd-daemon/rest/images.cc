@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lxd-daemon/api/image.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/image_export.h"
@@ -13,6 +16,7 @@
 #include "lxd-daemon/rest/lifecycle.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
+#include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
@@ -23,17 +27,27 @@
 namespace lxmgr::rest {
 namespace {
 
-std::string url_of_image(const std::string& fingerprint) { return url_of({"images", fingerprint}); }
+std::string url_of_image(const std::string& fingerprint, const std::string& project = "default") {
+    return api::with_project(url_of({"images", fingerprint}), project);
+}
 
-api::Image image_view(const database::ImageRecord& record, const std::vector<database::AliasPtr>& aliases) {
+std::string image_project(const Request& request, const Services& services) {
+    return holder(request, services, database::Feature::images);
+}
+
+/// As a project has it.
+api::Image image_view(const database::ImageRecord& record, const std::string& project,
+                      const std::vector<database::AliasPtr>& aliases) {
     api::Image out;
     out.auto_update = record.auto_update;
     out.is_public = record.is_public;
     out.cached = record.cached;
     out.properties = record.properties;
-    out.profiles = record.profiles;
+    out.profiles = api::plain_names(record.profiles);
     for (const auto& alias : aliases) {
-        if (alias->target == record.fingerprint) out.aliases.push_back({alias->name, alias->description});
+        const auto named = api::split_alias_key(alias->name);
+        if (alias->target == record.fingerprint && named.project == project)
+            out.aliases.push_back({named.name, alias->description});
     }
     out.architecture = record.architecture;
     out.filename = record.filename;
@@ -60,7 +74,8 @@ operations::OperationPtr opening_token(const Request& request, const Services& s
 /// By fingerprint or a unique beginning of it.
 Result<database::ImagePtr> require_image(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
-    auto found = services.database->images().find_prefix(request.path_arg("fingerprint"));
+    auto found = services.database->images().find_prefix(request.path_arg("fingerprint"),
+                                                         image_project(request, services));
     const bool visible = found ? sees_image(request, (*found)->is_public) : sees_image(request, false);
     if (visible || (found && opening_token(request, services, **found))) return found;
     return fail(Status::not_found, "Image not found");
@@ -73,19 +88,26 @@ instances::ImageStore store_of(Services& services) {
 Handled images_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     const auto aliases = services.database->images().list_aliases();
+    const std::string own = image_project(request, services);
     auto objects = nlohmann::json::array();
     for (const auto& record : services.database->images().list()) {
-        if (!sees_image(request, record->is_public)) continue;
-        objects.push_back(api::to_json(image_view(*record, aliases)));
+        for (const auto& project : record->projects) {
+            const bool visible = request.all_projects ? record->is_public || sees(request, project)
+                                                      : sees_image(request, record->is_public);
+            if (!visible || (!request.all_projects && project != own)) continue;
+            objects.push_back(api::to_json(image_view(*record, project, aliases)));
+            if (request.all_projects) objects.back()["project"] = project;
+        }
     }
-    co_return list_response(request, std::move(objects), [](const nlohmann::json& object) {
-        return url_of_image(object.at("fingerprint"));
+    co_return list_response(request, std::move(objects), [&own](const nlohmann::json& object) {
+        return url_of_image(object.at("fingerprint"), object.value("project", own));
     });
 }
 
 Handled image_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_image(request, services));
-    const api::Image image = image_view(*record, services.database->images().list_aliases());
+    const api::Image image =
+        image_view(*record, image_project(request, services), services.database->images().list_aliases());
     co_return Response::sync(api::to_json(image)).with_etag(etag_of(api::etag_fields(image)));
 }
 
@@ -94,7 +116,7 @@ Result<Response> wait_for_push(const Request& request, Services& services, const
     LX_TRY(services.instances->images().check_offer(post));
     LX_TRY_AS(const auto operation,
               offer_image(services.operations, ImageToken::upload, post.source.fingerprint,
-                          api::description_json(post), request.requestor_json));
+                          api::description_json(post), request.requestor_json, request.project));
     return Response::operation(*operation);
 }
 
@@ -102,6 +124,7 @@ Result<Response> wait_for_push(const Request& request, Services& services, const
 Handled create_from_elsewhere(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto post, api::parse_images_post(body));
+    post.in_project = request.project;
     if (post.source.mode == "push") co_return wait_for_push(request, services, post);
     auto create = [&services, post = std::move(post), requestor = request.requestor_json] {
         return services.instances->images().create(post, requestor);
@@ -121,25 +144,32 @@ Result<api::ImagesPost> take_offer(const operations::OperationPtr& token, instan
     upload.expires_at = offered.fields.expires_at;
     upload.profiles = offered.fields.profiles;
     if (upload.profiles.empty()) upload.profiles.emplace_back("default");
+    offered.in_project = token->project();
     if (!offered.filename.empty()) upload.filename = offered.filename;
     token->finish(nlohmann::json(nullptr));
     return offered;
 }
 
-/// @param offered  says which aliases it gets
+/// @param offered  says which aliases it gets, and in which project
 operations::Request import_request(Services& services, const Request& request, instances::ImageUpload upload,
                                    api::ImagesPost offered) {
+    const auto& projects = services.database->projects();
+    const std::string project = projects.holder(database::Feature::images, offered.in_project);
+    upload.projects = {project};
+    upload.profiles =
+        api::object_keys(projects.holder(database::Feature::profiles, offered.in_project), upload.profiles);
     operations::Request out;
+    out.project = offered.in_project;
     out.description = "Downloading image";  // LXD's word for an upload, too
     out.locks = {instances::ImageStore::kImageLock};
     out.requestor = request.requestor_json;
     out.may_cancel = true;
     // The files live as long as the body does.
-    out.body = [&services, upload = std::move(upload), offered = std::move(offered), files = request.files](
-                   operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {
+    out.body = [&services, upload = std::move(upload), offered = std::move(offered), files = request.files,
+                project](operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY_AS(const auto image, store_of(services).import(upload, stop));
-        publish_lifecycle(services, operation.requestor(), "image-created", url_of_image(image->fingerprint),
-                          {{"type", image->type}});
+        publish_lifecycle(services, operation.requestor(), "image-created",
+                          url_of_image(image->fingerprint, project), {{"type", image->type}});
         if (!offered.aliases.empty())
             LX_TRY(services.instances->images().add_aliases(offered, image->fingerprint));
         return nlohmann::json{{"fingerprint", image->fingerprint},
@@ -150,7 +180,7 @@ operations::Request import_request(Services& services, const Request& request, i
 
 Handled images_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
-    const bool trusted = request.identity.may_use("default");
+    const bool trusted = request.identity.may_use(request.project);
     if (request.files.empty()) {
         if (!trusted) co_return fail(Status::forbidden, "not authorized");
         auto pending = create_from_elsewhere(request, services);
@@ -161,6 +191,7 @@ Handled images_post(const Request& request, Services& services) {
     if (!trusted && !token) co_return fail(Status::forbidden, "not authorized");
     LX_CO_TRY_AS(auto upload, read_image_upload(request));
     api::ImagesPost offered;
+    offered.in_project = request.project;
     if (token) {
         LX_CO_TRY_AS(offered, take_offer(token, upload));
     }
@@ -169,6 +200,15 @@ Handled images_post(const Request& request, Services& services) {
     if (token) wanted.metadata = {{"secret", random_hex(32)}};
     LX_CO_TRY_AS(const auto operation, services.operations.start(std::move(wanted)));
     co_return Response::operation(*operation);
+}
+
+/// Its properties are one for all projects that have it: who may not use those must not change them.
+Result<> check_sharing(const Request& request, const database::ImageRecord& record) {
+    for (const auto& project : record.projects) {
+        if (!sees(request, project))
+            return fail(Status::forbidden, "The image is shared with projects that are not yours");
+    }
+    return {};
 }
 
 Result<> replace_image(Services& services, const database::ImageRecord& record, const api::ImagePut& fields,
@@ -186,20 +226,29 @@ Result<> replace_image(Services& services, const database::ImageRecord& record, 
     next.is_public = fields.is_public;
     next.properties = fields.properties;
     next.expires_at = fields.expires_at;
-    next.profiles = fields.profiles;
+    const std::string holder =
+        services.database->projects().holder(database::Feature::profiles, record.projects.front());
+    const auto same_project = [&](const std::string& name) {
+        const auto held = std::ranges::find(record.profiles, name, api::plain_name);
+        return held != record.profiles.end() ? *held : api::object_key(holder, name);
+    };
+    next.profiles.clear();
+    std::ranges::transform(fields.profiles, std::back_inserter(next.profiles), same_project);
     LX_TRY(services.database->images().update(next));
-    publish_lifecycle(services, requestor, "image-updated", url_of_image(record.fingerprint));
+    publish_lifecycle(services, requestor, "image-updated",
+                      url_of_image(record.fingerprint, record.projects.front()));
     if (services.instances != nullptr) services.instances->images().changed();
     return {};
 }
 
 Result<> check_image_etag(const Request& request, const database::ImageRecord& record) {
-    return check_etag(request, etag_of(api::etag_fields(image_view(record, {}))));
+    return check_etag(request, etag_of(api::etag_fields(image_view(record, request.project, {}))));
 }
 
 Handled image_put(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_image(request, services));
     LX_CO_TRY(check_image_etag(request, *record));
+    LX_CO_TRY(check_sharing(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto fields, api::parse_image_put(body));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
@@ -213,9 +262,10 @@ Handled image_put(const Request& request, Services& services) {
 Handled image_patch(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_image(request, services));
     LX_CO_TRY(check_image_etag(request, *record));
+    LX_CO_TRY(check_sharing(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
     api::ImagePut current{record->auto_update, record->is_public, record->properties, record->expires_at,
-                          record->profiles};
+                          api::plain_names(record->profiles)};
     LX_CO_TRY_AS(const auto fields, api::patch_image(body, std::move(current)));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
         return replace_image(services, *record, fields, requestor);
@@ -232,10 +282,12 @@ Handled image_delete(const Request& request, Services& services) {
     wanted.resources = {{"images", {record->fingerprint}}};
     wanted.locks = {instances::ImageStore::kImageLock};
     wanted.requestor = request.requestor_json;
-    wanted.body = [&services, fingerprint = record->fingerprint](operations::Operation& operation,
-                                                                 std::stop_token) -> Result<nlohmann::json> {
-        LX_TRY(store_of(services).remove(fingerprint));
-        publish_lifecycle(services, operation.requestor(), "image-deleted", url_of_image(fingerprint));
+    wanted.project = request.project;
+    wanted.body = [&services, fingerprint = record->fingerprint, project = image_project(request, services)](
+                      operations::Operation& operation, std::stop_token) -> Result<nlohmann::json> {
+        LX_TRY(store_of(services).remove(fingerprint, project));
+        publish_lifecycle(services, operation.requestor(), "image-deleted",
+                          url_of_image(fingerprint, project));
         return nullptr;
     };
     LX_CO_TRY_AS(const auto operation, services.operations.start(std::move(wanted)));
@@ -269,8 +321,8 @@ Handled image_refresh(const Request& request, Services& services) {
         co_return fail(Status::bad_request,
                        "The image was not fetched: it has no source to be refreshed from");
     }
-    LX_CO_TRY_AS(const auto operation,
-                 services.instances->images().refresh(record->fingerprint, request.requestor_json));
+    LX_CO_TRY_AS(const auto operation, services.instances->images().refresh(
+                                           record->fingerprint, request.requestor_json, request.project));
     co_return Response::operation(*operation);
 }
 
@@ -278,7 +330,7 @@ Handled image_secret(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_image(request, services));
     LX_CO_TRY_AS(const auto operation,
                  offer_image(services.operations, ImageToken::download, record->fingerprint,
-                             nlohmann::json::object(), request.requestor_json));
+                             nlohmann::json::object(), request.requestor_json, request.project));
     co_return Response::operation(*operation);
 }
 
@@ -286,8 +338,8 @@ Handled image_push(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_image(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto post, api::parse_image_export_post(body));
-    LX_CO_TRY_AS(const auto operation,
-                 services.instances->images().push(record, std::move(post), request.requestor_json));
+    LX_CO_TRY_AS(const auto operation, services.instances->images().push(
+                                           record, std::move(post), request.requestor_json, request.project));
     co_return Response::operation(*operation);
 }
 

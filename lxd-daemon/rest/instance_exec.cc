@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lxd-daemon/api/instance_requests.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/events/hub.h"
@@ -55,7 +56,7 @@ Record plan_record(Services& services, const std::string& instance) {
     const std::string name = "exec_" + random_uuid();
     const std::string url = fmt::format("/1.0/instances/{}/logs/exec-output/{}", instance, name);
     return {fmt::format("{}/exec-output/{}", services.exec_target.logs_dir(instance), name),
-            {{"1", url + ".stdout"}, {"2", url + ".stderr"}}};
+            {{"1", api::public_url(url + ".stdout")}, {"2", api::public_url(url + ".stderr")}}};
 }
 
 operations::Request describe_exec(const api::InstanceExecPost& post, const std::string& instance,

@@ -7,6 +7,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/route.h"
@@ -46,7 +47,9 @@ Result<nlohmann::json> list_logs(Services& services, const std::string& instance
             struct stat st{};
             const bool regular =
                 ::fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
-            if (regular) names.push_back(fmt::format("/1.0/instances/{}/logs/{}", instance, entry->d_name));
+            if (regular)
+                names.push_back(
+                    api::public_url(fmt::format("/1.0/instances/{}/logs/{}", instance, entry->d_name)));
         }
     }
     std::ranges::sort(names);

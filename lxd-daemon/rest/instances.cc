@@ -2,18 +2,26 @@
 
 #include "lxd-daemon/api/backup.h"
 #include "lxd-daemon/api/instance.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/rest/visible.h"
 
 namespace lxmgr::rest {
 namespace {
 
 /// LXD shows the names that were asked for: /1.0/containers lists /1.0/containers/NAME.
-std::string url_of(const Request& request, const std::string& name) {
-    return (request.old_names ? "/1.0/containers/" : "/1.0/instances/") + name;
+std::string url_of(const Request& request, const std::string& key) {
+    return api::public_url((request.old_names ? "/1.0/containers/" : "/1.0/instances/") + key);
+}
+
+bool is_shown(const Request& request, const database::InstanceRecord& record) {
+    if (!request.all_projects) return api::is_of_project(record.name, request.project);
+    return sees(request, api::split_instance_key(record.name).project);
 }
 
 /// JSON text: null for none, as LXD shows them inside an instance.
@@ -29,9 +37,10 @@ std::string backups_json(instances::Service& instances, const std::string& name)
 
 /// recursion=2: state is read from the kernel, so on a worker. An instance that goes away meanwhile is left
 /// out.
-Result<std::string> list_with_state(instances::Service& instances) {
+Result<std::string> list_with_state(instances::Service& instances, const Request& request) {
     std::string text = "[";
     for (const auto& record : instances.list()) {
+        if (!is_shown(request, *record)) continue;
         const auto state = instances.state(record->name);
         if (!state && instances.find(record->name)) return std::unexpected(state.error());
         if (!state) continue;
@@ -46,8 +55,22 @@ Result<std::string> list_with_state(instances::Service& instances) {
 
 nlohmann::json urls(const Request& request, const instances::Service& instances) {
     nlohmann::json out = nlohmann::json::array();
-    for (const auto& record : instances.list()) out.push_back(url_of(request, record->name));
+    for (const auto& record : instances.list()) {
+        if (is_shown(request, *record)) out.push_back(url_of(request, record->name));
+    }
     return out;
+}
+
+/// The kept text of one project; that of all is made anew.
+std::string plain_list(const instances::Service& instances, const Request& request) {
+    if (!request.all_projects) return *instances.list_json(request.project);
+    std::string text = "[";
+    for (const auto& record : instances.list()) {
+        if (!is_shown(request, *record)) continue;
+        if (text.size() > 1) text += ',';
+        text += api::to_json_text(instances.view(*record));
+    }
+    return text + "]";
 }
 
 /// Filters whole objects, then shows what was asked for.
@@ -55,7 +78,9 @@ Result<Response> filtered(const Request& request, const std::string& filter, con
     LX_TRY_AS(auto kept, apply_filter(filter, nlohmann::json::parse(objects)));
     if (request.recursion() > 0) return Response::sync(kept);
     nlohmann::json names = nlohmann::json::array();
-    for (const auto& object : kept) names.push_back(url_of(request, object.at("name")));
+    for (const auto& object : kept)
+        names.push_back(url_of(request, api::instance_key(object.at("project").get<std::string>(),
+                                                          object.at("name").get<std::string>())));
     return Response::sync(names);
 }
 
@@ -67,11 +92,12 @@ Handled instances_get(const Request& request, Services& services) {
     const int recursion = request.recursion();
     if (recursion < 2 && filter.empty()) {
         if (recursion == 0) co_return Response::sync(urls(request, instances));
-        co_return Response::sync_text(*instances.list_json());
+        if (request.all_projects) co_return Response::sync_text(plain_list(instances, request));
+        co_return Response::sync_text(*instances.list_json(request.project));
     }
-    auto list = [&instances, recursion]() -> Result<std::string> {
-        if (recursion < 2) return *instances.list_json();
-        return list_with_state(instances);
+    auto list = [&instances, recursion, request]() -> Result<std::string> {
+        if (recursion < 2) return plain_list(instances, request);
+        return list_with_state(instances, request);
     };
     auto pending = on_worker(services, std::move(list));
     LX_CO_TRY_AS(const std::string text, co_await std::move(pending));
@@ -92,6 +118,7 @@ Handled import_instance(const Request& request, Services& services) {
     upload.file = request.files.front();
     upload.name = request.header("x-lxd-name").value_or("");
     upload.pool = request.header("x-lxd-pool").value_or("");
+    upload.project = request.project;
     auto import = [&services, upload, requestor = request.requestor_json] {
         return services.instances->backups().import(upload, requestor);
     };
@@ -108,6 +135,8 @@ Handled instances_post(const Request& request, Services& services) {
     }
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto post, api::parse_instances_post(body));
+    post.in_project = request.project;
+    if (post.source.type == "copy") LX_CO_TRY(check_other_project(request, services, post.source.project));
     auto create = [&services, post = std::move(post), requestor = request.requestor_json] {
         return services.instances->create(post, requestor);
     };
@@ -121,8 +150,8 @@ Handled instances_put(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto put, api::parse_instances_put(body));
-    LX_CO_TRY_AS(const auto operation,
-                 services.instances->change_state_of_all(std::move(put), request.requestor_json));
+    LX_CO_TRY_AS(const auto operation, services.instances->change_state_of_all(
+                                           request.project, std::move(put), request.requestor_json));
     co_return Response::operation(*operation);
 }
 
@@ -174,20 +203,22 @@ Handled instance_patch(const Request& request, Services& services) {
 Handled instance_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY_AS(const auto body, request.json());
-    LX_CO_TRY_AS(const auto post, api::parse_instance_post(body));
-    const bool other_project = !post.project.empty() && post.project != "default";
-    if (post.has_target || other_project || (post.migration && post.pool.empty())) {
+    LX_CO_TRY_AS(auto post, api::parse_instance_post(body));
+    const bool to_project = !post.project.empty() && post.project != request.project;
+    if (post.has_target || (post.migration && post.pool.empty() && !to_project)) {
         co_return fail(Status::bad_request,
-                       "Moving an instance to another project or server is not supported: only to another "
-                       "name or pool");
+                       "Moving an instance to another server is not supported: only to another name, pool or "
+                       "project");
     }
-    if (!post.pool.empty()) {
-        LX_CO_TRY_AS(const auto moving,
-                     services.instances->move(request.path_arg("name"), post, request.requestor_json));
+    LX_CO_TRY(check_other_project(request, services, post.project));
+    const std::string& key = request.path_arg("name");
+    const std::string name(post.name.empty() ? api::instance_name(key) : post.name);
+    post.name = api::instance_key(to_project ? post.project : request.project, name);
+    if (!post.pool.empty() || to_project) {
+        LX_CO_TRY_AS(const auto moving, services.instances->move(key, post, request.requestor_json));
         co_return Response::operation(*moving);
     }
-    LX_CO_TRY_AS(const auto operation,
-                 services.instances->rename(request.path_arg("name"), post.name, request.requestor_json));
+    LX_CO_TRY_AS(const auto operation, services.instances->rename(key, post.name, request.requestor_json));
     co_return Response::operation(*operation);
 }
 

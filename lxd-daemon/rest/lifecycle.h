@@ -6,7 +6,8 @@
 
 namespace lxmgr::rest {
 
-/// Publishes a lifecycle event ("profile-created") when somebody listens.
+/// Publishes a lifecycle event ("profile-created") when somebody listens. The URL may hold a key
+/// (api/project_keys.h), or ?project=.
 /// @param requestor  JSON of the peer, Request::requestor_json
 void publish_lifecycle(Services& services, const std::string& requestor, const std::string& action,
                        const std::string& url, const nlohmann::json& context = nullptr);

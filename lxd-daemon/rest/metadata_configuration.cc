@@ -46,6 +46,8 @@ std::string_view entity_of(profiles::KeyScope scope) {
             return "device-usb";
         case volume:
             return "storage-volume";
+        case project:
+            return "project";
     }
     return "";
 }

@@ -16,14 +16,18 @@ namespace {
 constexpr int kResolved = 3;
 const auto kBegan = std::chrono::steady_clock::now();
 
-Result<std::string> collect(const Services& services, std::uint64_t operations) {
+/// @param project  whose instances; empty: all
+Result<std::string> collect(const Services& services, std::uint64_t operations, const std::string& project) {
     api::ServerMetrics server;
     server.operations = operations;
     server.uptime_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - kBegan).count();
     LX_TRY_AS(const auto warnings, services.database->warnings().list());
     server.warnings = static_cast<std::uint64_t>(std::ranges::count_if(
         warnings, [](const database::WarningRecord& warning) { return warning.status != kResolved; }));
-    return api::to_open_metrics(services.instances->metrics(), server);
+    auto metrics = services.instances->metrics();
+    std::erase_if(
+        metrics, [&](const api::InstanceMetrics& one) { return !project.empty() && one.project != project; });
+    return api::to_open_metrics(metrics, server);
 }
 
 Handled metrics_get(const Request& request, Services& services) {
@@ -31,7 +35,10 @@ Handled metrics_get(const Request& request, Services& services) {
     const auto operations = services.operations.list();
     const auto running = static_cast<std::uint64_t>(
         std::ranges::count_if(operations, [](const auto& operation) { return !operation->is_final(); }));
-    auto read = [&services, running] { return collect(services, running); };
+    const bool some = request.query.contains("project") || request.identity.restricted;
+    auto read = [&services, running, project = some ? request.project : ""] {
+        return collect(services, running, project);
+    };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(auto text, co_await std::move(pending));
     co_return Response::raw(std::move(text), "application/openmetrics-text; version=1.0.0; charset=utf-8");

@@ -7,10 +7,14 @@
 
 #include "lxd-daemon/api/common.h"
 #include "lxd-daemon/api/network.h"
+#include "lxd-daemon/api/project_keys.h"
+#include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/database/database.h"
+#include "lxd-daemon/instances/project_restrictions.h"
 #include "lxd-daemon/rest/lifecycle.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
+#include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
@@ -66,8 +70,16 @@ Result<api::Network> find_network(Services& services, const std::string& name) {
     return network_view(*interface, *services.networks);
 }
 
+/// restricted.networks.access of the project asked for.
+Result<> check_network_access(const Request& request, const Services& services) {
+    const auto project = services.database->projects().find(request.project);
+    if (!project || instances::may_use_network(*project, request.path_arg("name"))) return {};
+    return fail(Status::not_found, "Network not found");
+}
+
 Result<database::NetworkPtr> require_managed(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
+    LX_TRY(check_network_access(request, services));
     auto found = services.database->networks().find(request.path_arg("name"));
     if (!found) return fail(Status::not_found, "Network not found");
     return found;
@@ -78,16 +90,34 @@ Handled networks_get(const Request& request, Services& services) {
     auto read = [&services] { return all_networks(services); };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(auto objects, co_await std::move(pending));
+    const auto project = services.database->projects().find(request.project);
+    for (auto at = objects.begin(); at != objects.end();) {
+        const bool shown = !project || instances::may_use_network(*project, at->at("name"));
+        if (shown) hide_users(request, *at);
+        if (shown && request.query_or("all-projects", "false") == "true") (*at)["project"] = "default";
+        at = shown ? at + 1 : objects.erase(at);
+    }
     co_return list_response(request, std::move(objects),
                             [](const nlohmann::json& object) { return url_of_network(object.at("name")); });
 }
 
+/// limits.networks of the one project that has networks.
+Result<> check_network_limit(const Services& services) {
+    const auto project = services.database->projects().find("default");
+    const auto limit = project ? parse_int(api::value_of(project->config, "limits.networks")) : std::nullopt;
+    if (!limit || std::ssize(services.database->networks().list()) < *limit) return {};
+    return fail(Status::bad_request, fmt::format("Reached maximum number of networks: {}", *limit));
+}
+
 Handled network_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
+    LX_CO_TRY(check_network_access(request, services));
     auto read = [&services, name = request.path_arg("name")] { return find_network(services, name); };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(const auto found, co_await std::move(pending));
-    co_return Response::sync(api::to_json(found)).with_etag(etag_of(api::etag_fields(found)));
+    auto shown = api::to_json(found);
+    hide_users(request, shown);
+    co_return Response::sync(shown).with_etag(etag_of(api::etag_fields(found)));
 }
 
 Handled networks_post(const Request& request, Services& services) {
@@ -98,6 +128,7 @@ Handled networks_post(const Request& request, Services& services) {
         co_return fail(Status::bad_request,
                        fmt::format("Network type '{}' is not supported: only bridge", post.type));
     }
+    LX_CO_TRY(check_network_limit(services));
     auto create = [&services, post] {
         return services.networks->create(
             {0, post.name, post.fields.description, "bridge", post.fields.config});
@@ -201,6 +232,15 @@ Handled network_state(const Request& request, Services& services) {
     co_return Response::sync(api::to_json(state));
 }
 
+/// The instance that a lease names (instances::network_name_of); without a project: it names none.
+api::ProjectName owner_of(const Services& services, const network::Lease& lease) {
+    const auto at = lease.hostname.find('_');
+    const std::string name = lease.hostname.substr(0, at);
+    const std::string project = at == std::string::npos ? "default" : lease.hostname.substr(at + 1);
+    if (services.database->instances().find(api::instance_key(project, name))) return {project, name};
+    return {"", lease.hostname};
+}
+
 Handled network_leases(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_managed(request, services));
     auto read = [&services, record] { return services.networks->leases(record->name); };
@@ -208,8 +248,10 @@ Handled network_leases(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto leases, co_await std::move(pending));
     auto out = nlohmann::json::array();
     for (const auto& lease : leases) {
-        out.push_back(
-            api::to_json(api::NetworkLease{lease.hostname, lease.hwaddr, lease.address, lease.type}));
+        const auto named = owner_of(services, lease);
+        // Those of nobody here, and the gateway, are shown to all.
+        if (named.project != request.project && !(named.project.empty())) continue;
+        out.push_back(api::to_json(api::NetworkLease{named.name, lease.hwaddr, lease.address, lease.type}));
     }
     co_return Response::sync(out);
 }

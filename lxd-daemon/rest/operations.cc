@@ -5,6 +5,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/auth/password.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/rest/meeting.h"
@@ -20,6 +21,8 @@ namespace {
 namespace asio = boost::asio;
 using operations::OperationPtr;
 
+const std::string kOwn = "default";
+
 /// Those of others are not there for the caller.
 Result<OperationPtr> require_operation(const Request& request, Services& services) {
     auto operation = services.operations.find(request.path_arg("id"));
@@ -32,12 +35,15 @@ Handled operations_get(const Request& request, Services& services) {
     nlohmann::json groups = nlohmann::json::object();
     for (const auto& operation : services.operations.list()) {
         if (!sees(request, *operation)) continue;
+        // Those of the server stand in the list of "default".
+        const std::string& of = operation->project().empty() ? kOwn : operation->project();
+        if (!request.all_projects && of != request.project) continue;
         auto shown = operation->to_json();
         auto& group = groups[to_lower(shown["status"].get_ref<const std::string&>())];
         if (request.recursion() > 0) {
             group.push_back(std::move(shown));
         } else {
-            group.push_back("/1.0/operations/" + operation->id());
+            group.push_back(api::with_project("/1.0/operations/" + operation->id(), of));
         }
     }
     co_return Response::sync(groups);

@@ -4,11 +4,13 @@
 
 #include "lxd-daemon/api/common.h"
 #include "lxd-daemon/api/profile.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/lifecycle.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
+#include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
@@ -20,15 +22,18 @@ namespace {
 
 constexpr std::string_view kDefault = "default";
 
-std::string url_of_profile(const std::string& name) { return url_of({"profiles", name}); }
+bool is_default(const database::ProfileRecord& record) { return api::plain_name(record.name) == kDefault; }
 
-api::Profile profile_view(const database::ProfileRecord& record,
+std::string url_of_profile(const std::string& key) { return url_of({"profiles", key}); }
+
+api::Profile profile_view(const Request& request, const database::ProfileRecord& record,
                           const std::vector<database::InstancePtr>& instances) {
-    api::Profile out{record.name, record.description, record.config, record.devices, {}};
+    api::Profile out{api::plain_name(record.name), record.description, record.config, record.devices, {}};
     for (const auto& instance : instances) {
         if (std::ranges::find(instance->profiles, record.name) == instance->profiles.end()) continue;
         out.used_by.push_back(url_of({"instances", instance->name}));
     }
+    out.used_by = visible_users(request, out.used_by);
     return out;
 }
 
@@ -47,17 +52,23 @@ Result<> validate(const api::ProfilePut& fields) {
 Handled profiles_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     const auto instances = services.database->instances().list();
+    const std::string own = holder(request, services, database::Feature::profiles);
     auto objects = nlohmann::json::array();
     for (const auto& record : services.database->profiles().list()) {
-        objects.push_back(api::to_json(profile_view(*record, instances)));
+        const std::string project = api::split_object_key(record->name).project;
+        if (!lists(request, own, project)) continue;
+        objects.push_back(api::to_json(profile_view(request, *record, instances)));
+        if (request.all_projects) objects.back()["project"] = project;
     }
-    co_return list_response(request, std::move(objects),
-                            [](const nlohmann::json& object) { return url_of_profile(object.at("name")); });
+    co_return list_response(request, std::move(objects), [&own](const nlohmann::json& object) {
+        return url_of_profile(
+            api::object_key(object.value("project", own), object.at("name").get<std::string>()));
+    });
 }
 
 Handled profile_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_profile(request, services));
-    const api::Profile profile = profile_view(*record, services.database->instances().list());
+    const api::Profile profile = profile_view(request, *record, services.database->instances().list());
     co_return Response::sync(api::to_json(profile)).with_etag(etag_of(api::etag_fields(profile)));
 }
 
@@ -67,9 +78,12 @@ Handled profiles_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(auto post, api::parse_profiles_post(body));
     LX_CO_TRY(profiles::validate_profile_name(post.name));
     LX_CO_TRY(validate(post.fields));
+    post.name = api::object_key(holder(request, services, database::Feature::profiles), post.name);
     auto create = [&services, post]() -> Result<database::ProfilePtr> {
-        return services.database->profiles().create(
-            {0, post.name, post.fields.description, post.fields.config, post.fields.devices});
+        const database::ProfileRecord record{0, post.name, post.fields.description, post.fields.config,
+                                             post.fields.devices};
+        if (services.instances != nullptr) LX_TRY(services.instances->check_profile(record));
+        return services.database->profiles().create(record);
     };
     auto pending = on_worker(services, std::move(create));
     LX_CO_TRY(co_await std::move(pending));
@@ -92,7 +106,7 @@ Result<> replace_profile(Services& services, const database::ProfileRecord& reco
 }
 
 Result<> check_profile_etag(const Request& request, const database::ProfileRecord& record) {
-    return check_etag(request, etag_of(api::etag_fields(profile_view(record, {}))));
+    return check_etag(request, etag_of(api::etag_fields(profile_view(request, record, {}))));
 }
 
 Handled profile_put(const Request& request, Services& services) {
@@ -125,24 +139,26 @@ Handled profile_patch(const Request& request, Services& services) {
 Handled profile_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_profile(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
-    LX_CO_TRY_AS(const auto new_name, api::parse_rename(body));
-    if (record->name == kDefault) {
+    LX_CO_TRY_AS(auto new_name, api::parse_rename(body));
+    if (is_default(*record)) {
         co_return fail(Status::forbidden, "The 'default' profile cannot be renamed");
     }
     LX_CO_TRY(profiles::validate_profile_name(new_name));
+    new_name = api::object_key(api::split_object_key(record->name).project, new_name);
     auto rename = [&services, record, new_name] {
         return services.database->profiles().rename(record->name, new_name);
     };
     auto pending = on_worker(services, std::move(rename));
     LX_CO_TRY(co_await std::move(pending));
     const std::string url = url_of_profile(new_name);
-    publish_lifecycle(services, request.requestor_json, "profile-renamed", url, {{"old_name", record->name}});
+    publish_lifecycle(services, request.requestor_json, "profile-renamed", url,
+                      {{"old_name", api::plain_name(record->name)}});
     co_return Response::created(url);
 }
 
 Handled profile_delete(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_profile(request, services));
-    if (record->name == kDefault) {
+    if (is_default(*record)) {
         co_return fail(Status::forbidden, "The 'default' profile cannot be deleted");
     }
     auto remove = [&services, record] { return services.database->profiles().remove(record->name); };

@@ -88,7 +88,7 @@ Result<> check_etag(const Request& request, const std::string& etag) {
 
 Result<> check_project(const Request& request) {
     const std::string project = request.query_or("project", "default");
-    if (project.empty() || project == "default") return {};
+    if (project.empty() || project == request.project || request.all_projects) return {};
     return fail(Status::not_found, fmt::format("Project '{}' not found", project));
 }
 

@@ -64,12 +64,14 @@ struct Request {
     std::string body;                                          ///< JSON routes: at most 1 MiB
     std::vector<std::shared_ptr<BodyFile>> files;  ///< routes with Body::file: one, or one per multipart part
     std::string content_type;
-    std::string guest;               ///< the instance that asks about itself; empty: an administrator asks
-    auth::Identity identity;         ///< untrusted unless the session says otherwise
-    const Remote* remote = nullptr;  ///< null: a unix socket
-    std::string requestor_json;      ///< {"username","protocol","address"} of the peer
-    Upgrade* upgrade = nullptr;      ///< set when the client asked for an upgrade
-    Peer* peer = nullptr;            ///< null in tests that call a handler directly
+    std::string guest;                ///< the instance that asks about itself; empty: an administrator asks
+    std::string project = "default";  ///< that is asked for; names in `args` are keys then (rest/projects.h)
+    bool all_projects = false;        ///< a list of all that the caller sees
+    auth::Identity identity;          ///< untrusted unless the session says otherwise
+    const Remote* remote = nullptr;   ///< null: a unix socket
+    std::string requestor_json;       ///< {"username","protocol","address"} of the peer
+    Upgrade* upgrade = nullptr;       ///< set when the client asked for an upgrade
+    Peer* peer = nullptr;             ///< null in tests that call a handler directly
 
     [[nodiscard]] const std::string& path_arg(const std::string& name) const;  ///< must exist
     [[nodiscard]] std::string query_or(const std::string& name, std::string fallback) const;
@@ -137,7 +139,7 @@ std::string etag_of(const nlohmann::json& writable);
 /// `precondition_failed` when If-Match is given and differs.
 Result<> check_etag(const Request& request, const std::string& etag);
 
-/// Checks ?project=: only "default" (and none, and all-projects) exist for now; `not_found` otherwise.
+/// That enter_project() has made ?project= to Request::project. Errors: `not_found`.
 Result<> check_project(const Request& request);
 /// LXD's `filter=` over a JSON array of objects (e.g. "status eq Running and name eq ^web"), api_filtering.
 /// Errors: `bad_request` naming the part that was not understood.

@@ -11,12 +11,14 @@
 #include <boost/asio/post.hpp>
 #include <map>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/rest/authorise.h"
 #include "lxd-daemon/rest/identify.h"
 #include "lxd-daemon/rest/image_tokens.h"
+#include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/server_info.h"
 #include "lxd-daemon/rest/target.h"
 #include "lxd-daemon/rest/websocket.h"
@@ -124,6 +126,7 @@ asio::awaitable<Result<Response>> Session::handle(Request& request) {
     for (const auto& segment : target.segments) request.path.append("/").append(segment);
     if (request.path.empty()) request.path = "/";
     request.args = std::move(match.args);
+    LX_CO_TRY(enter_project(request, *match.route, hosting_->services));
     auto reading = read_body(request, *match.route);
     LX_CO_TRY(co_await std::move(reading));
     auto pending = match.route->handler(request, hosting_->services);
@@ -143,7 +146,9 @@ asio::awaitable<Response> Session::answer(Request& request) {
         auto pending = handle(request);
         Result<Response> result = co_await std::move(pending);
         if (result) co_return std::move(*result);
-        co_return refusal(result.error());
+        Error error = std::move(result).error();
+        error.message = api::with_plain_names(std::move(error.message), request.project);
+        co_return refusal(error);
     } catch (const std::exception& bug) {
         log::error("exception in a request", {{"path", request.path}, {"what", bug.what()}});
     }

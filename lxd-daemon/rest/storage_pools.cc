@@ -4,6 +4,7 @@
 #include "lxd-daemon/rest/lifecycle.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
+#include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
@@ -37,6 +38,7 @@ Handled pools_get(const Request& request, Services& services) {
     };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(auto objects, co_await std::move(pending));
+    for (auto& object : objects) hide_users(request, object);
     co_return list_response(request, std::move(objects),
                             [](const nlohmann::json& object) { return url_of_pool(object.at("name")); });
 }
@@ -47,7 +49,8 @@ Handled pool_get(const Request& request, Services& services) {
         return api::to_json(pool_view(*record, *services.pools));
     };
     auto pending = on_worker(services, std::move(read));
-    LX_CO_TRY_AS(const auto object, co_await std::move(pending));
+    LX_CO_TRY_AS(auto object, co_await std::move(pending));
+    hide_users(request, object);
     co_return Response::sync(object);
 }
 

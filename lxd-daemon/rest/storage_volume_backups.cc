@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lxd-daemon/api/backup.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/service.h"
@@ -24,7 +25,7 @@ nlohmann::json shown(const database::BackupRecord& row) {
 }
 
 std::string url_of_volume_backup(const instances::VolumeName& volume, const std::string& name) {
-    return instances::volume_url(volume) + "/backups/" + name;
+    return api::public_url(instances::volume_url(volume) + "/backups/" + name);
 }
 
 Result<database::BackupPtr> find_volume_backup(const Request& request, const Services& services) {

@@ -1,3 +1,4 @@
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/on_worker.h"
@@ -22,11 +23,12 @@ Handled volume_snapshots_get(const Request& request, Services& services) {
     auto out = nlohmann::json::array();
     for (const auto& snapshot : services.database->volumes().snapshots(volume->id)) {
         if (request.recursion() == 0) {
-            out.push_back(instances::volume_snapshot_url({volume->pool, volume->name}, snapshot->name));
+            out.push_back(api::public_url(
+                instances::volume_snapshot_url({volume->pool, volume->name}, snapshot->name)));
             continue;
         }
         auto shown = volume_snapshot(*snapshot, services);
-        shown.name = volume->name + "/" + snapshot->name;
+        shown.name = api::plain_name(volume->name) + "/" + snapshot->name;
         out.push_back(api::to_json(shown));
     }
     co_return Response::sync(out);

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/api/storage_volume.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/backups/service.h"
@@ -9,6 +11,7 @@
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
+#include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
@@ -22,7 +25,9 @@ namespace {
 
 api::StorageVolume container_volume(const database::InstanceRecord& instance) {
     api::StorageVolume out;
-    out.name = instance.name;
+    auto named = api::split_instance_key(instance.name);
+    out.name = std::move(named.name);
+    out.project = std::move(named.project);
     out.type = "container";
     out.used_by = {url_of({"instances", instance.name})};
     out.created_at = instance.created_at;
@@ -53,12 +58,16 @@ api::StorageVolume image_volume(const database::ImageRecord& image) {
 }
 
 /// Each with its snapshots behind it, as "VOLUME/SNAPSHOT".
-void add_custom_volumes(database::Database& database, const std::string& pool, nlohmann::json& out) {
+void add_custom_volumes(const Request& request, const Services& services, const std::string& pool,
+                        nlohmann::json& out) {
+    auto& database = *services.database;
     const instances::VolumeUserIndex users(database);
+    const std::string own = holder(request, services, database::Feature::volumes);
     for (const auto& volume : database.volumes().list(pool)) {
-        out.push_back(api::to_json(custom_volume(*volume, users)));
+        if (!lists(request, own, api::split_object_key(volume->name).project)) continue;
+        out.push_back(api::to_json(custom_volume(request, *volume, users)));
         for (const auto& snapshot : database.volumes().snapshots(volume->id)) {
-            api::StorageVolume shown = custom_volume(*volume, users);
+            api::StorageVolume shown = custom_volume(request, *volume, users);
             shown.name += "/" + snapshot->name;
             shown.description = snapshot->description;
             shown.config = snapshot->config;
@@ -73,42 +82,53 @@ std::string url_of_volume(const std::string& pool, const nlohmann::json& volume)
     const std::string type = volume.at("type").get<std::string>();
     const std::string name = volume.at("name").get<std::string>();
     const auto slash = name.find('/');
-    if (slash == std::string::npos) return url_of({"storage-pools", pool, "volumes", type, name});
-    return url_of(
-        {"storage-pools", pool, "volumes", type, name.substr(0, slash), "snapshots", name.substr(slash + 1)});
+    const auto url = slash == std::string::npos
+                         ? url_of({"storage-pools", pool, "volumes", type, name})
+                         : url_of({"storage-pools", pool, "volumes", type, name.substr(0, slash), "snapshots",
+                                   name.substr(slash + 1)});
+    return api::with_project(url, volume.at("project").get<std::string>());
 }
 
 /// Blocking: looks for images on disk. An empty type: all.
-nlohmann::json volumes_of(const Services& services, const std::string& pool, const std::string& type) {
+nlohmann::json volumes_of(const Request& request, const Services& services, const std::string& pool,
+                          const std::string& type) {
     auto out = nlohmann::json::array();
     if (type.empty() || type == "container") {
         for (const auto& instance : services.database->instances().list()) {
-            if (instance->pool == pool) add_instance(*services.database, *instance, out);
+            const std::string project = api::split_instance_key(instance->name).project;
+            if (instance->pool == pool && lists(request, request.project, project))
+                add_instance(*services.database, *instance, out);
         }
     }
     if (type.empty() || type == "image") {
+        const std::string own = holder(request, services, database::Feature::images);
         for (const auto& image : services.database->images().list()) {
-            if (services.pools->has_image(pool, image->fingerprint))
+            const auto shown = [&](const std::string& project) { return lists(request, own, project); };
+            if (std::ranges::any_of(image->projects, shown) &&
+                services.pools->has_image(pool, image->fingerprint))
                 out.push_back(api::to_json(image_volume(*image)));
         }
     }
-    if (type.empty() || type == "custom") add_custom_volumes(*services.database, pool, out);
+    if (type.empty() || type == "custom") add_custom_volumes(request, services, pool, out);
     return out;
 }
 
-std::optional<api::StorageVolume> find_volume(const Services& services, const std::string& pool,
-                                              const std::string& type, const std::string& name) {
+std::optional<api::StorageVolume> find_volume(const Request& request, const Services& services) {
+    const std::string &pool = request.path_arg("pool"), &type = request.path_arg("type"),
+                      &name = request.path_arg("name");
     if (type == "container") {
         const auto instance = services.database->instances().find(name);
         if (instance && instance->pool == pool) return container_volume(*instance);
     }
     if (type == "image") {
         const auto image = services.database->images().find(name);
-        if (image && services.pools->has_image(pool, name)) return image_volume(*image);
+        const bool has_it =
+            image && database::is_visible(*image, holder(request, services, database::Feature::images));
+        if (has_it && services.pools->has_image(pool, name)) return image_volume(*image);
     }
     if (type == "custom") {
         const auto volume = services.database->volumes().find(pool, name);
-        if (volume) return custom_volume(*volume, instances::VolumeUserIndex(*services.database));
+        if (volume) return custom_volume(request, *volume, instances::VolumeUserIndex(*services.database));
     }
     return std::nullopt;
 }
@@ -118,8 +138,8 @@ Handled volumes_get(const Request& request, Services& services) {
     const auto arg = request.args.find("type");
     const std::string type = arg == request.args.end() ? std::string() : arg->second;
     if (!type.empty()) LX_CO_TRY(check_volume_type(type));
-    auto read = [&services, pool, type]() -> Result<nlohmann::json> {
-        return volumes_of(services, pool, type);
+    auto read = [request, &services, pool, type]() -> Result<nlohmann::json> {
+        return volumes_of(request, services, pool, type);
     };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(auto objects, co_await std::move(pending));
@@ -130,9 +150,8 @@ Handled volumes_get(const Request& request, Services& services) {
 Handled volume_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const std::string pool, require_pool(request, services));
     LX_CO_TRY(check_volume_type(request.path_arg("type")));
-    auto read = [&services, pool, type = request.path_arg("type"),
-                 name = request.path_arg("name")]() -> Result<api::StorageVolume> {
-        auto found = find_volume(services, pool, type, name);
+    auto read = [request, &services]() -> Result<api::StorageVolume> {
+        auto found = find_volume(request, services);
         if (!found) return fail(Status::not_found, "Storage volume not found");
         return *std::move(found);
     };
@@ -144,10 +163,9 @@ Handled volume_get(const Request& request, Services& services) {
 Handled volume_state(const Request& request, Services& services) {
     LX_CO_TRY_AS(const std::string pool, require_pool(request, services));
     LX_CO_TRY(check_volume_type(request.path_arg("type")));
-    auto read = [&services, pool, type = request.path_arg("type"),
+    auto read = [request, &services, pool, type = request.path_arg("type"),
                  name = request.path_arg("name")]() -> Result<nlohmann::json> {
-        if (!find_volume(services, pool, type, name))
-            return fail(Status::not_found, "Storage volume not found");
+        if (!find_volume(request, services)) return fail(Status::not_found, "Storage volume not found");
         storage::Volume volume{storage::VolumeType::container, name};
         if (type == "image") volume.type = storage::VolumeType::image;
         if (type == "custom")
@@ -170,6 +188,7 @@ Handled import_volume(const Request& request, Services& services, std::string po
     upload.file = request.files.front();
     upload.name = request.header("x-lxd-name").value_or("");
     upload.pool = std::move(pool);
+    upload.project = holder(request, services, database::Feature::volumes);
     auto import = [&services, upload, requestor = request.requestor_json] {
         return services.instances->backups().import_volume(upload, requestor);
     };
@@ -195,8 +214,8 @@ Handled volumes_post(const Request& request, Services& services) {
         if (post.type != type->second)
             co_return fail(Status::bad_request, "The type in the body is not that of the URL");
     }
-    if (!post.source.project.empty() && post.source.project != "default")
-        co_return fail(Status::not_found, "Project not found");
+    post.in_project = request.project;
+    LX_CO_TRY(check_other_project(request, services, post.source.project));
     auto& volumes = services.instances->volumes();
     if (post.source.type == "copy") {
         LX_CO_TRY_AS(const auto operation, volumes.copy(pool, post, request.requestor_json));
@@ -212,7 +231,7 @@ Handled volumes_post(const Request& request, Services& services) {
 
 Result<> check_volume_etag(const Request& request, const database::VolumeRecord& row) {
     api::StorageVolume volume;
-    volume.name = row.name;
+    volume.name = api::plain_name(row.name);
     volume.type = "custom";
     volume.config = row.config;
     volume.description = row.description;
@@ -252,14 +271,19 @@ Handled volume_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto row, require_row(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto post, api::parse_storage_volume_post(body));
-    const instances::VolumeName from{row->pool, row->name};
+    const instances::VolumeName from{row->pool, row->name, request.project};
+    LX_CO_TRY(check_other_project(request, services, post.project));
+    const std::string project = api::split_object_key(from.name).project;
+    const std::string new_project =
+        post.project.empty() ? project
+                             : services.database->projects().holder(database::Feature::volumes, post.project);
     if (post.migration)
         co_return fail(Status::bad_request, "Moving a storage volume to another server is not supported");
-    if (!post.project.empty() && post.project != "default")
-        co_return fail(Status::not_found, "Project not found");
-    const bool stays = post.pool.empty() || post.pool == from.pool;
+    const bool stays = (post.pool.empty() || post.pool == from.pool) && new_project == project;
     if (!stays) {
-        const instances::VolumeName to{post.pool, post.name.empty() ? from.name : post.name};
+        const std::string name = post.name.empty() ? api::plain_name(from.name) : post.name;
+        const instances::VolumeName to{post.pool.empty() ? from.pool : post.pool,
+                                       api::object_key(new_project, name), request.project};
         LX_CO_TRY_AS(const auto operation,
                      services.instances->volumes().move(from, to, !post.volume_only, request.requestor_json));
         co_return Response::operation(*operation);
@@ -270,7 +294,8 @@ Handled volume_post(const Request& request, Services& services) {
     };
     auto pending = on_worker(services, std::move(work));
     LX_CO_TRY(co_await std::move(pending));
-    co_return Response::created(instances::volume_url({from.pool, post.name}));
+    co_return Response::created(
+        api::public_url(instances::volume_url({from.pool, api::object_key(project, post.name)})));
 }
 
 Handled volume_delete(const Request& request, Services& services) {

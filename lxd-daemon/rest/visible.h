@@ -11,9 +11,9 @@ namespace lxmgr::rest {
 inline bool sees(const Request& request, const std::string& project) {
     return request.identity.who == auth::Who::guest || request.identity.may_use(project);
 }
-/// Of images: everybody sees the public ones.
+/// Of images of the project that is asked for: everybody sees the public ones.
 inline bool sees_image(const Request& request, bool is_public) {
-    return is_public || sees(request, "default");
+    return is_public || sees(request, request.project);
 }
 /// Operations without a project are the server's own: a token's secret is in them.
 inline bool sees(const Request& request, const operations::Operation& operation) {

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/database/database.h"
+#include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/services.h"
 
 namespace lxmgr::rest {
@@ -30,7 +32,7 @@ Result<instances::VolumeName> require_custom(const Request& request, const Servi
             Status::bad_request,
             fmt::format("Storage volumes of type \"{}\" belong to their instance or image: change that",
                         type));
-    return instances::VolumeName{pool, request.path_arg("name")};
+    return instances::VolumeName{pool, request.path_arg("name"), request.project};
 }
 
 Result<database::VolumePtr> require_row(const Request& request, const Services& services) {
@@ -40,15 +42,17 @@ Result<database::VolumePtr> require_row(const Request& request, const Services& 
     return row;
 }
 
-api::StorageVolume custom_volume(const database::VolumeRecord& record,
+api::StorageVolume custom_volume(const Request& request, const database::VolumeRecord& record,
                                  const instances::VolumeUserIndex& users) {
     api::StorageVolume out;
-    out.name = record.name;
+    auto named = api::split_object_key(record.name);
+    out.name = std::move(named.name);
+    out.project = std::move(named.project);
     out.description = record.description;
     out.type = "custom";
     out.content_type = record.content_type;
     out.config = record.config;
-    out.used_by = users.of(record.pool, record.name).urls();
+    out.used_by = visible_users(request, users.of(record.pool, record.name).urls());
     out.created_at = record.created_at;
     return out;
 }

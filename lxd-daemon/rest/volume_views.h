@@ -21,7 +21,7 @@ Result<instances::VolumeName> require_custom(const Request& request, const Servi
 /// Its row.
 Result<database::VolumePtr> require_row(const Request& request, const Services& services);
 
-api::StorageVolume custom_volume(const database::VolumeRecord& record,
+api::StorageVolume custom_volume(const Request& request, const database::VolumeRecord& record,
                                  const instances::VolumeUserIndex& users);
 api::StorageVolumeSnapshot volume_snapshot(const database::VolumeSnapshotRecord& record,
                                            const Services& services);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/api/warning.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/rest/lifecycle.h"
@@ -29,8 +30,9 @@ api::Warning warning_view(const database::WarningRecord& record) {
     api::Warning out;
     out.uuid = record.uuid;
     out.type = record.type;
-    out.project = record.project;
-    out.entity_url = record.entity_url;
+    auto entity = api::split_url(record.entity_url);
+    out.project = entity.project == api::kDefaultProject ? record.project : entity.project;
+    out.entity_url = std::move(entity.url);
     out.last_message = record.last_message;
     out.severity = severity_text(record.severity);
     out.status = status_text(record.status);
@@ -51,10 +53,14 @@ Result<nlohmann::json> find_warning(Services& services, const std::string& uuid)
 
 Handled warnings_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
-    auto read = [&services]() -> Result<nlohmann::json> {
+    const std::string wanted = request.query_or("project", "");
+    auto read = [&services, wanted]() -> Result<nlohmann::json> {
         LX_TRY_AS(const auto records, services.database->warnings().list());
         auto out = nlohmann::json::array();
-        for (const auto& record : records) out.push_back(api::to_json(warning_view(record)));
+        for (const auto& record : records) {
+            auto shown = api::to_json(warning_view(record));
+            if (wanted.empty() || shown.at("project") == wanted) out.push_back(std::move(shown));
+        }
         return out;
     };
     auto pending = on_worker(services, std::move(read));

@@ -28,7 +28,9 @@ namespace {
 constexpr std::chrono::milliseconds kMonitorStartTimeout{60'000};
 
 Result<> check(const StartRequest& request) {
-    if (!is_dns_label(request.name))
+    // Its project may stand before it.
+    const std::string_view own = std::string_view(request.name).substr(request.name.find('_') + 1);
+    if (request.name.contains('/') || !is_dns_label(own))
         return fail(Status::internal, fmt::format("'{}' cannot name a container", request.name));
     if (request.root_fd < 0 || request.init.empty())
         return fail(Status::internal, "A container needs a root and an init");

@@ -2,6 +2,7 @@
 
 #include "images/image.h"
 #include "images/yaml_json.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/api/storage_pool.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/backups/steps.h"
@@ -30,7 +31,8 @@ void make_portable(json& object) {
     }
 }
 
-json volume_entry(const std::string& name) {
+json volume_entry(const std::string& key) {
+    const auto [project, name] = api::split_instance_key(key);
     return {{"name", name},
             {"type", "container"},
             {"content_type", "filesystem"},
@@ -38,7 +40,7 @@ json volume_entry(const std::string& name) {
             {"description", ""},
             {"used_by", json::array()},
             {"location", "none"},
-            {"project", "default"}};
+            {"project", project}};
 }
 
 /// The keys of LXD's index; where it names the driver, "dir" says what the content is: plain trees.
@@ -65,7 +67,7 @@ json config_of(Context& context, const database::InstanceRecord& record,
     for (const auto& name : record.profiles) {
         const auto profile = context.deps.database.profiles().find(name);
         if (!profile) continue;
-        out["profiles"].push_back({{"name", profile->name},
+        out["profiles"].push_back({{"name", api::plain_name(profile->name)},
                                    {"description", profile->description},
                                    {"config", profile->config},
                                    {"devices", profile->devices},
@@ -77,8 +79,9 @@ json config_of(Context& context, const database::InstanceRecord& record,
 json index_of(const database::InstanceRecord& record, const json& config) {
     json names = json::array();
     for (const auto& snapshot : config["snapshots"]) names.push_back(snapshot["name"]);
-    return {{"name", record.name}, {"backend", "dir"},          {"pool", record.pool}, {"snapshots", names},
-            {"optimized", false},  {"optimized_header", false}, {"type", "container"}, {"config", config}};
+    const std::string name(api::instance_name(record.name));
+    return {{"name", name},       {"backend", "dir"},          {"pool", record.pool}, {"snapshots", names},
+            {"optimized", false}, {"optimized_header", false}, {"type", "container"}, {"config", config}};
 }
 
 /// One of the instance's volumes with what stands beside its root.

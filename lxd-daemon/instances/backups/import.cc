@@ -5,6 +5,7 @@
 #include "images/backup_reader.h"
 #include "images/metadata_json.h"
 #include "lxd-daemon/api/json_reader.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/backups/fill.h"
@@ -12,6 +13,8 @@
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/project_limits.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
@@ -61,8 +64,8 @@ Result<> read_common(const Context& context, const json& object, const std::stri
     return {};
 }
 
-Result<std::vector<database::SnapshotRecord>> read_snapshots(const Context& context,
-                                                             const BackupIndex& index) {
+Result<std::vector<database::SnapshotRecord>> read_snapshots(const Context& context, const BackupIndex& index,
+                                                             const std::string& project) {
     std::vector<database::SnapshotRecord> out;
     for (const auto& name : index.snapshots) {
         const json* object = object_named(index.config, "snapshots", name);
@@ -71,6 +74,7 @@ Result<std::vector<database::SnapshotRecord>> read_snapshots(const Context& cont
                         fmt::format("The backup's index says nothing of snapshot '{}'", name));
         database::SnapshotRecord row;
         LX_TRY(read_common(context, *object, "snapshot", row));
+        row.profiles = profiles_there(context, project, row.profiles);
         api::Reader reader(*object);
         LX_TRY(reader.time("expires_at", row.expires_at).done());
         LX_TRY(profiles::validate_instance_config(row.config, true));
@@ -86,7 +90,7 @@ std::string choose_pool(const Context& context, const BackupUpload& upload, cons
     if (!upload.pool.empty()) return upload.pool;
     if (context.deps.database.pools().find(index.pool)) return index.pool;
     database::InstanceRecord plain;
-    plain.profiles = {"default"};
+    plain.profiles = profile_keys(context, upload.project, std::nullopt);
     const auto root = root_disk(expand(context, plain).devices);
     return root ? root->second : index.pool;
 }
@@ -117,9 +121,11 @@ Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
     if (instance == nullptr)
         return fail(Status::bad_request, "The backup's index says nothing of its instance");
     LX_TRY(read_common(context, *instance, "instance", record));
-    record.name = upload.name.empty() ? index.name : upload.name;
-    LX_TRY(profiles::validate_instance_name(record.name));
-    LX_TRY_AS(record.profiles, check_profiles(context, record.profiles));
+    const std::string name = upload.name.empty() ? index.name : upload.name;
+    LX_TRY(profiles::validate_instance_name(name));
+    record.name = api::instance_key(upload.project, name);
+    record.profiles = profile_keys(context, upload.project, record.profiles);
+    LX_TRY(check_profiles(context, record.profiles));
     LX_TRY(profiles::validate_instance_config(record.config, true));
     LX_TRY(profiles::validate_devices(record.devices, false));
     if (record.architecture.empty()) record.architecture = "x86_64";
@@ -130,13 +136,13 @@ Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
     add_volatile(record, api::value_of(kept, "volatile.base_image"), "");
     record.config.erase("volatile.apply_template");
     // What the image's templates make of the name is made anew.
-    if (record.name != index.name) record.config["volatile.apply_template"] = "copy";
+    if (name != index.name) record.config["volatile.apply_template"] = "copy";
     for (const auto& [key, value] : kept) record.config[key] = value;
     record.config["volatile.uuid.generation"] = record.config["volatile.uuid"];
     const auto expanded = expand(context, record);
     LX_TRY(assign_idmap(context, expanded.config, record));  // a look whether it can be, as for creating
     LX_TRY(prepare_devices(context, expanded.devices, record));
-    LX_TRY_AS(plan.snapshots, read_snapshots(context, index));
+    LX_TRY_AS(plan.snapshots, read_snapshots(context, index, upload.project));
     return plan;
 }
 
@@ -179,6 +185,7 @@ Result<> import_instance(Context& context, const ImportPlan& plan, operations::O
     record.config["volatile.idmap.current"] = record.config["volatile.idmap.next"];
     const auto stored = database.transaction([&]() -> Result<> {
         LX_TRY_AS(record.metadata_id, database.metadata_sets().add(images::encode_metadata(metadata)));
+        LX_TRY(check_in_project(context, record));
         LX_TRY_AS(const auto row, context.rows().create(record));
         for (auto& snapshot : snapshots) {
             snapshot.instance_id = row->id;

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 
 #include "lxd-daemon/instances/backups/steps.h"
+#include "lxd-daemon/instances/project_limits.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/steps.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 
@@ -30,6 +32,7 @@ Result<UniqueFd> BackupService::open(const database::BackupRecord& backup) const
 Result<operations::OperationPtr> BackupService::create(const std::string& instance, api::BackupsPost post,
                                                        const std::string& requestor) {
     LX_TRY_AS(const auto record, instances::require(context_, instance));
+    LX_TRY(check_backups_allowed(context_, project_of(*record)));
     const BackupSubject subject = subject_of(*record);
     LX_TRY(complete_post(context_, subject, post));
     auto request = request_for("Backing up instance", instance, requestor);
@@ -87,6 +90,7 @@ Result<operations::OperationPtr> BackupService::import(const BackupUpload& uploa
 Result<operations::OperationPtr> BackupService::create(const VolumeName& volume, api::BackupsPost post,
                                                        const std::string& requestor) {
     LX_TRY_AS(const auto record, require_volume(context_, volume));
+    LX_TRY(check_backups_allowed(context_, volume.project));
     const BackupSubject subject = subject_of(*record);
     LX_TRY(complete_post(context_, subject, post));
     auto request = volume_request(context_, "Creating custom volume backup", volume, requestor, true);

@@ -16,10 +16,11 @@ struct Context;
 
 /// A backup that a client has sent.
 struct BackupUpload {
-    std::string path;            ///< its file
-    std::shared_ptr<void> file;  ///< keeps the file
-    std::string name;            ///< of the new instance or volume; empty: as the backup says
-    std::string pool;            ///< the same
+    std::string path;                 ///< its file
+    std::shared_ptr<void> file;       ///< keeps the file
+    std::string name;                 ///< of the new instance or volume; empty: as the backup says
+    std::string pool;                 ///< the same
+    std::string project = "default";  ///< of what becomes of it
 };
 
 /// Stored backups of instances, and instances from backups. `requestor` is the JSON of the peer for lifecycle

@@ -4,9 +4,11 @@
 
 #include "images/yaml_json.h"
 #include "lxd-daemon/api/json_reader.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/backups/fill.h"
 #include "lxd-daemon/instances/backups/steps.h"
+#include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/volumes/block.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "profiles/config_keys.h"
@@ -29,16 +31,17 @@ json volume_index_of(const database::VolumeRecord& record,
                         {"created_at", to_rfc3339(snapshot->created_at)},
                         {"expires_at", to_rfc3339(snapshot->expires_at)}});
     }
-    const json volume{{"name", record.name},
+    const auto [project, name] = api::split_object_key(record.name);
+    const json volume{{"name", name},
                       {"description", record.description},
                       {"type", "custom"},
                       {"content_type", record.content_type},
                       {"config", record.config},
                       {"used_by", json::array()},
                       {"location", "none"},
-                      {"project", "default"},
+                      {"project", project},
                       {"created_at", to_rfc3339(record.created_at)}};
-    return {{"name", record.name}, {"backend", "dir"},
+    return {{"name", name},        {"backend", "dir"},
             {"pool", record.pool}, {"snapshots", names},
             {"optimized", false},  {"optimized_header", false},
             {"type", "custom"},    {"config", {{"volume", volume}, {"volume_snapshots", rows}}}};
@@ -75,8 +78,9 @@ Result<VolumeImportPlan> plan_volume_import(Context& context, const BackupUpload
     VolumeImportPlan plan;
     plan.upload = upload;
     plan.record.pool = upload.pool;
-    plan.record.name = upload.name.empty() ? index.name : upload.name;
-    LX_TRY(profiles::validate_volume_name(plan.record.name));
+    const std::string wanted = upload.name.empty() ? index.name : upload.name;
+    LX_TRY(profiles::validate_volume_name(wanted));
+    plan.record.name = api::object_key(upload.project, wanted);
     if (!index.config.contains("volume") || !index.config["volume"].is_object())
         return fail(Status::bad_request, "The backup's index says nothing of its volume");
     auto& content = plan.record.content_type;
@@ -128,6 +132,7 @@ Result<> import_volume(Context& context, const VolumeImportPlan& plan, operation
     record.volume = directories.front().name();
     record.created_at = now();
     const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY(check_in_project(context, record));
         LX_TRY_AS(const auto row, database.volumes().create(record));
         for (std::size_t i = 0; i < plan.snapshots.size(); ++i) {
             auto snapshot = plan.snapshots[i];

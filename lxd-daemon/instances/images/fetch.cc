@@ -60,15 +60,21 @@ std::string interval_of(const Context& context) {
     return found == config.end() ? "" : found->second;
 }
 
+/// Null unless all who want it have it: another project's is shown to nobody for its name alone.
+database::ImagePtr if_shared(database::ImagePtr image, const RemoteImage& wanted) {
+    const auto has_it = [&](const std::string& project) { return database::is_visible(*image, project); };
+    return image && std::ranges::all_of(wanted.projects, has_it) ? image : nullptr;
+}
+
 /// The one that can be had without a look at the server: by its fingerprint, or, for an instance, one that
 /// was fetched under the same name and is kept up to date.
 database::ImagePtr stored_image(const Context& context, const RemoteImage& wanted) {
     auto& images = context.deps.database.images();
-    if (images::is_sha256(wanted.source.alias)) return images.find(wanted.source.alias);
+    if (images::is_sha256(wanted.source.alias)) return if_shared(images.find(wanted.source.alias), wanted);
     if (!wanted.cached || interval_of(context) == "0") return nullptr;
     for (const auto& image : images.list()) {
         if (image->auto_update && image->source == wanted.source &&
-            image->architecture == wanted.architecture)
+            image->architecture == wanted.architecture && if_shared(image, wanted))
             return image;
     }
     return nullptr;
@@ -96,6 +102,7 @@ ImageUpload upload_of(const RemoteImage& wanted, const images::OfferedImage& fou
     upload.properties = wanted.properties;
     upload.properties.insert(found.properties.begin(), found.properties.end());
     upload.profiles = wanted.profiles;
+    upload.projects = wanted.projects;
     upload.is_public = wanted.is_public;
     upload.cached = wanted.cached;
     upload.auto_update = wanted.auto_update;
@@ -134,10 +141,10 @@ Result<database::ImagePtr> fetch_from(Context& context, const RemoteImage& wante
     LX_TRY_AS(const auto found, server->find(source.alias, wanted.architecture));
     // Under another name, or from another server, it may be on its way already.
     LX_TRY_AS(const auto claim, context.image_downloads.claim(found.fingerprint, stop));
-    if (auto image = context.deps.database.images().find(found.fingerprint)) return image;
+    if (auto image = if_shared(context.deps.database.images().find(found.fingerprint), wanted)) return image;
     LX_TRY_AS(auto image, download(context, *server, found, wanted, operation, stop));
     events::publish_lifecycle(context.deps.events, "image-created", "/1.0/images/" + image->fingerprint,
-                              R"({"type":"container"})", operation.requestor());
+                              R"({"type":"container"})", operation.requestor(), wanted.projects.front());
     context.snapshot_timer.poke();
     return image;
 }

@@ -6,12 +6,14 @@
 
 #include <chrono>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/image_store.h"
 #include "lxd-daemon/instances/metadata.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/snapshots.h"
 
 namespace lxmgr::instances {
@@ -59,12 +61,14 @@ Result<images::Metadata> metadata_for(Context& context, const database::Instance
     return out;
 }
 
-ImageUpload published_upload(const api::ImagesPost& post, const images::ImportedImage& made) {
+ImageUpload published_upload(const Context& context, const api::ImagesPost& post,
+                             const images::ImportedImage& made) {
     ImageUpload upload;
     upload.files = made.files;
     upload.filename = post.filename;
     upload.properties = post.fields.properties;
-    if (!post.fields.profiles.empty()) upload.profiles = post.fields.profiles;
+    upload.profiles = image_profiles(context, post);
+    upload.projects = {image_project(context, post.in_project)};
     upload.is_public = post.fields.is_public;
     return upload;
 }
@@ -95,7 +99,7 @@ Result<PublishPlan> plan_publish(Context& context, api::ImagesPost post) {
     PublishPlan plan;
     const std::string& name = post.source.name;
     const auto slash = name.find('/');
-    plan.instance = name.substr(0, slash);
+    plan.instance = api::instance_key(post.in_project, name.substr(0, slash));
     if (slash != std::string::npos) plan.snapshot = name.substr(slash + 1);
     if ((post.source.type == "snapshot") != (slash != std::string::npos))
         return fail(Status::bad_request, fmt::format("'{}' is no name of a {}", name, post.source.type));
@@ -146,9 +150,10 @@ Result<database::ImagePtr> publish_image(Context& context, const PublishPlan& pl
     });
     failpoint("image-publish-packed");
     ImageStore store(context.deps.database, context.deps.pools, context.deps.state_dir);
-    LX_TRY_AS(auto image, store.keep(published_upload(plan.post, made), made));
+    LX_TRY_AS(auto image, store.keep(published_upload(context, plan.post, made), made));
     events::publish_lifecycle(context.deps.events, "image-created", "/1.0/images/" + image->fingerprint,
-                              R"({"type":"container"})", operation.requestor());
+                              R"({"type":"container"})", operation.requestor(),
+                              image_project(context, plan.post.in_project));
     return image;
 }
 

@@ -7,6 +7,7 @@
 #include "images/web/address.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/projects.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -87,7 +88,7 @@ Result<> check_remote(const RemoteImage& wanted) {
 }
 
 Result<RemoteImage> remote_image_of(const Context& context, const api::InstanceSource& source,
-                                    const std::string& architecture) {
+                                    const std::string& architecture, const std::string& project) {
     if (!source.mode.empty() && source.mode != "pull")
         return fail(Status::bad_request,
                     fmt::format("Image mode '{}' is not supported: only pull", source.mode));
@@ -98,8 +99,10 @@ Result<RemoteImage> remote_image_of(const Context& context, const api::InstanceS
     out.architecture = architecture.empty() ? default_architecture(context)
                                             : std::string(images::architecture_name(architecture));
     out.cached = true;
+    out.projects = {image_project(context, project)};
     out.auto_update = !source.alias.empty() && is_cached_by_default(context);
     LX_TRY(check_remote(out));
+    LX_TRY(check_server_allowed(context, project, source.server));
     return out;
 }
 

@@ -25,8 +25,9 @@ struct RemoteImage {
     bool cached = false;       ///< only kept because an instance was made of it
     bool auto_update = false;
     bool is_public = false;
-    std::vector<std::string> profiles{"default"};
-    api::ConfigMap properties;  ///< win over the server's
+    std::vector<std::string> profiles{"default"};  ///< keys
+    std::vector<std::string> projects{"default"};  ///< that are to have it
+    api::ConfigMap properties;                     ///< win over the server's
     std::string filename;
 };
 
@@ -72,7 +73,7 @@ images::WebAccess web_access(const Context& context, const database::ImageSource
 
 /// What the source of a new instance asks for. Errors: `bad_request`.
 Result<RemoteImage> remote_image_of(const Context& context, const api::InstanceSource& source,
-                                    const std::string& architecture);
+                                    const std::string& architecture, const std::string& project);
 /// The checks that need no network. Errors: `bad_request`.
 Result<> check_remote(const RemoteImage& wanted);
 

@@ -6,12 +6,14 @@
 
 #include "images/architecture.h"
 #include "images/sha256.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/images/publish.h"
 #include "lxd-daemon/instances/images/push.h"
 #include "lxd-daemon/instances/images/remote.h"
 #include "lxd-daemon/instances/images/upkeep.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/steps.h"
 #include "profiles/config_keys.h"
 
@@ -21,7 +23,8 @@ namespace {
 Result<> check_aliases(const Context& context, const api::ImagesPost& post) {
     for (const auto& alias : post.aliases) {
         LX_TRY(profiles::validate_alias_name(alias.name));
-        if (context.deps.database.images().find_alias(alias.name))
+        const auto key = api::alias_key(image_project(context, post.in_project), alias.name);
+        if (context.deps.database.images().find_alias(key))
             return fail(Status::conflict, fmt::format("Image alias '{}' already exists", alias.name));
     }
     return {};
@@ -37,7 +40,8 @@ RemoteImage remote_of(const Context& context, const api::ImagesPost& post) {
     out.is_public = post.fields.is_public;
     out.properties = post.fields.properties;
     out.filename = post.filename;
-    if (!post.fields.profiles.empty()) out.profiles = post.fields.profiles;
+    out.profiles = image_profiles(context, post);
+    out.projects = {image_project(context, post.in_project)};
     return out;
 }
 
@@ -68,18 +72,23 @@ Result<operations::OperationPtr> ImageService::create(api::ImagesPost post, cons
 }
 
 Result<operations::OperationPtr> ImageService::refresh(const std::string& fingerprint,
-                                                       const std::string& requestor) {
+                                                       const std::string& requestor,
+                                                       const std::string& project) {
     const auto image = context_.deps.database.images().find(fingerprint);
     if (!image) return fail(Status::not_found, "Image not found");
     if (!image->source)
         return fail(Status::bad_request, "The image was not fetched: it has no source to be refreshed from");
-    return context_.deps.operations.start(refresh_request(context_, fingerprint, requestor));
+    auto request = refresh_request(context_, fingerprint, requestor);
+    request.project = project;
+    return context_.deps.operations.start(std::move(request));
 }
 
 Result<operations::OperationPtr> ImageService::push(const database::ImagePtr& image,
-                                                    api::ImageExportPost post, const std::string& requestor) {
+                                                    api::ImageExportPost post, const std::string& requestor,
+                                                    const std::string& project) {
     LX_TRY(check_push(post));
     operations::Request request;
+    request.project = project;
     request.description = "Exporting image";
     request.resources = {{"images", {image->fingerprint}}};
     request.requestor = requestor;
@@ -95,7 +104,8 @@ Result<operations::OperationPtr> ImageService::push(const database::ImagePtr& im
 Result<> ImageService::check_offer(const api::ImagesPost& post) const {
     if (!images::is_sha256(post.source.fingerprint))
         return fail(Status::bad_request, "To have an image pushed, name its whole fingerprint");
-    if (context_.deps.database.images().find(post.source.fingerprint))
+    const auto here = context_.deps.database.images().find(post.source.fingerprint);
+    if (here && database::is_visible(*here, image_project(context_, post.in_project)))
         return fail(Status::bad_request, "Image with same fingerprint already exists");
     if (post.fields.auto_update)
         return fail(Status::bad_request,
@@ -105,8 +115,9 @@ Result<> ImageService::check_offer(const api::ImagesPost& post) const {
 
 Result<> ImageService::add_aliases(const api::ImagesPost& post, const std::string& fingerprint) const {
     for (const auto& alias : post.aliases) {
+        const auto key = api::alias_key(image_project(context_, post.in_project), alias.name);
         LX_TRY(context_.deps.database.images().create_alias(
-            {0, alias.name, alias.description, fingerprint, "container"}));
+            {0, key, alias.description, fingerprint, "container"}));
     }
     return {};
 }
@@ -134,8 +145,10 @@ Result<operations::OperationPtr> ImageService::fetch(api::ImagesPost post, const
         return fail(Status::bad_request, "Images of virtual machines are not supported");
     RemoteImage wanted = remote_of(context_, post);
     LX_TRY(check_remote(wanted));
+    LX_TRY(check_server_allowed(context_, post.in_project, post.source.server));
     operations::Request request;
     request.description = "Downloading image";
+    request.project = post.in_project;
     request.requestor = requestor;
     request.may_cancel = true;
     request.body = [this, wanted = std::move(wanted), post = std::move(post)](

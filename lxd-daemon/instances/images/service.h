@@ -20,10 +20,12 @@ public:
     Result<operations::OperationPtr> create(api::ImagesPost post, const std::string& requestor);
 
     /// Asks the image's server for a newer one. Errors: `not_found`, `bad_request` without a source.
-    Result<operations::OperationPtr> refresh(const std::string& fingerprint, const std::string& requestor);
+    /// @param project  of who asks
+    Result<operations::OperationPtr> refresh(const std::string& fingerprint, const std::string& requestor,
+                                             const std::string& project);
     /// Sends an image to a server that waits for it. Errors: `bad_request`.
     Result<operations::OperationPtr> push(const database::ImagePtr& image, api::ImageExportPost post,
-                                          const std::string& requestor);
+                                          const std::string& requestor, const std::string& project);
     /// Of an image that will be brought. Errors: `bad_request`, `conflict` as of create().
     Result<> check_offer(const api::ImagesPost& post) const;
     /// The aliases that were asked for. Errors: `conflict`.

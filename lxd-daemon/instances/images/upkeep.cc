@@ -88,7 +88,8 @@ Result<bool> refresh_image(Context& context, const std::string& fingerprint, ope
                        .cached = old->cached,
                        .auto_update = old->auto_update,
                        .is_public = old->is_public,
-                       .profiles = old->profiles};
+                       .profiles = old->profiles,
+                       .projects = old->projects};
     LX_TRY_AS(const auto fresh, fetch_newest(context, wanted, operation, std::move(stop)));
     if (fresh->fingerprint == fingerprint) return false;
     database::ImageRecord next = *fresh;

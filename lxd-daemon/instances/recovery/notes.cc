@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/context.h"
@@ -81,13 +82,15 @@ void RecoveryNotes::work_on(const Frame& event) {
     if (!parsed.is_object() || !parsed.contains("metadata")) return;
     const auto& metadata = parsed["metadata"];
     const std::string url = metadata.value("source", "");
-    work_on_url(url.substr(0, url.find('?')), is_event_of_a_run(metadata.value("action", "")));
+    work_on_url(url.substr(0, url.find('?')), parsed.value("project", "default"),
+                is_event_of_a_run(metadata.value("action", "")));
 }
 
-void RecoveryNotes::work_on_url(const std::string& url, bool of_a_run) {
+void RecoveryNotes::work_on_url(const std::string& url, const std::string& project, bool of_a_run) {
     const auto parts = split(url, '/');  // "", "1.0", "instances", NAME, "snapshots", S
     if (parts.size() < 4) return;
-    const std::string &kind = parts[2], &name = parts[3];
+    const std::string &kind = parts[2], &plain = parts[3];
+    const std::string name = kind == "instances" ? api::instance_key(project, plain) : plain;
     if (kind == "instances") {
         const auto record = context_.rows().find(name);
         if (!record) return;
@@ -97,14 +100,17 @@ void RecoveryNotes::work_on_url(const std::string& url, bool of_a_run) {
         if (snapshot) check(write_note(context_, *record, *snapshot), name);
         all_of_instance(name, !snapshot && !of_a_run);
     } else if (kind == "storage-pools") {
-        all_of_volumes(name, parts.size() > 6 ? parts[6] : "");
+        all_of_volumes(name, parts.size() > 6 ? parts[6] : "", project);
         if (parts.size() > 4) return;
         for (const auto& record : context_.rows().list()) {
             if (record->pool == name) all_of_instance(record->name, false);
         }
     } else if (kind == "profiles") {
         for (const auto& record : context_.rows().list()) {
-            const auto is_meant = [&](const std::string& profile) { return url_encode(profile) == name; };
+            const auto is_meant = [&](const std::string& key) {
+                const auto profile = api::split_object_key(key);
+                return profile.project == project && url_encode(profile.name) == name;
+            };
             if (std::ranges::any_of(record->profiles, is_meant)) all_of_instance(record->name, false);
         }
     }
@@ -119,9 +125,12 @@ void RecoveryNotes::all_of_instance(const std::string& name, bool with_snapshots
         check(write_note(context_, *record, *snapshot), name);
 }
 
-void RecoveryNotes::all_of_volumes(const std::string& pool, const std::string& encoded_name) {
+void RecoveryNotes::all_of_volumes(const std::string& pool, const std::string& encoded_name,
+                                   const std::string& project) {
     for (const auto& record : context_.deps.database.volumes().list(pool)) {
-        if (!encoded_name.empty() && url_encode(record->name) != encoded_name) continue;
+        const auto named = api::split_object_key(record->name);
+        const bool is_meant = url_encode(named.name) == encoded_name && named.project == project;
+        if (!encoded_name.empty() && !is_meant) continue;
         check(write_note(context_, *record), record->name);
         for (const auto& snapshot : context_.deps.database.volumes().snapshots(record->id))
             check(write_note(context_, *record, *snapshot), record->name);
@@ -130,7 +139,7 @@ void RecoveryNotes::all_of_volumes(const std::string& pool, const std::string& e
 
 void RecoveryNotes::everything() {
     for (const auto& record : context_.rows().list()) all_of_instance(record->name, true);
-    for (const auto& pool : context_.deps.database.pools().list()) all_of_volumes(pool->name, "");
+    for (const auto& pool : context_.deps.database.pools().list()) all_of_volumes(pool->name, "", "");
     whole_ = true;
 }
 

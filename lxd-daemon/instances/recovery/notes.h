@@ -27,10 +27,10 @@ private:
     void queue(const Frame& event);  ///< null: for all
     void work();
     void work_on(const Frame& event);
-    void work_on_url(const std::string& url, bool of_a_run);
+    void work_on_url(const std::string& url, const std::string& project, bool of_a_run);
     void all_of_instance(const std::string& name, bool with_snapshots);
     /// @param encoded_name  as URLs have it; empty: of all
-    void all_of_volumes(const std::string& pool, const std::string& encoded_name);
+    void all_of_volumes(const std::string& pool, const std::string& encoded_name, const std::string& project);
     void everything();
     void check(const Result<>& written, const std::string& name);
     [[nodiscard]] std::string marker() const;

@@ -6,11 +6,13 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/recovery/scan.h"
+#include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -58,7 +60,7 @@ Result<std::vector<Looked>> look_at_all(Context& context, std::vector<api::Stora
 }
 
 bool is_empty_default(const database::ProfileRecord& profile) {
-    return profile.name == "default" && profile.config.empty() && profile.devices.empty();
+    return api::plain_name(profile.name) == "default" && profile.config.empty() && profile.devices.empty();
 }
 
 /// What an instance needs and neither is here nor comes back with it.
@@ -91,21 +93,33 @@ void find_missing(const Context& context, const LostInstance& lost, std::vector<
 json result_of(const std::vector<Looked>& all, const std::vector<std::string>& more_errors) {
     json out{{"UnknownVolumes", json::array()}, {"DependencyErrors", more_errors}};
     for (const auto& pool : all) {
-        const auto add = [&](const std::string& name, const char* type, std::size_t snapshots) {
-            out["UnknownVolumes"].push_back({{"name", name},
+        const auto add = [&](const api::ProjectName& name, const char* type, std::size_t snapshots) {
+            out["UnknownVolumes"].push_back({{"name", name.name},
                                              {"type", type},
                                              {"snapshotCount", snapshots},
-                                             {"project", "default"},
+                                             {"project", name.project},
                                              {"pool", pool.record.name}});
         };
-        for (const auto& one : pool.lost.instances) add(one.record.name, "container", one.snapshots.size());
-        for (const auto& one : pool.lost.volumes) add(one.record.name, "custom", one.snapshots.size());
+        for (const auto& one : pool.lost.instances)
+            add(api::split_instance_key(one.record.name), "container", one.snapshots.size());
+        for (const auto& one : pool.lost.volumes)
+            add(api::split_object_key(one.record.name), "custom", one.snapshots.size());
         for (const auto& error : pool.lost.errors) out["DependencyErrors"].push_back(error);
     }
     return out;
 }
 
+/// A project whose row is gone is made anew, with what new ones have: nothing says what it had.
+Result<> bring_back_project(Context& context, const std::string& name) {
+    auto& projects = context.deps.database.projects();
+    if (projects.find(name)) return {};
+    LX_TRY(profiles::validate_project_name(name));
+    LX_TRY(projects.create({0, name, "", database::new_project_config({})}));
+    return {};
+}
+
 Result<> bring_back_profiles(Context& context, const LostInstance& lost) {
+    LX_TRY(bring_back_project(context, api::split_instance_key(lost.record.name).project));
     auto& profiles = context.deps.database.profiles();
     for (auto profile : lost.profiles) {
         const auto here = profiles.find(profile.name);
@@ -155,6 +169,7 @@ Result<> forget_unknown_images(Context& context, storage::Driver& driver) {
 }
 
 Result<> bring_back(Context& context, const LostVolume& lost) {
+    LX_TRY(bring_back_project(context, api::split_object_key(lost.record.name).project));
     auto& volumes = context.deps.database.volumes();
     return context.deps.database.transaction([&]() -> Result<> {
         LX_TRY_AS(const auto row, volumes.create(lost.record));

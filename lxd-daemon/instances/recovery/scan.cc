@@ -11,6 +11,7 @@
 #include "images/yaml_json.h"
 #include "lxd-daemon/api/json_reader.h"
 #include "lxd-daemon/api/json_text.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/instances/recovery/note.h"
 #include "lxd-daemon/instances/snapshots.h"
@@ -49,7 +50,7 @@ Result<> read_profiles(const json& note, std::vector<database::ProfileRecord>& o
         api::Reader reader(object);
         reader.text("name", profile.name).text("description", profile.description);
         LX_TRY(reader.map("config", profile.config).map("devices", profile.devices).done());
-        LX_TRY(profiles::validate_profile_name(profile.name));
+        LX_TRY(profiles::validate_profile_name(api::plain_name(profile.name)));
         LX_TRY(profiles::validate_instance_config(profile.config, false));
         LX_TRY(profiles::validate_devices(profile.devices, false));
     }
@@ -60,7 +61,7 @@ Result<LostInstance> read_instance(const json& note, const std::string& name) {
     LostInstance out;
     LX_TRY(read_instance_like(part(note, "container"), out.record));
     out.record.name = name;  // a rename may have come between
-    LX_TRY(profiles::validate_instance_name(name));
+    LX_TRY(profiles::validate_instance_name(api::instance_name(name)));
     LX_TRY(read_profiles(note, out.profiles));
     LX_TRY(api::Reader(note).text("image_metadata", out.metadata).done());
     if (!out.metadata.empty()) LX_TRY(images::decode_metadata(out.metadata));
@@ -181,7 +182,7 @@ private:
         LostVolume lost;
         LX_TRY(read_volume_like(object, directory, lost.record));
         LX_TRY(api::Reader(object).text("content_type", lost.record.content_type).done());
-        LX_TRY(profiles::validate_volume_name(lost.record.name));
+        LX_TRY(profiles::validate_volume_name(api::plain_name(lost.record.name)));
         if (lost.record.content_type != "filesystem" && lost.record.content_type != "block")
             return fail(Status::bad_request, "Its content type is not known");
         if (context_.deps.database.volumes().find(pool_, lost.record.name))

@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/freeze.h"
+#include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/volumes/block.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "lxd-daemon/instances/volumes/users.h"
@@ -192,6 +194,7 @@ Result<> copy_volume(Context& context, const VolumeCopyPlan& plan, const std::st
     record.volume = fresh.name();
     record.created_at = now();
     const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY(check_in_project(context, record));
         LX_TRY_AS(const auto row, database.volumes().create(record));
         LX_TRY(snapshots.store(row->id));
         return fresh.belongs_to_a_row();
@@ -212,10 +215,17 @@ Result<> move_volume(Context& context, const VolumeName& from, const VolumeName&
     if (context.deps.database.volumes().find(to.pool, to.name))
         return fail(Status::conflict, "Volume by that name already exists");
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(row->id));
+    const bool leaves = api::split_object_key(from.name).project != api::split_object_key(to.name).project;
+    if (leaves && !VolumeUserIndex(context.deps.database).of(from.pool, from.name).empty())
+        return fail(Status::bad_request, "The storage volume is in use: it cannot leave its project");
+    database::VolumeRecord there = *row;
+    there.pool = to.pool;
+    there.name = to.name;
+    LX_TRY(check_in_project(context, there));
     LX_TRY(from.pool == to.pool ? rename_volume(context, *row, to.name)
                                 : move_to_other_pool(context, *row, to, with_snapshots));
     volume_lifecycle(context, "storage-volume-renamed", volume_url(to), requestor,
-                     {{"old_name", from.name}, {"old_pool", from.pool}});
+                     {{"old_name", api::plain_name(from.name)}, {"old_pool", from.pool}});
     return {};
 }
 

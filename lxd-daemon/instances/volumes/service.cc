@@ -4,6 +4,9 @@
 
 #include <future>
 
+#include "lxd-daemon/api/project_keys.h"
+#include "lxd-daemon/instances/project_limits.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/steps.h"
 #include "lxd-daemon/instances/volume_size.h"
@@ -15,7 +18,9 @@
 namespace lxmgr::instances {
 namespace {
 
-std::string volume(const std::string& name) { return fmt::format("storage volume '{}'", name); }
+std::string volume(const std::string& key) {
+    return fmt::format("storage volume '{}'", api::plain_name(key));
+}
 
 std::string lock_of(const VolumeName& name) { return "volume:" + name.pool + "/" + name.name; }
 
@@ -43,6 +48,7 @@ operations::Request volume_request(Context& context, std::string description, co
     request.description = std::move(description);
     request.resources = {{"storage_volumes", {volume_url(name)}}};
     request.requestor = requestor;
+    request.project = name.project;
     request.locks = {lock_of(name)};
     if (!with_users) return request;
     for (const auto& user : VolumeUserIndex(context.deps.database).of(name.pool, name.name).instances)
@@ -73,14 +79,15 @@ Result<> VolumeService::create(const std::string& pool, const api::StorageVolume
                     fmt::format("Source type \"{}\" is not supported: only \"copy\"", post.source.type));
     database::VolumeRecord record;
     record.pool = pool;
-    record.name = post.name;
+    record.name = volume_key(context_, post.in_project, post.name);
     record.description = post.description.value_or("");
     if (!post.content_type.empty()) record.content_type = post.content_type;
     record.config = post.config.value_or(api::ConfigMap{});
     if (const auto row = context_.deps.database.pools().find(pool))
         record.config.merge(volume_defaults(row->config));
     LX_TRY(profiles::validate_volume_config(record.config));
-    return run(volume_request(context_, "Creating storage volume", {pool, post.name}, requestor, false),
+    const VolumeName name{pool, record.name, post.in_project};
+    return run(volume_request(context_, "Creating storage volume", name, requestor, false),
                [&] { return in_room_for(volume(post.name), create_volume(context_, record, requestor)); });
 }
 
@@ -100,7 +107,7 @@ Result<> VolumeService::rename(const VolumeName& name, const std::string& new_na
                                const std::string& requestor) {
     LX_TRY(require_volume(context_, name));
     LX_TRY(profiles::validate_volume_name(new_name));
-    const VolumeName to{name.pool, new_name};
+    const VolumeName to{name.pool, api::object_key(api::split_object_key(name.name).project, new_name)};
     auto request = volume_request(context_, "Renaming storage volume", name, requestor, true);
     request.locks.push_back(lock_of(to));
     return run(std::move(request), [&] { return move_volume(context_, name, to, true, requestor); });
@@ -127,19 +134,21 @@ Result<operations::OperationPtr> VolumeService::copy(const std::string& pool,
     LX_TRY(context_.deps.pools.driver(pool));
     const auto slash = post.source.name.find('/');
     VolumeCopyPlan plan;
-    plan.source = {post.source.pool.empty() ? pool : post.source.pool, post.source.name.substr(0, slash)};
+    const std::string& from = post.source.project.empty() ? post.in_project : post.source.project;
+    plan.source = {post.source.pool.empty() ? pool : post.source.pool,
+                   volume_key(context_, from, post.source.name.substr(0, slash)), post.in_project};
     if (slash != std::string::npos) plan.snapshot = post.source.name.substr(slash + 1);
     plan.with_snapshots = !post.source.volume_only;
     plan.refresh = post.source.refresh;
     LX_TRY_AS(const auto source, require_volume(context_, plan.source));
     if (!plan.snapshot.empty()) LX_TRY(require_volume_snapshot(context_, plan.source, plan.snapshot));
-    const VolumeName name{pool, post.name};
-    const bool taken = context_.deps.database.volumes().find(pool, post.name) != nullptr;
+    const VolumeName name{pool, volume_key(context_, post.in_project, post.name)};
+    const bool taken = context_.deps.database.volumes().find(pool, name.name) != nullptr;
     if (taken && !plan.refresh) return fail(Status::conflict, "Volume by that name already exists");
-    if (taken && plan.source.pool == pool && plan.source.name == post.name)
+    if (taken && plan.source.pool == pool && plan.source.name == name.name)
         return fail(Status::bad_request, "A volume cannot be refreshed from itself");
     plan.record.pool = pool;
-    plan.record.name = post.name;
+    plan.record.name = name.name;
     plan.record.content_type = source->content_type;
     if (!post.content_type.empty() && post.content_type != source->content_type)
         return fail(Status::bad_request,
@@ -158,7 +167,7 @@ Result<operations::OperationPtr> VolumeService::copy(const std::string& pool,
 Result<operations::OperationPtr> VolumeService::move(const VolumeName& name, const VolumeName& to,
                                                      bool with_snapshots, const std::string& requestor) {
     LX_TRY_AS(const auto row, require_volume(context_, name));
-    LX_TRY(profiles::validate_volume_name(to.name));
+    LX_TRY(profiles::validate_volume_name(api::plain_name(to.name)));
     LX_TRY(context_.deps.pools.driver(to.pool));
     if (context_.deps.database.volumes().find(to.pool, to.name))
         return fail(Status::conflict, "Volume by that name already exists");
@@ -176,6 +185,7 @@ Result<operations::OperationPtr> VolumeService::create_snapshot(const VolumeName
                                                                 const std::string& requestor) {
     LX_TRY_AS(const auto row, require_volume(context_, name));
     if (!post.name.empty()) LX_TRY(validate_snapshot_name(post.name));
+    LX_TRY(check_snapshots_allowed(context_, name.project));
     if (context_.deps.database.volumes().find_snapshot(row->id, post.name))
         return fail(Status::conflict, fmt::format("Snapshot \"{}\" already in use", post.name));
     auto request = volume_request(context_, "Creating storage volume snapshot", name, requestor, true);

@@ -11,7 +11,8 @@ struct Context;
 
 /// Names a custom volume.
 struct VolumeName {
-    std::string pool, name;
+    std::string pool, name;           ///< the name with its project: api::object_key()
+    std::string project = "default";  ///< of who asks, which may use another's volumes
 };
 std::string volume_url(const VolumeName& name);
 std::string volume_snapshot_url(const VolumeName& name, const std::string& snapshot);

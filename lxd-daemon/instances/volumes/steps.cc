@@ -5,10 +5,13 @@
 #include <sys/stat.h>
 
 #include "lxd-daemon/api/event.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/instances/backups/steps.h"
+#include "lxd-daemon/instances/project_limits.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "lxd-daemon/instances/volumes/block.h"
@@ -43,7 +46,9 @@ void volume_lifecycle(const Context& context, const std::string& action, const s
                       const std::string& requestor, const nlohmann::json& more) {
     auto& hub = context.deps.events;
     if (hub.idle(events::Kind::lifecycle)) return;
-    hub.publish(events::Kind::lifecycle, "default", api::to_json_text({action, url, requestor}, more));
+    const auto shown = api::split_url(url);
+    hub.publish(events::Kind::lifecycle, shown.project,
+                api::to_json_text({action, shown.url, requestor}, more));
 }
 
 Result<> create_volume(Context& context, database::VolumeRecord record, const std::string& requestor) {
@@ -62,6 +67,7 @@ Result<> create_volume(Context& context, database::VolumeRecord record, const st
     record.volume = fresh.name();
     record.created_at = now();
     const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY(check_in_project(context, record));
         LX_TRY(database.volumes().create(record));
         return fresh.belongs_to_a_row();
     });
@@ -88,6 +94,7 @@ Result<> update_volume(Context& context, const VolumeName& name, const api::Stor
     database::VolumeRecord next = *row;
     next.description = put.description;
     next.config = put.config;
+    LX_TRY(check_in_project(context, next));
     LX_TRY(resize_custom(context, *row, next));
     context.snapshot_timer.poke();
     volume_lifecycle(context, "storage-volume-updated", volume_url(name), requestor);
@@ -148,9 +155,15 @@ Result<> check_attachable(const database::VolumeRecord& row) {
     return fail(Status::bad_request, "Custom block volumes cannot be used on containers");
 }
 
+database::VolumePtr find_used_volume(const Context& context, const devices::VolumeUse& use) {
+    const std::string project = api::split_instance_key(use.instance).project;
+    return context.deps.database.volumes().find(use.pool, volume_key(context, project, use.volume));
+}
+
 Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse& use,
                                      const sys::IdMap& idmap) {
-    LX_TRY_AS(const auto found, require_volume(context, {use.pool, use.volume}));
+    const auto found = find_used_volume(context, use);
+    if (!found) return fail(Status::not_found, "Storage volume not found");
     const bool shared = !context.volume_mounts.instances(found->id).empty();
     LX_TRY(context.volume_mounts.use(found->id, use.instance, use.device));
     // Read again: until now it could get another content, name or pool.

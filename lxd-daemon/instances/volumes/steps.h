@@ -57,6 +57,8 @@ Result<> delete_volume_snapshot(Context& context, const VolumeName& name, const 
 
 /// `bad_request` for a volume that no container can have.
 Result<> check_attachable(const database::VolumeRecord& row);
+/// The volume that a device of an instance names; null: there is none.
+database::VolumePtr find_used_volume(const Context& context, const devices::VolumeUse& use);
 /// For a device of an instance: the mount, noted as in use.
 Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse& use,
                                      const sys::IdMap& idmap);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "profiles/expand.h"
 
 namespace lxmgr::instances {
@@ -40,6 +41,11 @@ api::DeviceMap devices_of(database::Database& database, const database::Instance
     return profiles::expand(layers).devices;
 }
 
+/// The volume that users in the project name so.
+std::string key_in(database::Database& database, const std::string& project, const std::string& name) {
+    return api::object_key(database.projects().holder(database::Feature::volumes, project), name);
+}
+
 bool redirect(api::DeviceMap& devices, const Key& from, const Key& to) {
     bool changed = false;
     for (auto& [name, keys] : devices) {
@@ -55,25 +61,28 @@ bool redirect(api::DeviceMap& devices, const Key& from, const Key& to) {
 
 std::vector<std::string> VolumeUsers::urls() const {
     std::vector<std::string> out;
-    for (const auto& name : instances) out.push_back("/1.0/instances/" + name);
-    for (const auto& name : profiles) out.push_back("/1.0/profiles/" + name);
+    for (const auto& key : instances) out.push_back(api::instance_url(key));
+    for (const auto& key : profiles) out.push_back(api::profile_url(key));
     return out;
 }
 
 VolumeUserIndex::VolumeUserIndex(database::Database& database) {
-    const auto note = [this](const api::DeviceMap& devices, std::vector<std::string> VolumeUsers::* list,
-                             const std::string& user) {
+    const auto note = [&](const api::DeviceMap& devices, std::vector<std::string> VolumeUsers::* list,
+                          const std::string& user, const std::string& project) {
         for (const auto& [name, keys] : devices) {
-            const Key key = volume_of(keys);
+            Key key = volume_of(keys);
             if (key.first.empty() || key.second.empty()) continue;
+            key.second = key_in(database, project, key.second);
             auto& names = users_[key].*list;
             if (names.empty() || names.back() != user) names.push_back(user);
         }
     };
     for (const auto& record : database.instances().list())
-        note(devices_of(database, *record), &VolumeUsers::instances, record->name);
+        note(devices_of(database, *record), &VolumeUsers::instances, record->name,
+             api::split_instance_key(record->name).project);
     for (const auto& profile : database.profiles().list())
-        note(profile->devices, &VolumeUsers::profiles, profile->name);
+        note(profile->devices, &VolumeUsers::profiles, profile->name,
+             api::split_object_key(profile->name).project);
 }
 
 VolumeUsers VolumeUserIndex::of(const std::string& pool, const std::string& name) const {
@@ -83,12 +92,17 @@ VolumeUsers VolumeUserIndex::of(const std::string& pool, const std::string& name
 
 Result<> redirect_users(database::Database& database, const database::VolumeRecord& from,
                         const database::VolumeRecord& to) {
-    const Key old_key{from.pool, from.name}, new_key{to.pool, to.name};
+    const Key old_key{from.pool, api::plain_name(from.name)}, new_key{to.pool, api::plain_name(to.name)};
+    const auto is_meant = [&](const std::string& project) {
+        return key_in(database, project, old_key.second) == from.name;
+    };
     for (const auto& record : database.instances().list()) {
+        if (!is_meant(api::split_instance_key(record->name).project)) continue;
         database::InstanceRecord next = *record;
         if (redirect(next.devices, old_key, new_key)) LX_TRY(database.instances().update(next));
     }
     for (const auto& profile : database.profiles().list()) {
+        if (!is_meant(api::split_object_key(profile->name).project)) continue;
         database::ProfileRecord next = *profile;
         if (redirect(next.devices, old_key, new_key)) LX_TRY(database.profiles().update(next));
     }

@@ -77,12 +77,19 @@ TEST_F(StorageRoutesTest, VolumesAreThoseOfInstancesAndImages) {
     EXPECT_EQ(metadata("/1.0/storage-pools/p/volumes?recursion=1&filter=type%20eq%20image").size(), 0U);
 }
 
-TEST_F(OtherRoutesTest, ThereIsOneProject) {
+TEST_F(OtherRoutesTest, ProjectsAreMadeAndDeleted) {
     EXPECT_THAT(metadata("/1.0/projects"), ElementsAre("/1.0/projects/default"));
     EXPECT_EQ(metadata("/1.0/projects/default")["config"]["features.images"], "true");
     EXPECT_THAT(metadata("/1.0/projects/default")["used_by"], Contains("/1.0/profiles/default"));
     EXPECT_EQ(get("/1.0/projects/other").status, 404);
-    EXPECT_EQ(call("POST", "/1.0/projects", R"({"name":"other"})").status, 501);
+    EXPECT_EQ(call("POST", "/1.0/projects", R"({"name":"a_b"})").status, 400);
+    EXPECT_EQ(call("POST", "/1.0/projects", R"({"name":"other"})").status, 201);
+    EXPECT_EQ(call("POST", "/1.0/projects", R"({"name":"other"})").status, 409);
+    EXPECT_THAT(metadata("/1.0/profiles?project=other"), ElementsAre("/1.0/profiles/default?project=other"));
+    EXPECT_EQ(metadata("/1.0/profiles/default?project=other")["name"], "default");
+    EXPECT_EQ(get("/1.0/profiles?project=nowhere").status, 404);
+    EXPECT_EQ(call("DELETE", "/1.0/projects/other", "").status, 200);
+    EXPECT_EQ(call("DELETE", "/1.0/projects/default", "").status, 403);
 }
 
 TEST_F(OtherRoutesTest, ThereAreNoCertificates) {

@@ -1,0 +1,26 @@
+#pragma once
+#include <string>
+
+#include "lxd-daemon/api/types.h"
+#include "lxd-daemon/base/result.h"
+#include "lxd-daemon/database/projects.h"
+
+/// restricted.* of a project, as LXD documents them. Pure functions. Errors: `forbidden` naming the key.
+namespace lxmgr::instances {
+
+bool is_restricted(const database::ProjectRecord& project);
+/// The value of a restricted.* key: what is set, else what a restricted project has.
+std::string restriction(const database::ProjectRecord& project, const std::string& key);
+
+/// Config and devices of an instance after its profiles, or of a profile.
+Result<> check_restrictions(const database::ProjectRecord& project, const api::ConfigMap& config,
+                            const api::DeviceMap& devices);
+/// What an instance must have: restricted.containers.privilege=isolated.
+Result<> check_isolation(const database::ProjectRecord& project, const api::ConfigMap& config);
+Result<> check_pool_access(const database::ProjectRecord& project, const std::string& pool);
+/// @param server  URL of an image server
+Result<> check_image_server(const database::ProjectRecord& project, const std::string& server);
+/// Whether restricted.networks.access has it.
+bool may_use_network(const database::ProjectRecord& project, const std::string& network);
+
+}  // namespace lxmgr::instances
