@@ -38,11 +38,11 @@ class TestsslTest(unittest.TestCase):
         with open(here("extensions"), "w", encoding="ascii") as file:
             file.write(EXTENSIONS)
         key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-        for command in (["req", "-x509", *key, "-keyout", here("ca.key"), "-out", here("ca.crt"), "-days", "90",
+        for command in (["req", "-x509", *key, "-keyout", here("ca.key"), "-out", here("ca.crt"), "-days", "300",
                          "-subj", "/CN=Authority"],
                         ["req", *key, "-keyout", here("server.key"), "-out", here("server.csr"), "-subj", "/CN=127.0.0.1"],
                         ["x509", "-req", "-in", here("server.csr"), "-CA", here("ca.crt"), "-CAkey", here("ca.key"),
-                         "-CAcreateserial", "-days", "60", "-extfile", here("extensions"), "-out", here("server.crt")]):
+                         "-CAcreateserial", "-days", "200", "-extfile", here("extensions"), "-out", here("server.crt")]):
             subprocess.run(["openssl", *command], check=True, capture_output=True)
         return here("ca.crt"), here("server.crt"), here("server.key")
 
