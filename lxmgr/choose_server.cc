@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "lxmgr/client.h"
@@ -22,6 +23,16 @@ std::string remote_of(const Remotes& remotes, const std::string& word) {
     if (colon == std::string::npos || colon == 0) return "";
     const auto name = word.substr(0, colon);
     return remotes.knows(name) ? name : "";
+}
+
+/// As the option says, else $LXMGR_PROJECT, else as the user has switched to.
+std::string chosen_project(const Remotes& remotes, const std::string& remote, const GlobalOptions& global) {
+    std::string project = global.project;
+    if (const char* named = std::getenv("LXMGR_PROJECT"); project.empty() && named != nullptr)
+        project = named;
+    if (const auto kept = remotes.projects.find(remote); project.empty() && kept != remotes.projects.end())
+        project = kept->second;
+    return project == "default" ? "" : encode(project);
 }
 
 }  // namespace
@@ -52,7 +63,11 @@ Result<Server> choose_server(Invocation& invocation) {
                     fmt::format("This would work at two servers, '{}' and '{}': name one", *named.begin(),
                                 *std::next(named.begin())));
     }
-    return remotes.server(named.empty() ? remotes.chosen : *named.begin());
+    const std::string& remote = named.empty() ? remotes.chosen : *named.begin();
+    LX_TRY_AS(Server server, remotes.server(remote));
+    server.remote = remote;
+    server.project = chosen_project(remotes, remote, invocation.global);
+    return server;
 }
 
 }  // namespace lxmgr::cli

@@ -5,7 +5,8 @@
 namespace lxmgr::cli {
 
 /// Where a command works: at the remote that its words name ("lab:", "lab:dev"), else at the default one. The
-/// names lose their "lab:". Errors: `bad_request` when it would have to work at two servers.
+/// names lose their "lab:". The project: --project, $LXMGR_PROJECT, or what `project switch` chose.
+/// Errors: `bad_request` when it would have to work at two servers.
 Result<Server> choose_server(Invocation& invocation);
 
 }  // namespace lxmgr::cli

@@ -47,6 +47,7 @@ std::uint64_t number_at(const Json& object, std::initializer_list<const char*> k
 }
 
 std::string cell_name(const Json& i) { return text_member(i, "name"); }
+std::string cell_project(const Json& i) { return text_member(i, "project"); }
 std::string cell_state(const Json& i) {
     std::string status = text_member(i, "status");
     std::ranges::transform(status, status.begin(),
@@ -104,6 +105,7 @@ constexpr std::array kColumns{
     Column{'S', "SNAPSHOTS", cell_snapshots, true},
     Column{'a', "ARCHITECTURE", cell_architecture, false},
     Column{'b', "STORAGE POOL", cell_pool, false},
+    Column{'e', "PROJECT", cell_project, false},
     Column{'c', "CREATED AT", cell_created, false},
     Column{'d', "DESCRIPTION", cell_description, false},
     Column{'D', "DISK USAGE", cell_disk, true},
@@ -150,12 +152,14 @@ Json filtered(Json instances, const std::vector<std::string>& filters) {
 }
 
 Result<int> run_list(Client& client, const Args& args) {
-    const auto columns = chosen_columns(args.text("columns"));
+    const bool all = args.flag("all-projects");
+    const auto columns = chosen_columns((all ? "e" : "") + args.text("columns"));
     if (!columns) return misuse(args, columns.error().message);
     const Format format = format_of(args.text("format"));
     const bool whole = format == Format::json || format == Format::yaml;
     const bool state = whole || std::ranges::any_of(*columns, &Column::needs_state);
-    LX_TRY_AS(Json instances, client.get(fmt::format("/1.0/instances?recursion={}", state ? 2 : 1)));
+    LX_TRY_AS(Json instances, client.get(fmt::format("/1.0/instances?recursion={}{}", state ? 2 : 1,
+                                                     all ? "&all-projects=true" : "")));
     const bool none_at_all = instances.empty();
     instances = filtered(std::move(instances), args.list("FILTER"));
     if (none_at_all && format == Format::table && is_terminal(STDOUT_FILENO)) {
@@ -177,11 +181,13 @@ constexpr const char* kDetails =
     "user.role=db).\n"
     "Columns: n name, s state, 4 IPv4, 6 IPv6, t type, S snapshots, a architecture, b storage pool, c "
     "created,\n"
-    "d description, D disk usage, l last used, m memory usage, N processes, p PID of the init, P profiles, u "
+    "d description, D disk usage, e project, l last used, m memory usage, N processes, p PID of the init, P "
+    "profiles, u "
     "CPU usage.";
 constexpr Operand kListOperands[] = {{"FILTER", Count::any, Kind::instance}};
 constexpr Option kListOptions[] = {
     kFormatOption,
+    {"-A,--all-projects", "", "those of all projects"},
     {"-c,--columns", "LETTERS", "which columns, in which order", false, "", "ns46tS"},
 };
 const Command kListCommands[] = {

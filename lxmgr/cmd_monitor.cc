@@ -52,7 +52,7 @@ Result<int> run_monitor(Client& client, const Args& args) {
         loop.stop();
     };
     SocketEvents events{.binary = {}, .text = show, .closed = [&loop] { loop.stop(); }};
-    LX_TRY(loop.connect("/1.0/events" + types, std::move(events)));
+    LX_TRY(loop.connect(for_project("/1.0/events" + types, client.server().project), std::move(events)));
     loop.on_signal(SIGINT, leave);
     loop.on_signal(SIGTERM, leave);
     loop.run();

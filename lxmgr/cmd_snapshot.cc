@@ -65,7 +65,13 @@ Result<int> run_copy(Client& client, const Args& args) {
     if (args.given("storage")) {
         LX_TRY_AS(body["devices"], devices_in(client, source, args.text("storage")));
     }
-    auto done = client.call("POST", "/1.0/instances", body, {fmt::format("Copying {}", from)});
+    std::string path = "/1.0/instances";
+    if (args.given("target-project")) {
+        const std::string& own = client.server().project;
+        body["source"]["project"] = own.empty() ? "default" : own;
+        path += "?project=" + encode(args.text("target-project"));
+    }
+    auto done = client.call("POST", path, body, {fmt::format("Copying {}", from)});
     if (!done) return std::unexpected(explain(source, "Copying", std::move(done).error()));
     return 0;
 }
@@ -73,9 +79,14 @@ Result<int> run_copy(Client& client, const Args& args) {
 Result<int> run_move(Client& client, const Args& args) {
     const Object object = instance_object(args.text("INSTANCE"));
     const std::string& name = args.given("NEW-NAME") ? args.text("NEW-NAME") : object.name;
-    if (!args.given("NEW-NAME") && !args.given("storage"))
-        return misuse(args, "Give a new name, another pool (--storage), or both");
+    if (!args.given("NEW-NAME") && !args.given("storage") && !args.given("target-project"))
+        return misuse(args,
+                      "Give a new name, another pool (--storage) or another project (--target-project)");
     Json body = {{"name", name}};
+    if (args.given("target-project")) {
+        body["project"] = args.text("target-project");
+        body["migration"] = true;
+    }
     if (args.given("storage")) {
         body["pool"] = args.text("storage");
         body["migration"] = true;
@@ -107,6 +118,7 @@ constexpr Operand kRestoreOperands[] = {{"INSTANCE", Count::one, Kind::instance}
 constexpr Operand kCopyOperands[] = {{"INSTANCE", Count::one, Kind::instance}, {"NEW-NAME", Count::optional}};
 constexpr Option kInstanceOnly = {"--instance-only", "", "leave the snapshots out"};
 constexpr Option kSnapshotPool = {"-s,--storage", "POOL", "pool of the root disk"};
+constexpr Option kTargetProject = {"--target-project", "PROJECT", "make it an instance of this project"};
 constexpr Option kSnapshotCopyOptions[] = {
     {"-c,--config", "KEY=VALUE", "set a config key (may be repeated)", true},
     {"-e,--ephemeral", "", "delete the copy when it stops"},
@@ -114,8 +126,9 @@ constexpr Option kSnapshotCopyOptions[] = {
     kSnapshotPool,
     kInstanceOnly,
     {"--refresh", "", "bring an existing, stopped copy up to date"},
+    kTargetProject,
 };
-constexpr Option kSnapshotMoveOptions[] = {kSnapshotPool, kInstanceOnly};
+constexpr Option kSnapshotMoveOptions[] = {kSnapshotPool, kInstanceOnly, kTargetProject};
 constexpr Operand kRebuildOperands[] = {{"INSTANCE", Count::one, Kind::instance},
                                         {"IMAGE", Count::optional, Kind::image}};
 constexpr Option kRebuildOptions[] = {{"--empty", "", "without an image"}};
@@ -133,8 +146,8 @@ const Command kSnapshotCommands[] = {
     {"copy", "Make an instance from another one or from a snapshot", kCopyOperands, kSnapshotCopyOptions,
      "INSTANCE/SNAPSHOT names a snapshot. The copy has its own name, MAC addresses and machine-id.",
      "copy dev dev2\ncopy dev/before-upgrade old-dev\ncopy dev backup --refresh", run_copy, false, "cp"},
-    {"move", "Move a stopped instance to another pool or name", kCopyOperands, kSnapshotMoveOptions, "",
-     "move dev old-dev\nmove dev --storage fast", run_move, false, "mv"},
+    {"move", "Move a stopped instance to another pool, project or name", kCopyOperands, kSnapshotMoveOptions,
+     "", "move dev old-dev\nmove dev --storage fast\nmove dev --target-project web", run_move, false, "mv"},
     {"rebuild", "Put an image's files in place of an instance's", kRebuildOperands, kRebuildOptions,
      "What the instance held is lost; its config, devices and snapshots stay.",
      "rebuild dev debian/13\nrebuild dev --empty", run_rebuild},

@@ -23,6 +23,7 @@ std::span<const Command> config_commands();
 std::span<const Command> trust_commands();
 std::span<const Command> remote_commands();
 std::span<const Command> profile_commands();
+std::span<const Command> project_commands();
 std::span<const Command> image_commands();
 std::span<const Command> image_copy_commands();
 std::span<const Command> publish_commands();

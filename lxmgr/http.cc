@@ -115,22 +115,27 @@ Result<> Http::ensure_connected() {
     return {};
 }
 
+std::string for_project(const std::string& target, const std::string& project) {
+    if (project.empty() || target.contains("?project=") || target.contains("&project=")) return target;
+    return fmt::format("{}{}project={}", target, target.contains('?') ? '&' : '?', project);
+}
+
 namespace {
 
 template <typename Message>
-void set_head(Message& message, const HttpRequest& request) {
+void set_head(Message& message, const HttpRequest& request, const std::string& project) {
     message.version(11);
     message.method_string(request.method);
-    message.target(request.target);
+    message.target(for_project(request.target, project));
     message.set(http::field::host, "unix.socket");
     message.set(http::field::user_agent, "lxmgr " LXMGR_VERSION);
     for (const auto& [name, value] : request.headers) message.set(name, value);
 }
 
 /// Sends the pieces until the upload's end, or until the daemon answers early (which it does to refuse).
-Result<> send_upload(Socket& socket, const HttpRequest& request) {
+Result<> send_upload(Socket& socket, const HttpRequest& request, const std::string& project) {
     http::request<http::buffer_body> message;
-    set_head(message, request);
+    set_head(message, request, project);
     if (request.upload->size_bytes) {
         message.content_length(*request.upload->size_bytes);
     } else {
@@ -159,10 +164,10 @@ Result<std::unique_ptr<HttpResponse>> Http::send(const HttpRequest& request) {
     LX_TRY(ensure_connected());
     if (request.upload != nullptr) {
         stream_->clean = false;
-        LX_TRY(send_upload(stream_->socket, request));
+        LX_TRY(send_upload(stream_->socket, request, server_.project));
     } else {
         http::request<http::string_body> message;
-        set_head(message, request);
+        set_head(message, request, server_.project);
         message.body() = request.body;
         message.prepare_payload();
         ErrorCode error;

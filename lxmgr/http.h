@@ -65,6 +65,9 @@ private:
     std::shared_ptr<Stream> stream_;
 };
 
+/// The target with ?project=, unless it names one. An empty project: as it is.
+std::string for_project(const std::string& target, const std::string& project);
+
 /// What to tell the user when connecting to the daemon's socket failed with this errno.
 Error connect_error(const std::string& socket_path, int error);
 

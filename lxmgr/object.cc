@@ -68,6 +68,9 @@ Object instance_object(const std::string& name) {
 Object profile_object(const std::string& name) {
     return {"profile", name, api_path({"profiles", name}), "lxmgr profile list", kProfileKeys};
 }
+Object project_object(const std::string& name) {
+    return {"project", name, api_path({"projects", name}), "lxmgr project list", kPlainKeys};
+}
 Object network_object(const std::string& name) {
     return {"network", name, api_path({"networks", name}), "lxmgr network list", kPlainKeys};
 }

@@ -22,6 +22,7 @@ struct Object {
 /// Of "dev", or of the snapshot "dev/before-upgrade".
 Object instance_object(const std::string& name);
 Object profile_object(const std::string& name);
+Object project_object(const std::string& name);
 Object network_object(const std::string& name);
 Object pool_object(const std::string& name);
 /// Of "data", or of its snapshot "data/before-upgrade".

@@ -18,11 +18,13 @@ constexpr const char* kIntro =
     "First steps:  lxmgr init --auto;  lxmgr launch debian/12 dev;  lxmgr shell dev";
 
 constexpr int kUsageError = 2;
+constexpr const char* kProjectOption = "--project";
 
-constexpr std::array<std::pair<std::string_view, const char*>, 13> kGroups{{
+constexpr std::array<std::pair<std::string_view, const char*>, 14> kGroups{{
     {"file", "Copy, edit and delete files of instances"},
     {"config", "Read and change settings of instances and of the server"},
     {"device", "Read and change devices"},
+    {"project", "Manage projects: sets of instances, images and profiles apart from others"},
     {"profile", "Manage profiles: sets of settings and devices"},
     {"image", "Manage images: what instances are made from"},
     {"alias", "Manage the names of images"},
@@ -151,12 +153,17 @@ public:
         app_.set_help_flag("-h,--help", "Say how to use this");
         app_.set_version_flag("--version", "lxmgr " LXMGR_VERSION, "Print the version of this program");
         app_.add_flag("-q,--quiet", global_.quiet, "Print errors and results only");
+        // Cut off before CLI11 sees it, wherever it stands; declared for the help.
+        app_.add_option(kProjectOption, "Work in this project")->option_text("NAME")->expected(1);
         app_.fallthrough();
         for (const Command* command : all_commands()) add(*command);
     }
 
     std::variant<Invocation, Message> parse(std::vector<std::string> arguments) {
+        cut_leading_project(arguments);
         std::vector<std::string> rest = cut_rest(arguments);
+        if (!cut_project(arguments, arguments.size()))
+            return Message{"Error: --project needs the name of a project\n", kUsageError};
         cut_remote(arguments);
         std::ranges::reverse(arguments);  // CLI11 takes them from the back
         try {
@@ -218,7 +225,7 @@ private:
         std::size_t words_left = split(command->path, ' ').size() + command->operands.size() - 1;
         auto at = arguments.begin();
         for (; at != arguments.end() && *at != "--"; ++at) {
-            if (has_value(*command, *at) && at + 1 != arguments.end()) {
+            if ((has_value(*command, *at) || *at == kProjectOption) && at + 1 != arguments.end()) {
                 ++at;
             } else if (!at->starts_with('-') && words_left-- == 0) {
                 break;
@@ -228,6 +235,31 @@ private:
         std::vector<std::string> rest(marked ? at + 1 : at, arguments.end());
         arguments.erase(at, arguments.end());
         return rest;
+    }
+
+    /// Cuts --project NAME and --project=NAME out of the first words. False: there is no name.
+    bool cut_project(std::vector<std::string>& arguments, std::size_t words) {
+        const std::string with_value = std::string(kProjectOption) + "=";
+        for (std::size_t i = 0; i < std::min(words, arguments.size());) {
+            const auto at = arguments.begin() + static_cast<std::ptrdiff_t>(i);
+            if (at->starts_with(with_value)) {
+                global_.project = at->substr(with_value.size());
+                arguments.erase(at);
+            } else if (*at == kProjectOption) {
+                if (i + 1 == arguments.size()) return false;
+                global_.project = *std::next(at);
+                arguments.erase(at, at + 2);
+            } else {
+                ++i;
+            }
+        }
+        return true;
+    }
+    /// What stands before the command's words would hide them.
+    void cut_leading_project(std::vector<std::string>& arguments) {
+        while (!arguments.empty() && arguments.front().starts_with(kProjectOption) &&
+               (arguments.front() != kProjectOption || arguments.size() > 1))
+            cut_project(arguments, 1);
     }
 
     /// Image servers are written "NAME:" too.

@@ -9,7 +9,8 @@ namespace lxmgr::cli {
 
 struct GlobalOptions {
     bool quiet = false;
-    std::string remote;  ///< of a word "NAME:"; empty: none was given
+    std::string remote;   ///< of a word "NAME:"; empty: none was given
+    std::string project;  ///< of --project; empty: none was given
 };
 
 /// A command to run with its arguments.

@@ -68,6 +68,8 @@ Result<Remotes> Remotes::load() {
     const Json& remotes = member(*parsed, "remotes");
     if (!remotes.is_object()) return out;
     for (const auto& [name, remote] : remotes.items()) {
+        if (const auto project = text_member(remote, "project"); !project.empty())
+            out.projects[name] = project;
         if (name != kLocal && check_remote_name(name)) out.addresses[name] = text_member(remote, "addr");
     }
     return out;
@@ -77,6 +79,8 @@ Result<> Remotes::save() const {
     Json remotes = Json::object();
     for (const auto& [name, address] : addresses)
         remotes[name] = {{"addr", address}, {"auth_type", "tls"}, {"protocol", "lxd"}};
+    if (projects.contains(kLocal)) remotes[kLocal] = {{"addr", "unix://"}};
+    for (const auto& [name, project] : projects) remotes[name]["project"] = project;
     LX_TRY(make_directories(config_dir(), 0700));
     return write_file_atomic(config_dir() + "/config.yml",
                              to_yaml({{"default-remote", chosen}, {"remotes", remotes}}));
@@ -121,6 +125,7 @@ Result<> Remotes::rename(const std::string& name, const std::string& new_name) {
     LX_TRY(write_file_atomic(certificate_path(new_name), pem));
     addresses[new_name] = addresses[name];
     addresses.erase(name);
+    if (auto kept = projects.extract(name); !kept.empty()) projects[new_name] = kept.mapped();
     if (chosen == name) chosen = new_name;
     LX_TRY(save());
     ::unlink(certificate_path(name).c_str());
@@ -136,6 +141,7 @@ Result<> Remotes::remove(const std::string& name) {
             fmt::format("'{}' is the default remote: 'lxmgr remote switch' to another one first", name));
     }
     addresses.erase(name);
+    projects.erase(name);
     LX_TRY(save());
     ::unlink(certificate_path(name).c_str());
     return {};

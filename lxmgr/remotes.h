@@ -26,6 +26,7 @@ public:
 
     std::string chosen = kLocal;                   ///< the default
     std::map<std::string, std::string> addresses;  ///< "https://HOST:PORT"; without "local"
+    std::map<std::string, std::string> projects;   ///< by remote, where it is not "default"
 };
 
 /// Whether the user has named it; false when that cannot be told.

@@ -17,6 +17,8 @@ struct Server {
     std::string port = "8443";
     std::string fingerprint;               ///< of the certificate that the server must show
     std::string certificate_pem, key_pem;  ///< the client's own; empty: none
+    std::string project;                   ///< that requests are for; empty: "default"
+    std::string remote;                    ///< by which name the user knows it
 };
 
 /// A connected stream socket. Over HTTPS it is one end of a socket pair, and a thread carries the bytes.
