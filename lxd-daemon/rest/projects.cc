@@ -145,7 +145,7 @@ Handled project_post(const Request& request, Services& services) {
     operations::Request wanted;
     wanted.description = "Renaming project";
     wanted.requestor = request.requestor_json;
-    wanted.project = record->name;
+    wanted.project.clear();  // of the server: who renames listens to another project
     wanted.locks = {"project:" + record->name};
     wanted.body = [&services, name = record->name, new_name](operations::Operation& operation,
                                                              std::stop_token) -> Result<nlohmann::json> {
