@@ -104,6 +104,14 @@ Result<> memory_enforce(std::string_view, std::string_view value) {
     return must("hard or soft");
 }
 
+Result<> volume_type(std::string_view, std::string_view value) {
+    if (value == "custom") return {};
+    return fail(Status::bad_request, "only custom volumes can be attached");
+}
+Result<> file_system(std::string_view, std::string_view value) {
+    if (value == "ext4" || value == "xfs" || value == "btrfs") return {};
+    return fail(Status::bad_request, "must be ext4, xfs or btrfs");
+}
 Result<> volume_size(std::string_view, std::string_view value) { return parses(parse_size(value)); }
 
 Result<> hugepage_limit(std::string_view, std::string_view value) { return parses(parse_size(value)); }

@@ -44,6 +44,8 @@ Result<> module_loading(std::string_view key, std::string_view value);
 /// A size, or nothing at all when it is "0".
 Result<> hugepage_limit(std::string_view key, std::string_view value);
 /// Of a volume; 0 is none.
+Result<> volume_type(std::string_view key, std::string_view value);
+Result<> file_system(std::string_view key, std::string_view value);
 Result<> volume_size(std::string_view key, std::string_view value);
 /// true, false or a size.
 Result<> swap_limit(std::string_view key, std::string_view value);

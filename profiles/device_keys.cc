@@ -11,6 +11,8 @@ constexpr auto N = KeyScope::nic_bridged;
 constexpr ConfigKey kDiskKeys[] = {
     {D, "attached", "bool", "true", Live::yes, check::boolean,
      "Plugged into the instance; false keeps the device configured only."},
+    {D, "initial.block.filesystem", "string", "", Live::no, check::file_system,
+     "File system that the root disk's volume is made with, on pools of driver lvm: ext4, xfs or btrfs."},
     {D, "limits.max", "string", "", Live::yes, check::disk_rate, "limits.read and limits.write in one."},
     {D, "limits.read", "string", "", Live::yes, check::disk_rate,
      "Largest rate of reading from the block device: bytes a second (10MiB) or operations a second "
@@ -36,6 +38,10 @@ constexpr ConfigKey kDiskKeys[] = {
      "Hard limit of what the root disk holds, such as 10GiB; 0: none. In place of the pool's volume.size."},
     {D, "source", "string", "", Live::yes, check::disk_source,
      "Path on the host, tmpfs: for a file system in memory, or, with pool, the name of a custom volume."},
+    {D, "source.snapshot", "string", "", Live::no, nullptr,
+     "Snapshot of the custom volume to attach in its place, read-only."},
+    {D, "source.type", "string", "custom", Live::no, check::volume_type,
+     "Kind of the volume that source names: custom."},
     {D, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
 };
 

@@ -76,7 +76,8 @@ constexpr std::string_view kInstance[] = {
 };
 
 constexpr std::string_view kVolume[] = {
-    "block.*", "btrfs.*", "initial.*", "lvm.*", "security.shared", "volatile.*", "zfs.*",
+    "block.create_options", "block.type", "btrfs.*", "initial.*", "lvm.*",
+    "security.shared",      "volatile.*", "zfs.*",
 };
 
 constexpr std::string_view kDisk[] = {
@@ -87,8 +88,7 @@ constexpr std::string_view kDisk[] = {
     "limits.max.burst",   "limits.max.burst.length",
     "limits.read.burst",  "limits.read.burst.length",
     "limits.write.burst", "limits.write.burst.length",
-    "size.state",         "source.snapshot",
-    "source.type",        "wwn",
+    "size.state",         "wwn",
 };
 
 constexpr std::string_view kNic[] = {

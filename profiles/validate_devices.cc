@@ -50,8 +50,8 @@ Result<> check_keys(std::string_view name, const api::ConfigMap& device, KeyScop
 Result<> check_root_disk(std::string_view name, const api::ConfigMap& device) {
     if (value_of(device, "pool").empty())
         return bad_device(name, "Root disk entry must have a \"pool\" property set");
-    for (const char* key : {"attached", "source", "readonly", "recursive", "required", "shift", "propagation",
-                            "raw.mount.options"}) {
+    for (const char* key : {"attached", "source", "source.snapshot", "source.type", "readonly", "recursive",
+                            "required", "shift", "propagation", "raw.mount.options"}) {
         if (device.contains(key)) {
             return bad_device(name, fmt::format("Root disk entry may not have a \"{}\" property set", key));
         }
@@ -88,7 +88,13 @@ Result<> check_disk(std::string_view name, const api::ConfigMap& device) {
     if (path.find_first_not_of('/') == std::string_view::npos) return check_root_disk(name, device);
     if (device.contains("size"))
         return bad_device(name, "\"size\" is only for the root disk; a custom volume has its own");
+    if (device.contains("initial.block.filesystem"))
+        return bad_device(name, "\"initial.block.filesystem\" is only for the root disk");
     if (!value_of(device, "pool").empty()) return check_volume_disk(name, device);
+    for (const char* key : {"source.snapshot", "source.type"}) {
+        if (device.contains(key))
+            return bad_device(name, fmt::format("\"{}\" property is only for custom storage volumes", key));
+    }
     if (value_of(device, "source").empty()) {
         return bad_device(name, "Disk entry is missing the required \"source\" property");
     }

@@ -7,6 +7,10 @@ namespace {
 constexpr auto V = KeyScope::volume;
 
 constexpr ConfigKey kVolumeKeys[] = {
+    {V, "block.filesystem", "string", "ext4", Live::no, check::file_system,
+     "File system of the volume, on pools of driver lvm: ext4, xfs or btrfs."},
+    {V, "block.mount_options", "string", "discard", Live::yes, check::text,
+     "Mount options of that file system, as mount(8) takes them; taken when it is mounted next."},
     {V, "security.shifted", "bool", "false", Live::yes, check::boolean,
      "Show the files to each instance with its own ids: always so here, unless security.unmapped is set."},
     {V, "security.unmapped", "bool", "false", Live::no, check::boolean,

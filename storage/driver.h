@@ -26,6 +26,14 @@ struct Volume {
     std::string name;
     /// For those that make it, and for resize_volume(): the hard limit of what it holds; 0: none.
     std::uint64_t size_bytes = 0;
+    /// What its files are to take in all, where that is known and no limit: for drivers whose volumes always
+    /// have a size; 0: not known.
+    std::uint64_t content_bytes = 0;
+    /// For those that make it, where the driver gives each volume a file system of its own ("ext4", ...);
+    /// empty: what the pool says.
+    std::string file_system = {};
+    /// Of a copy without a limit: in such a driver it has its source's size. Snapshots always do so.
+    bool like_source = false;
 };
 
 /// What a pool is made of. `path` is the daemon's directory for it, STATE/storage-pools/NAME; `config` holds
@@ -49,6 +57,8 @@ struct MountRequest {
     const sys::IdMap* idmap = nullptr;
     bool read_only = false;
     bool keep_ids = false;  ///< fail (`bad_request`) where the ids on disk would have to be rewritten
+    /// For the volume's own file system, where it has one; empty: what the pool says.
+    std::string options = {};
 };
 
 /// A detached mount (fsmount(2), open_tree(2)) of a volume's root file system: private propagation, attached
@@ -133,6 +143,8 @@ struct DriverEntry {
     Result<> (*prepare)(PoolConfig& config) = nullptr;
     /// After a crash: takes away whatever of it, or of an end of the pool, there is. Null when prepare() is.
     Result<> (*discard)(const PoolConfig& config) = nullptr;
+    /// Of the config of volumes, and behind "volume." of pools: those that only some drivers know.
+    std::span<const std::string_view> volume_keys = {};
 };
 /// Every driver there is; adding one is a line in registry.cc.
 std::span<const DriverEntry> drivers();

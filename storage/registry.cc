@@ -5,6 +5,8 @@
 #include "storage/btrfs/pool_device.h"
 #include "storage/dir/dir.h"
 #include "storage/driver.h"
+#include "storage/lvm/lvm.h"
+#include "storage/lvm/pool.h"
 #include "storage/overlay/overlay.h"
 
 namespace lxmgr::storage {
@@ -15,9 +17,17 @@ constexpr std::array<std::string_view, 1> kDirectoryKeys = {"source"};
 constexpr std::array<std::string_view, 3> kBtrfsKeys = {"source", "size", "btrfs.mount_options"};
 constexpr std::array<std::string_view, 2> kBtrfsLiveKeys = {"size", "btrfs.mount_options"};
 
+constexpr std::array<std::string_view, 5> kLvmKeys = {"source", "size", "lvm.vg_name", "lvm.thinpool_name",
+                                                      "lvm.use_thinpool"};
+constexpr std::array<std::string_view, 3> kLvmLiveKeys = {"size", "volume.block.filesystem",
+                                                          "volume.block.mount_options"};
+constexpr std::array<std::string_view, 2> kBlockKeys = {"block.filesystem", "block.mount_options"};
+
 constexpr std::array kDrivers = {
     DriverEntry{"btrfs", "1", kBtrfsKeys, BtrfsDriver::open, kBtrfsLiveKeys, prepare_pool, discard_pool},
     DriverEntry{"dir", "1", kDirectoryKeys, DirDriver::open},
+    DriverEntry{"lvm", "1", kLvmKeys, LvmDriver::open, kLvmLiveKeys, prepare_lvm_pool, discard_lvm_pool,
+                kBlockKeys},
     DriverEntry{"overlay", "1", kDirectoryKeys, OverlayDriver::open},
 };
 

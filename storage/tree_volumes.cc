@@ -8,7 +8,6 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/sys/mount.h"
 #include "storage/carried_map.h"
-#include "storage/limits/image_file.h"
 #include "storage/tree/copy.h"
 #include "storage/tree/list.h"
 #include "storage/tree/usage.h"
@@ -54,18 +53,6 @@ Result<std::optional<UniqueFd>> clone_idmapped(int dir_fd, const char* name, con
     return set_map(std::move(root), map, idmaps, abilities);
 }
 
-Result<UniqueFd> clone_tree(int volume_fd) {
-    if (has_image(volume_fd)) return mount_image(volume_fd);
-    return sys::clone_mount(volume_fd, "rootfs");
-}
-
-Result<std::optional<UniqueFd>> clone_idmapped(int volume_fd, const sys::IdMap& map, sys::IdmapCache& idmaps,
-                                               Abilities& abilities) {
-    if (!abilities.idmapped_mounts) return std::nullopt;
-    LX_TRY_AS(UniqueFd root, clone_tree(volume_fd));
-    return set_map(std::move(root), map, idmaps, abilities);
-}
-
 Result<MountedVolume> finish_mount(UniqueFd root, const MountRequest& request) {
     if (request.read_only) LX_TRY(sys::change_attributes(root.get(), MOUNT_ATTR_RDONLY, 0));
     return MountedVolume{std::move(root)};
@@ -106,7 +93,7 @@ Result<> TreeVolumes::copy(const Volume& volume, const Volume& source,
                            const std::function<void()>& source_read) {
     LX_TRY(pool_.require_absent(volume));
     LX_TRY_AS(const UniqueFd directory, pool_.open_volume(source));
-    LX_TRY_AS(const Contents contents, open_contents(directory.get()));
+    LX_TRY_AS(const Contents contents, limits_.open(directory.get()));
     LX_TRY_AS(const UniqueFd from, open_tree_root(contents.directory.get(), contents.tree()));
     LX_TRY_AS(const auto carried, carried_map(directory.get()));
     LX_TRY_AS(Draft draft, pool_.begin());
@@ -136,10 +123,11 @@ Result<> TreeVolumes::rewrite_ids(const Volume& volume, int volume_fd, const sys
 
 Result<> TreeVolumes::remake(const Volume& volume, int volume_fd, const IdShift* shift,
                              const sys::IdMap* carried) {
-    LX_TRY_AS(const Contents contents, open_contents(volume_fd));
+    // First, so that it goes last: it becomes the old volume, which must not be in use then.
+    LX_TRY_AS(Draft draft, pool_.begin());
+    LX_TRY_AS(const Contents contents, limits_.open(volume_fd));
     LX_TRY_AS(const UniqueFd old_root, open_tree_root(contents.directory.get(), contents.tree()));
     LX_TRY_AS(const auto project, limits_.project(volume_fd));
-    LX_TRY_AS(Draft draft, pool_.begin());
     if (carried != nullptr) LX_TRY(set_carried_map(draft.fd(), *carried));
     LX_TRY_AS(const Contents fresh, limits_.begin(draft, volume));
     LX_TRY_AS(const UniqueFd root, make_root(fresh));
@@ -162,13 +150,16 @@ Result<MountedVolume> TreeVolumes::mount(const Volume& volume, const MountReques
             LX_TRY(rewrite_ids(volume, directory.get(), &*carried, nullptr));
             return mount(volume, request);
         }
-        LX_TRY_AS(auto mapped, clone_idmapped(directory.get(), *request.idmap, idmaps_, abilities_));
-        if (mapped) return finish_mount(std::move(*mapped), request);
+        if (abilities_.idmapped_mounts) {
+            LX_TRY_AS(UniqueFd tree, limits_.mount_tree(directory.get(), request));
+            LX_TRY_AS(auto mapped, set_map(std::move(tree), *request.idmap, idmaps_, abilities_));
+            if (mapped) return finish_mount(std::move(*mapped), request);
+        }
         LX_TRY(require_rewriting(request));
         LX_TRY(rewrite_ids(volume, directory.get(), carried ? &*carried : nullptr, request.idmap));
         LX_TRY_AS(directory, pool_.open_volume(volume));
     }
-    LX_TRY_AS(UniqueFd root, clone_tree(directory.get()));
+    LX_TRY_AS(UniqueFd root, limits_.mount_tree(directory.get(), request));
     return finish_mount(std::move(root), request);
 }
 

@@ -55,10 +55,6 @@ Result<std::optional<UniqueFd>> clone_idmapped(int dir_fd, const char* name, con
 /// Idmaps a detached mount. nullopt: as above.
 Result<std::optional<UniqueFd>> set_map(UniqueFd root, const sys::IdMap& map, sys::IdmapCache& idmaps,
                                         Abilities& abilities);
-/// Detached mount of the tree of a volume that has one of its own, and the same with its ids mapped.
-Result<UniqueFd> clone_tree(int volume_fd);
-Result<std::optional<UniqueFd>> clone_idmapped(int volume_fd, const sys::IdMap& map, sys::IdmapCache& idmaps,
-                                               Abilities& abilities);
 Result<MountedVolume> finish_mount(UniqueFd root, const MountRequest& request);
 
 }  // namespace lxmgr::storage

@@ -36,6 +36,7 @@ struct NicOnNetwork {
 struct VolumeUse {
     std::string instance, device;
     std::string pool, volume;
+    std::string snapshot = {};  ///< of it, in its place; empty: the volume itself
 };
 
 /// The managed networks and pools, as far as devices need them; implemented by instances/.

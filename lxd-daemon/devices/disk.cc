@@ -44,7 +44,8 @@ bool flag(const DeviceContext& context, const char* key, bool otherwise = false)
 bool is_volume(const DeviceContext& context) { return !is_root(context) && !context.key("pool").empty(); }
 
 VolumeUse use_of(const DeviceContext& context) {
-    return {context.instance, context.device, context.key("pool"), context.key("source")};
+    return {context.instance, context.device, context.key("pool"), context.key("source"),
+            context.key("source.snapshot")};
 }
 
 bool is_tmpfs(const DeviceContext& context) { return context.key("source") == "tmpfs:"; }
@@ -69,7 +70,8 @@ Propagation propagation_of(const DeviceContext& context) {
 Result<MountOptions> options_of(const DeviceContext& context) {
     auto options = parse_mount_options(context.key("raw.mount.options"), is_tmpfs(context));
     if (!options) return bad_disk(context, options.error().message);
-    if (flag(context, "readonly")) options->attributes |= MOUNT_ATTR_RDONLY;
+    if (flag(context, "readonly") || !context.key("source.snapshot").empty())
+        options->attributes |= MOUNT_ATTR_RDONLY;
     // Device nodes below a path of the host are the host's devices: with shifted ids they would be the
     // instance's root's.
     options->attributes |= MOUNT_ATTR_NODEV;

@@ -95,6 +95,10 @@ Result<> check_new_record(Context& context, database::InstanceRecord& record) {
     LX_TRY_AS(const auto root, root_disk(expanded.devices));
     record.pool = root.second;
     LX_TRY(context.deps.pools.driver(record.pool));
+    const std::string file_system =
+        api::value_of(expanded.devices.at(root.first), "initial.block.filesystem");
+    if (!file_system.empty())
+        LX_TRY(context.deps.pools.check_volume_config(record.pool, {{"block.filesystem", file_system}}));
     LX_TRY(validate_devices_for(context, expanded.devices, record));
     CpuPlacement trial;  // what it will hold is chosen at its start
     LX_TRY(all_limits(context, record, expanded, trial));

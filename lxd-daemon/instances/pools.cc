@@ -54,7 +54,8 @@ Result<> validate_config(const api::ConfigMap& config, const storage::DriverEntr
                 fmt::format("Storage pool option '{}' is not supported by driver '{}'", key, driver.name));
         }
     }
-    return profiles::validate_volume_config(volume_defaults(config));
+    LX_TRY(profiles::validate_volume_config(volume_defaults(config)));
+    return check_driver_keys(volume_defaults(config), driver);
 }
 
 /// What a change of a pool's config leaves as it is must be the same in both.
@@ -92,6 +93,23 @@ api::ConfigMap volume_defaults(const api::ConfigMap& pool_config) {
         if (key.starts_with(kVolumeDefault)) out[key.substr(kVolumeDefault.size())] = value;
     }
     return out;
+}
+
+Result<> check_driver_keys(const api::ConfigMap& volume_config, const storage::DriverEntry& driver) {
+    for (const auto& [key, value] : volume_config) {
+        const bool known = std::ranges::find(driver.volume_keys, key) != driver.volume_keys.end();
+        if (known || !key.starts_with("block.")) continue;
+        return fail(Status::bad_request,
+                    fmt::format("Volume option \"{}\" is not supported by driver '{}'", key, driver.name));
+    }
+    return {};
+}
+
+Result<> Pools::check_volume_config(const std::string& pool, const api::ConfigMap& config) const {
+    LX_TRY(profiles::validate_volume_config(config));
+    const auto row = database_.pools().find(pool);
+    const auto* const entry = row ? storage::find_driver(row->driver) : nullptr;
+    return entry == nullptr ? Result<>{} : check_driver_keys(config, *entry);
 }
 
 Pools::Pools(database::Database& database, std::string state_dir)

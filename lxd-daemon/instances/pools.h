@@ -37,6 +37,8 @@ public:
     /// Changes description, user.* and volume.* keys, and what its driver can change. Errors: `not_found`,
     /// `bad_request` for keys that cannot change.
     Result<database::PoolPtr> update(const database::PoolRecord& record);
+    /// Config of a custom volume there: `bad_request` also for keys that the pool's driver does not know.
+    Result<> check_volume_config(const std::string& pool, const api::ConfigMap& config) const;
     /// Errors: `bad_request` "The storage pool is currently in use" while anything in it is used.
     Result<> remove(const std::string& pool);
     /// URLs of what uses the pool: instances, images, profiles.
@@ -63,6 +65,9 @@ private:
 
 /// A pool's volume.* keys without that prefix: what new custom volumes get where their request says nothing.
 api::ConfigMap volume_defaults(const api::ConfigMap& pool_config);
+
+/// Errors: `bad_request` for keys of volumes that only other drivers know.
+Result<> check_driver_keys(const api::ConfigMap& volume_config, const storage::DriverEntry& driver);
 
 /// The pool of the root disk in expanded devices (path "/"), as (device name, pool). `bad_request` when there
 /// is none.

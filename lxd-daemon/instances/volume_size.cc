@@ -71,7 +71,10 @@ storage::Volume new_root(const Context& context, const database::InstanceRecord&
 
 storage::Volume as_root(const Context& context, const database::InstanceRecord& record,
                         storage::Volume volume) {
-    volume.size_bytes = root_size(context, expand(context, record).devices, record.pool);
+    const auto devices = expand(context, record).devices;
+    volume.size_bytes = root_size(context, devices, record.pool);
+    if (const auto root = root_disk(devices))
+        volume.file_system = api::value_of(devices.at(root->first), "initial.block.filesystem");
     return volume;
 }
 

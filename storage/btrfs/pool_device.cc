@@ -4,16 +4,13 @@
 #include <fmt/format.h>
 #include <linux/btrfs.h>
 #include <linux/magic.h>
-#include <linux/stat.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <tuple>
 
 #include "lxd-daemon/base/failpoint.h"
@@ -24,55 +21,15 @@
 #include "lxd-daemon/sys/loop_device.h"
 #include "lxd-daemon/sys/mount.h"
 #include "storage/pool_directory.h"
+#include "storage/pool_file.h"
 
 namespace lxmgr::storage {
 namespace {
 
-constexpr std::uint64_t kGiB = 1U << 30U;
 constexpr std::uint64_t kSmallestPool = 128U << 20U;  // mkfs.btrfs wants 109 MiB
 constexpr const char* kDefaultOptions = "user_subvol_rm_allowed";
 
-/// STATE/disks/NAME.img; the pool's directory is STATE/storage-pools/NAME.
-std::string own_file(const PoolConfig& config) {
-    const auto state = std::filesystem::path(config.path).parent_path().parent_path();
-    return (state / "disks" / (config.name + ".img")).string();
-}
-
 std::string label_of(const PoolConfig& config) { return "lxmgr-" + config.name; }
-
-std::unexpected<Error> bad_pool(const PoolConfig& config, const std::string& why) {
-    return fail(Status::bad_request, fmt::format("Storage pool '{}': {}", config.name, why));
-}
-
-/// As LXD: a fifth of what is free, from 5 to 30 GiB.
-Result<std::uint64_t> default_size(const std::string& directory) {
-    struct statvfs info{};
-    if (::statvfs(directory.c_str(), &info) != 0) return fail_errno("statvfs", directory);
-    const std::uint64_t gib = info.f_bavail * info.f_frsize / 5 / kGiB;
-    return std::clamp<std::uint64_t>(gib, 5, 30) * kGiB;
-}
-
-Result<> make_file(PoolConfig& config) {
-    const std::string path = own_file(config);
-    const std::string directory = std::filesystem::path(path).parent_path().string();
-    LX_TRY(make_directories(directory, 0700));
-    if (api::value_of(config.config, "size").empty()) {
-        LX_TRY_AS(const auto bytes, default_size(directory));
-        config.config["size"] = fmt::format("{}GiB", bytes / kGiB);
-        config.size_bytes = bytes;
-    }
-    if (config.size_bytes < kSmallestPool) return bad_pool(config, "size must be at least 128MiB");
-    const UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!file) return fail_errno("Creating", path);
-    failpoint("storage.btrfs.prepare.file");
-    if (::ftruncate(file.get(), static_cast<off_t>(config.size_bytes)) != 0) {
-        auto error = fail_errno("ftruncate", path);
-        ::unlink(path.c_str());
-        return error;
-    }
-    config.config["source"] = path;
-    return {};
-}
 
 /// mkfs refuses a device that holds another file system: nothing of a user's is ever overwritten.
 Result<> format_device(const PoolConfig& config, const std::string& path) {
@@ -87,49 +44,22 @@ Result<> format_device(const PoolConfig& config, const std::string& path) {
     return std::unexpected(std::move(error));
 }
 
-bool is_mounted(const std::string& path) {
-    struct statx info{};
-    if (::statx(AT_FDCWD, path.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &info) != 0)
-        return false;
-    return (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
-}
-
 std::string mount_options_of(const PoolConfig& config) {
     const std::string given = api::value_of(config.config, "btrfs.mount_options");
     return given.empty() ? kDefaultOptions : given;
 }
 
-Result<> set_options(sys::FsContext& context, const std::string& options) {
-    for (const auto& option : split(options, ',')) {
-        if (option.empty()) continue;
-        const auto equals = option.find('=');
-        if (equals == std::string::npos) {
-            LX_TRY(context.set_flag(std::string(option)));
-        } else {
-            LX_TRY(
-                context.set(std::string(option.substr(0, equals)), std::string(option.substr(equals + 1))));
-        }
-    }
-    return {};
-}
-
 Result<> mount_btrfs(const PoolConfig& config, const std::string& device) {
     LX_TRY_AS(auto context, sys::FsContext::open("btrfs"));
     LX_TRY(context.set("source", device));
-    auto set = set_options(context, mount_options_of(config));
+    auto set = set_mount_options(context, mount_options_of(config));
     if (!set) return bad_pool(config, "btrfs.mount_options: " + set.error().message);
     LX_TRY(context.create());
-    LX_TRY_AS(const UniqueFd mounted, context.mount());
+    LX_TRY_AS(const UniqueFd mounted, context.mount(*set));
     LX_TRY_AS(auto attached, sys::attach_mount(mounted.get(), config.path));
     attached.keep();
     failpoint("storage.btrfs.mounted");
     return {};
-}
-
-Result<UniqueFd> open_pool_file(const std::string& path) {
-    UniqueFd file(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
-    if (!file) return fail_errno("Opening", path);
-    return file;
 }
 
 /// Only what this pool has formatted: a user's device may hold anything when it was never ours.
@@ -146,7 +76,8 @@ Result<> wipe(const PoolConfig& config, const std::string& device) {
 
 Result<PoolSource> pool_source_of(const PoolConfig& config) {
     const std::string source = api::value_of(config.config, "source");
-    if (source.empty() || source == own_file(config)) return PoolSource{PoolKind::file, own_file(config)};
+    if (source.empty() || source == own_pool_file(config))
+        return PoolSource{PoolKind::file, own_pool_file(config)};
     LX_TRY(PoolDirectory::check(config));
     struct stat st{};
     if (::stat(source.c_str(), &st) != 0)
@@ -168,7 +99,7 @@ Result<> prepare_pool(PoolConfig& config) {
             return bad_pool(config, fmt::format("{} is not on btrfs", source.path));
         return {};
     }
-    if (source.kind == PoolKind::file) LX_TRY(make_file(config));
+    if (source.kind == PoolKind::file) LX_TRY(make_pool_file(config, kSmallestPool));
     if (auto formatted = format_device(config, source.path); !formatted) {
         if (source.kind == PoolKind::file) ::unlink(source.path.c_str());
         return formatted;
@@ -181,7 +112,7 @@ Result<> mount_pool(const PoolConfig& config) {
     LX_TRY_AS(const auto source, pool_source_of(config));
     if (source.kind == PoolKind::directory) return {};
     LX_TRY(make_directories(config.path, 0711));
-    if (is_mounted(config.path)) return {};
+    if (is_mount_point(config.path)) return {};
     if (source.kind == PoolKind::device) return mount_btrfs(config, source.path);
     LX_TRY_AS(const UniqueFd file, open_pool_file(source.path));
     LX_TRY_AS(const auto device, sys::open_loop_device(file.get()));
@@ -193,12 +124,10 @@ Result<> discard_pool(const PoolConfig& config) {
     const auto source = pool_source_of(config);
     if (source && source->kind == PoolKind::directory) return {};
     // Lazily: whoever still looks at a deleted volume ends by and by.
-    while (is_mounted(config.path)) {
-        if (::umount2(config.path.c_str(), MNT_DETACH) != 0) return fail_errno("umount", config.path);
-    }
+    LX_TRY(unmount_pool(config.path));
     failpoint("storage.btrfs.discard.unmounted");
     if (source && source->kind == PoolKind::device) LX_TRY(wipe(config, source->path));
-    const std::string file = own_file(config);
+    const std::string file = own_pool_file(config);
     const bool is_file = !source || source->kind == PoolKind::file;
     if (is_file && ::unlink(file.c_str()) != 0 && errno != ENOENT) return fail_errno("Removing", file);
     failpoint("storage.btrfs.discard.file");
@@ -209,20 +138,13 @@ Result<> discard_pool(const PoolConfig& config) {
 Result<> grow_pool(const PoolConfig& config) {
     LX_TRY_AS(const auto source, pool_source_of(config));
     if (source.kind != PoolKind::file) return {};
-    const std::uint64_t bytes = config.size_bytes;
     LX_TRY_AS(const UniqueFd file, open_pool_file(source.path));
-    struct stat st{};
-    if (::fstat(file.get(), &st) != 0) return fail_errno("fstat", source.path);
-    const auto now = static_cast<std::uint64_t>(st.st_size);
-    if (bytes < now) return bad_pool(config, "a pool cannot be made smaller");
-    if (bytes > now && ::ftruncate(file.get(), static_cast<off_t>(bytes)) != 0)
-        return fail_errno("ftruncate", source.path);
-    failpoint("storage.btrfs.grow.file");
+    LX_TRY(lengthen_pool_file(config, file.get()));
     const UniqueFd root(::open(config.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     struct statvfs info{};
     if (!root || ::fstatvfs(root.get(), &info) != 0) return fail_errno("statvfs", config.path);
     // Always compared with the file system: a crash may have come after the file grew.
-    if (info.f_blocks * info.f_frsize + (std::uint64_t{1} << 20U) > bytes) return {};
+    if (info.f_blocks * info.f_frsize + (std::uint64_t{1} << 20U) > config.size_bytes) return {};
     LX_TRY_AS(const auto device, sys::open_loop_device(file.get()));
     LX_TRY(sys::refresh_loop_size(device));
     btrfs_ioctl_vol_args args{};

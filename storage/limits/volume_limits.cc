@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include "lxd-daemon/sys/mount.h"
 #include "storage/limits/image_file.h"
 #include "storage/tree/list.h"
 
@@ -29,6 +30,11 @@ Result<Contents> open_contents(int volume_fd) {
     out.directory.reset(::fcntl(volume_fd, F_DUPFD_CLOEXEC, 0));
     if (!out.directory) return fail_errno_at("dup", volume_fd, "");
     return out;
+}
+
+Result<UniqueFd> VolumeLimits::mount_tree(int volume_fd, const MountRequest&) const {
+    if (has_image(volume_fd)) return mount_image(volume_fd);
+    return sys::clone_mount(volume_fd, "rootfs");
 }
 
 Result<std::uint32_t> VolumeLimits::project(int) const { return 0; }

@@ -21,6 +21,10 @@ public:
     VolumeLimits(VolumeLimits&&) = delete;
     virtual ~VolumeLimits() = default;
 
+    /// As open_contents(), and a detached mount of the tree itself.
+    virtual Result<Contents> open(int volume_fd) const { return open_contents(volume_fd); }
+    virtual Result<UniqueFd> mount_tree(int volume_fd, const MountRequest& request) const;
+
     /// Where the trees of a fresh draft are to be made. Errors: `bad_request` for too small a limit.
     virtual Result<Contents> begin(const Draft& draft, const Volume& volume) const = 0;
     /// When they are made. Errors: `bad_request` when they are larger than the limit.

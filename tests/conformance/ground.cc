@@ -18,7 +18,7 @@
 namespace lxmgr::conformance {
 namespace {
 
-constexpr off_t kImageBytes = off_t{400} << 20;  // mkfs.xfs refuses less than 300 MiB
+constexpr off_t kImageBytes = off_t{1400} << 20;  // sparse; pools of lvm have 1200 MiB
 
 const std::string& scratch() {
     static const std::string path = [] {

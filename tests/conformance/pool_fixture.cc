@@ -10,6 +10,7 @@
 #include "lxd-daemon/base/strings.h"
 #include "storage/btrfs/btrfs.h"
 #include "storage/dir/dir.h"
+#include "storage/lvm/lvm.h"
 #include "storage/overlay/overlay.h"
 #include "tests/conformance/ground.h"
 #include "tests/conformance/sample.h"
@@ -49,6 +50,7 @@ std::string our_mounts() {
 storage::Abilities* abilities_of(storage::Driver& driver) {
     if (auto* const dir = dynamic_cast<storage::DirDriver*>(&driver)) return &dir->abilities();
     if (auto* const overlay = dynamic_cast<storage::OverlayDriver*>(&driver)) return &overlay->abilities();
+    if (auto* const lvm = dynamic_cast<storage::LvmDriver*>(&driver)) return &lvm->abilities();
     if (auto* const btrfs = dynamic_cast<storage::BtrfsDriver*>(&driver)) return &btrfs->abilities();
     return nullptr;
 }
@@ -61,9 +63,15 @@ std::string file_of(const std::string& path) {
 
 }  // namespace
 
+bool has_device_mapper() { return path_exists("/dev/mapper/control"); }
+
 std::vector<Case> cases() {
     std::vector<Case> all;
     for (const auto& entry : storage::drivers()) {
+        if (entry.name == "lvm") {
+            if (has_device_mapper()) all.push_back({"lvm", "ext4"});
+            continue;
+        }
         for (const auto file_system : kFileSystems)
             all.push_back({std::string(entry.name), std::string(file_system)});
         all.push_back({std::string(entry.name), "ext4", Kernel::no_idmap});
@@ -85,6 +93,7 @@ void PrintTo(const Case& what, std::ostream* out) { *out << case_name({what, 0})
 
 std::string case_name(const testing::TestParamInfo<Case>& info) {
     constexpr std::array kSuffix = {"", "_no_detached_layers", "_no_idmap"};
+    if (!info.param.volumes.empty()) return fmt::format("{}_of_{}", info.param.driver, info.param.volumes);
     return fmt::format("{}_on_{}{}", info.param.driver, info.param.file_system,
                        kSuffix.at(static_cast<std::size_t>(info.param.kernel)));
 }
@@ -97,8 +106,11 @@ std::unique_ptr<storage::Driver> open_driver(const Case& what, const std::string
                                              sys::IdmapCache& idmaps) {
     const auto* const entry = storage::find_driver(what.driver);
     auto config = pool_config(path);
+    if (!what.volumes.empty()) config.config["volume.block.filesystem"] = what.volumes;
     if (entry->prepare != nullptr) {
-        config.size_bytes = std::uint64_t{256} << 20U;
+        // That of lvm is filled by a test.
+        config.size_bytes = (what.driver == "lvm" ? std::uint64_t{1200} : std::uint64_t{256}) << 20U;
+        config.config["size"] = fmt::format("{}MiB", config.size_bytes >> 20U);
         if (!path_exists(file_of(path))) EXPECT_OK(entry->prepare(config));
     }
     auto driver = entry->open(config, idmaps);

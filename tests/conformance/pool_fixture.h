@@ -19,7 +19,10 @@ struct Case {
     std::string driver;
     std::string file_system;
     Kernel kernel = Kernel::as_it_is;
+    std::string volumes = {};  ///< lvm: their file system, where it is not the default
 };
+/// Tests of lvm are left out elsewhere: tests/vm runs them.
+bool has_device_mapper();
 /// Every driver on every file system, and with less able kernels on the first.
 std::vector<Case> cases();
 /// Those among them whose pools are made and deleted a thousand times.

@@ -23,8 +23,9 @@ class FullBase(DaemonCase):
             place = os.path.join(cls.daemon.base, f"small-{driver}")
             os.mkdir(place)
             with open(f"{place}.img", "wb") as file:
-                file.truncate(96 << 20)
-            subprocess.run(["mkfs.ext4", "-q", "-m", "0", f"{place}.img"], check=True)
+                file.truncate((128 if driver == "btrfs" else 96) << 20)
+            make = ["mkfs.btrfs", "-q", "-M"] if driver == "btrfs" else ["mkfs.ext4", "-q", "-m", "0"]
+            subprocess.run([*make, f"{place}.img"], check=True)
             cls.daemon.sandbox.run("mount", "-o", "loop", f"{place}.img", place)
             cls.places[driver] = f"/proc/{cls.daemon.sandbox.pid}/root{place}"
             cls.api.do("POST", URL, {"name": f"small-{driver}", "driver": driver, "config": {"source": place}})
@@ -47,6 +48,8 @@ class FullBase(DaemonCase):
             return
         info = os.statvfs(self.places[driver])
         size = info.f_bavail * info.f_frsize - kibibytes * KIB
+        if driver == "btrfs":
+            return self.leave_on_btrfs(kibibytes)
         with open(self.ballast(driver), "wb") as file:
             os.posix_fallocate(file.fileno(), 0, max(size - 64 * KIB, 1))  # its extents take blocks too
             try:
@@ -54,6 +57,19 @@ class FullBase(DaemonCase):
                     os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, now.f_frsize)
             except OSError:
                 pass
+
+    def leave_on_btrfs(self, kibibytes):
+        """What statfs(2) shows there may be taken by anything: filled to the end, then that much is given back."""
+        place = self.ballast("btrfs")
+        with open(place, "wb") as file:
+            for step in (4096 * KIB, 64 * KIB, 4 * KIB):
+                try:
+                    while True:
+                        os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, step)
+                except OSError:
+                    pass
+            os.ftruncate(file.fileno(), os.fstat(file.fileno()).st_size - kibibytes * KIB)
+            os.fsync(file.fileno())
 
     def listing(self, driver):
         """What the pool holds; an unpacked image is worth keeping, whatever came of the instance."""
@@ -68,10 +84,10 @@ class FullBase(DaemonCase):
             time.sleep(0.05)
         self.assertEqual(now, before, what)
 
-    def sweep(self, driver, subject, work, unharmed):
+    def sweep(self, driver, subject, work, unharmed, steps=STEPS):
         """Does the work with ever more room until it succeeds; at least once it must have failed."""
         failures = 0
-        for free in STEPS + (None,):
+        for free in steps + (None,):
             before = self.listing(driver)
             self.leave(driver, free)
             try:
@@ -87,13 +103,14 @@ class FullBase(DaemonCase):
             self.leave(driver, None)
             break
         self.assertGreater(failures, 0, "it was never full")
-        self.assertTrue(free is not None or failures == len(STEPS))
+        self.assertTrue(free is not None or failures == len(steps))
 
 
-class FullTest(FullBase):
     def devices(self, driver):
         return {"root": {"type": "disk", "path": "/", "pool": f"small-{driver}"}}
 
+
+class FullTest(FullBase):
     def check(self, driver):
         pool = f"{URL}/small-{driver}/volumes/custom"
         self.sweep(driver, "'a'", lambda: self.api.create("a", "tiny", devices=self.devices(driver)), lambda: None)
@@ -132,6 +149,61 @@ class FullTest(FullBase):
 
     def test_overlay(self):
         self.check("overlay")
+
+
+class ArrivalTest(FullBase):
+    """What comes from elsewhere: moves from another pool, imports, and the image of a rebuild."""
+    pools = ("dir", "overlay", "btrfs")
+    steps = (0, 256, 1024)
+
+    def backup(self, url):
+        self.api.do("POST", f"{url}/backups", {"name": "b", "compression_algorithm": "none"})
+        data = self.api.raw("GET", f"{url}/backups/b/export").body
+        self.api.do("DELETE", f"{url}/backups/b")
+        return data
+
+    def check(self, driver):
+        here, there = f"{URL}/default/volumes/custom", f"{URL}/small-{driver}/volumes/custom"
+        pool = {"X-LXD-pool": f"small-{driver}", "Content-Type": "application/octet-stream"}
+        self.api.create("m", "tiny")
+        self.api.push("m", "/much", os.urandom(3000 * KIB))
+        self.api.do("POST", "/1.0/instances/m/snapshots", {"name": "s"})
+        much = self.api.pull("m", "/much").body
+
+        def whole(name="m"):
+            self.assertEqual(self.api.pull(name, "/much").body, much)
+
+        def sweep(subject, work, unharmed=whole):
+            self.sweep(driver, subject, work, unharmed, self.steps)
+        data = self.backup("/1.0/instances/m")
+        sweep("'i'", lambda: self.api.do("POST", "/1.0/instances", data, {**pool, "X-LXD-name": "i"}))
+        whole("i")
+        sweep("'m'", lambda: self.api.do("POST", "/1.0/instances/m", {"name": "m", "migration": True, "pool": f"small-{driver}"}))
+        whole()
+        self.assertIn("m", os.listdir(os.path.join(self.places[driver], "containers")))
+        if driver == "dir":  # the others' share the image's files
+            sweep("'i'", lambda: self.api.do("POST", "/1.0/instances/i/rebuild", {"source": {"type": "image", "alias": "tiny"}}),
+                  lambda: whole("i"))
+        self.api.do("POST", here, {"name": "v", "config": {}})
+        self.api.launch("a", "tiny", devices={"v": {"type": "disk", "pool": "default", "source": "v", "path": "/srv"}})
+        self.api.sh("a", "dd if=/dev/urandom of=/srv/much bs=1k count=3000 2>/dev/null; sync")
+        self.remove_instance("a")
+        data = self.backup(f"{here}/v")
+        sweep("'w'", lambda: self.api.do("POST", there, data, {**pool, "X-LXD-name": "w"}))
+        sweep("'v'", lambda: self.api.do("POST", f"{here}/v", {"name": "v", "pool": f"small-{driver}"}))
+        for name in "vw":
+            self.api.do("DELETE", f"{there}/{name}")
+        for name in "im":
+            self.remove_instance(name)
+
+    def test_dir(self):
+        self.check("dir")
+
+    def test_overlay(self):
+        self.check("overlay")
+
+    def test_btrfs(self):
+        self.check("btrfs")
 
 
 if __name__ == "__main__":

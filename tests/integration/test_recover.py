@@ -155,6 +155,36 @@ class DirTest(RecoverCase):
     test_notes_that_mean_harm = None
 
 
+class BtrfsTest(RecoverCase):
+    """Pools that are mounted somewhere, in files of their own."""
+    test_everything_comes_back = test_a_note_that_a_crash_left_old_is_written_again = test_notes_that_mean_harm = None
+    pool_driver, pool_config = "btrfs", {"size": "256MiB"}
+
+    def pool_files(self, kind):
+        return pathlib.Path(f"/proc/{self.daemon.sandbox.pid}/root{self.daemon.root}", "storage-pools/fast", kind)
+
+    def test_a_pool_comes_back(self):
+        self.api.do("POST", "/1.0/storage-pools", {"name": "fast", "driver": self.pool_driver, "config": self.pool_config})
+        self.api.create("one", "tiny", devices={"root": {"type": "disk", "path": "/", "pool": "fast"}})
+        self.api.push("one", "/root/file", b"kept")
+        self.api.do("POST", "/1.0/instances/one/snapshots", {"name": "s1"})
+        self.api.push("one", "/root/file", b"changed")
+        self.wait_noted('"s1"', "snapshots")
+        self.wait_noted('name: "one"')
+        self.daemon.kill()
+        self.daemon.sandbox.run("umount", str(self.pool_files("")).replace(f"/proc/{self.daemon.sandbox.pid}/root", ""))
+        self.lose_database()
+        self.make_network()
+        self.client("admin", "recover", "--yes", "--pool", f"fast,driver={self.pool_driver}",
+                    "--pool", f"default,driver={self.driver or 'overlay'}")
+        self.assertEqual(self.api.pull("one", "/root/file").body, b"changed")
+        self.api.do("PUT", "/1.0/instances/one", {"restore": "s1"})
+        self.assertEqual(self.api.pull("one", "/root/file").body, b"kept")
+        self.remove_instance("one")
+        self.api.do("DELETE", "/1.0/storage-pools/fast")
+        self.daemon.import_image(images.tiny(), "tiny")
+
+
 del RecoverCase
 
 if __name__ == "__main__":

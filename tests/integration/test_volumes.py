@@ -4,6 +4,7 @@ import os
 import time
 
 from harness.case import DaemonCase, main
+from harness.rest import ApiError
 
 NEVER = "0001-01-01T00:00:00Z"
 POOL = "/1.0/storage-pools/default/volumes"
@@ -223,6 +224,22 @@ class AttachTest(VolumeBase):
         self.api.start("a")
         self.assertEqual(self.read("a"), "from-a")
         self.assertEqual(self.api.get(self.url("two"))["used_by"], ["/1.0/instances/a"])
+
+    def test_a_snapshot_in_place_of_its_volume(self):
+        self.volume("v")
+        self.api.launch("a", "tiny", devices={"v": self.disk("v")})
+        self.write("a", "then")
+        self.snapshot("v", "s")
+        self.write("a", "now")
+        self.api.update("a", devices={"s": self.disk("v", "/mnt", **{"source.snapshot": "s", "source.type": "custom"})})
+        self.assertEqual((self.read("a"), self.read("a", "/mnt/mark")), ("now", "then"))
+        self.assertNotEqual(self.api.exec("a", ["touch", "/mnt/x"])[0], 0)
+        for more in ({"source.snapshot": "none"}, {"source.type": "container"}):
+            with self.assertRaises(ApiError) as caught:
+                self.api.update("a", devices={"t": self.disk("v", "/opt", **more)})
+            self.assertIn(caught.exception.code, (400, 404))
+        for keys in ({"source.snapshot": "s", "source": "/srv"}, {"initial.block.filesystem": "xfs", "source": "/srv"}):
+            self.assert_api_error(400, self.api.update, "a", devices={"t": {"type": "disk", "path": "/opt", **keys}})
 
     def test_by_a_profile_and_not_required(self):
         self.volume("one")

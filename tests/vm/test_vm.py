@@ -28,6 +28,13 @@ python3 -B /lxmgr/tests/integration/test_apparmor.py
 python3 -B /lxmgr/tests/integration/test_raw_lxc.py
 exec python3 -B /lxmgr/tests/integration/test_distros.py
 """
+STORAGE_SCRIPT = """set -e
+cp -r /lxmgr/bin /root/bin
+export LXMGR_TEST_BIN=/root/bin LXMGR_TEST_CACHE=/root/cache LXMGR_TEST_PATIENCE=10 TMPDIR=/root
+cd /lxmgr
+/lxmgr/conformance/conformance_storage --gtest_filter='*lvm*:*prjquota*' --gtest_brief=1
+exec python3 -B /lxmgr/tests/vm/lvm_pools.py
+"""
 
 
 def library_packages():
@@ -53,6 +60,18 @@ class VmTest(unittest.TestCase):
         command = [VMHOST, "run", "--cpus", "2", "--mem", "6G", "--timeout", "2400", "--share", f"{binaries()}:/lxmgr/bin",
                    "--share", f"{REPOSITORY / 'tests'}:/lxmgr/tests", "--share", f"{folder}:/lxmgr/images", "--", SCRIPT]
         self.assertEqual(subprocess.run(command, env=environment, check=False).returncode, 0)
+
+
+    def test_storage_of_device_mapper_and_quotas(self):
+        conformance = binaries().parent / "tests/conformance"
+        if not (conformance / "conformance_storage").exists():
+            self.skipTest("LXMGR_SKIP: conformance_storage was not built with the preset failpoints")
+        environment = {**os.environ, "VMHOST_PACKAGES": " ".join(PROGRAMS + library_packages())}
+        shares = {binaries(): "bin", conformance: "conformance", REPOSITORY / "tests": "tests", REPOSITORY / "docs": "docs"}
+        command = [VMHOST, "run", "--cpus", "2", "--mem", "6G", "--timeout", "2400"]
+        for folder, place in shares.items():
+            command += ["--share", f"{folder}:/lxmgr/{place}"]
+        self.assertEqual(subprocess.run([*command, "--", STORAGE_SCRIPT], env=environment, check=False).returncode, 0)
 
 
 if __name__ == "__main__":

@@ -173,7 +173,10 @@ Result<> import_instance(Context& context, const ImportPlan& plan, operations::O
             [&context, &record, name = volume.name] { delete_snapshot_volume(context, record.pool, name); });
         volumes.add(volume, "backup/snapshots/" + snapshot.name + "/rootfs");
     }
-    LX_TRY_AS(const auto metadata, volumes.make());
+    auto made = volumes.make();
+    if (!made)
+        LX_TRY(in_room_for(fmt::format("instance '{}'", name), std::unexpected(std::move(made).error())));
+    const auto& metadata = *made;
     undo.add([&] {
         if (auto removed = driver->delete_volume(root); !removed)
             log::error("volume left", {{"instance", name}, {"error", removed.error().message}});

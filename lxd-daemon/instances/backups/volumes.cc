@@ -64,7 +64,8 @@ Result<> write_volume_backup(Context& context, const database::VolumeRecord& rec
     std::vector<database::VolumeSnapshotPtr> snapshots;
     if (with_snapshots) snapshots = context.deps.database.volumes().snapshots(record.id);
     LX_TRY(tar.add_text("backup/index.yaml", images::json_to_yaml(volume_index_of(record, snapshots)), 0644));
-    LX_TRY_AS(const NewDirectory moment, NewDirectory::begin(context, record.pool));
+    LX_TRY_AS(const NewDirectory moment,
+              NewDirectory::begin(context, record.pool, snapshot_shape_of(record)));
     LX_TRY(copy_volume_now(context, record, moment.place()));
     failpoint("instances.volume.backup.moment");
     for (const auto& row : snapshots)
@@ -91,7 +92,7 @@ Result<VolumeImportPlan> plan_volume_import(Context& context, const BackupUpload
                .done());
     if (content != "filesystem" && content != kBlockContent)
         return fail(Status::bad_request, fmt::format("Content type \"{}\" is not supported", content));
-    LX_TRY(profiles::validate_volume_config(plan.record.config));
+    LX_TRY(context.deps.pools.check_volume_config(plan.record.pool, plan.record.config));
     for (const auto& name : index.snapshots) {
         database::VolumeSnapshotRecord row;
         row.name = name;
@@ -121,13 +122,15 @@ Result<> import_volume(Context& context, const VolumeImportPlan& plan, operation
     std::vector<NewDirectory> directories;
     FilledVolumes volumes(*driver, {plan.upload.path, ""}, operation, std::move(stop));
     for (std::size_t i = 0; i <= plan.snapshots.size(); ++i) {
-        const std::uint64_t size = directories.empty() ? limit_of(record) : 0;
-        LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, size));
+        const auto shape = directories.empty() ? shape_of(record) : snapshot_shape_of(record);
+        LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, shape));
         volumes.add(fresh.place().volume,
                     i == 0 ? "backup/volume" : "backup/volume-snapshots/" + plan.snapshots[i - 1].name);
         directories.push_back(std::move(fresh));
     }
-    LX_TRY(volumes.make());
+    if (auto made = volumes.make(); !made)
+        LX_TRY(in_room_for(fmt::format("storage volume '{}'", record.name),
+                           std::unexpected(std::move(made).error())));
     failpoint("instances.volume.import.made");
     record.volume = directories.front().name();
     record.created_at = now();

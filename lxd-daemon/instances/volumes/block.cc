@@ -23,8 +23,19 @@ std::uint64_t block_size(const api::ConfigMap& config) {
     return given == 0 ? kBlockDefault : given;
 }
 
-std::uint64_t limit_of(const database::VolumeRecord& record) {
-    return is_block(record) ? 0 : size_of(record.config);
+storage::Volume snapshot_shape_of(const database::VolumeRecord& record) {
+    storage::Volume out;
+    if (is_block(record)) out.content_bytes = block_size(record.config);
+    out.file_system = api::value_of(record.config, "block.filesystem");
+    out.like_source = true;
+    return out;
+}
+
+storage::Volume shape_of(const database::VolumeRecord& record) {
+    storage::Volume out = snapshot_shape_of(record);
+    out.like_source = false;
+    if (!is_block(record)) out.size_bytes = size_of(record.config);
+    return out;
 }
 
 storage::Filler block_filler(std::uint64_t bytes) {
@@ -39,6 +50,10 @@ storage::Filler block_filler(std::uint64_t bytes) {
 
 Result<> grow_block(storage::Driver& driver, const storage::Volume& volume, std::uint64_t bytes) {
     const sys::IdMap as_inside = sys::IdMap::host();
+    storage::Volume room = volume;
+    room.size_bytes = 0;  // a limit is not what it has
+    room.content_bytes = bytes;
+    LX_TRY(driver.resize_volume(room, true));
     LX_TRY_AS(const auto mounted, driver.mount(volume, {.idmap = &as_inside}));
     LX_TRY_AS(const UniqueFd file, sys::open_no_symlinks(mounted.root.get(), kBlockFile, O_WRONLY));
     struct stat st{};

@@ -10,8 +10,10 @@ inline constexpr const char* kBlockContent = "block";
 bool is_block(const database::VolumeRecord& record);
 /// The key `size`, or LXD's default of 10 GiB.
 std::uint64_t block_size(const api::ConfigMap& config);
-/// Hard limit of the volume's tree: none of a block volume, whose file has its size.
-std::uint64_t limit_of(const database::VolumeRecord& record);
+/// What a new volume's directory is to be: with the hard limit of its tree, which a block volume has not,
+/// whose file has its size; and the same for a snapshot of it, which has no limit.
+storage::Volume shape_of(const database::VolumeRecord& record);
+storage::Volume snapshot_shape_of(const database::VolumeRecord& record);
 storage::Filler block_filler(std::uint64_t bytes);
 /// Errors: `bad_request` for less than it has.
 Result<> grow_block(storage::Driver& driver, const storage::Volume& volume, std::uint64_t bytes);

@@ -18,10 +18,11 @@ Place copy_place_of(const std::string& pool, const std::string& directory) {
 /// Snapshots copied to a pool whose rows are not stored yet.
 class CopiedSnapshots {
 public:
-    CopiedSnapshots(Context& context, std::string pool) : context_(context), pool_(std::move(pool)) {}
+    CopiedSnapshots(Context& context, std::string pool, const database::VolumeRecord& volume)
+        : context_(context), pool_(std::move(pool)), shape_(snapshot_shape_of(volume)) {}
 
     Result<> add(const std::string& from_pool, const database::VolumeSnapshotRecord& snapshot) {
-        LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context_, pool_));
+        LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context_, pool_, shape_));
         LX_TRY(copy_snapshot_volume(context_, copy_place_of(from_pool, snapshot.volume), fresh.place()));
         failpoint("instances.volume.copy.snapshot");
         rows_.push_back(snapshot);
@@ -53,6 +54,7 @@ private:
     }
     Context& context_;
     std::string pool_;
+    storage::Volume shape_;
     std::vector<database::VolumeSnapshotRecord> rows_;
     std::vector<NewDirectory> directories_;
 };
@@ -75,9 +77,9 @@ Result<> refresh_volume(Context& context, const VolumeCopyPlan& plan, const data
     auto& volumes = database.volumes();
     LX_TRY_AS(const auto source, require_volume(context, plan.source));
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(target.id));
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, target.pool, limit_of(target)));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, target.pool, shape_of(target)));
     LX_TRY(copy_volume_content(context, plan, fresh.place()));
-    CopiedSnapshots added(context, target.pool);
+    CopiedSnapshots added(context, target.pool, target);
     std::vector<database::VolumeSnapshotPtr> gone;
     if (plan.with_snapshots) {
         for (const auto& old : volumes.snapshots(target.id)) {
@@ -127,10 +129,10 @@ Result<> move_to_other_pool(Context& context, const database::VolumeRecord& row,
                             bool with_snapshots) {
     auto& database = context.deps.database;
     auto& volumes = database.volumes();
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, to.pool, limit_of(row)));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, to.pool, shape_of(row)));
     LX_TRY(copy_snapshot_volume(context, copy_place_of(row.pool, row.volume), fresh.place()));
     const auto old_snapshots = volumes.snapshots(row.id);
-    CopiedSnapshots moved(context, to.pool);
+    CopiedSnapshots moved(context, to.pool, row);
     if (with_snapshots) {
         for (const auto& snapshot : old_snapshots) LX_TRY(moved.add(row.pool, *snapshot));
     }
@@ -171,7 +173,8 @@ Result<> copy_volume_now(Context& context, const database::VolumeRecord& source,
     }
     if (users.empty()) return copy_snapshot_volume(context, from, to);
     // Another pool takes long: the users wait only for a copy within this one.
-    LX_TRY_AS(const NewDirectory moment, NewDirectory::begin(context, source.pool));
+    LX_TRY_AS(const NewDirectory moment,
+              NewDirectory::begin(context, source.pool, snapshot_shape_of(source)));
     LX_TRY(copy_volume_now(context, source, moment.place()));
     return copy_snapshot_volume(context, moment.place(), to);
 }
@@ -183,10 +186,10 @@ Result<> copy_volume(Context& context, const VolumeCopyPlan& plan, const std::st
     const auto target = database.volumes().find(record.pool, record.name);
     if (target && plan.refresh) return refresh_volume(context, plan, *target);
     if (target) return fail(Status::conflict, "Volume by that name already exists");
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, limit_of(record)));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, shape_of(record)));
     LX_TRY(copy_volume_content(context, plan, fresh.place()));
     failpoint("instances.volume.copy.made");
-    CopiedSnapshots snapshots(context, record.pool);
+    CopiedSnapshots snapshots(context, record.pool, record);
     if (plan.with_snapshots && plan.snapshot.empty()) {
         for (const auto& snapshot : database.volumes().snapshots(source->id))
             LX_TRY(snapshots.add(source->pool, *snapshot));

@@ -38,9 +38,10 @@ bool is_known(Context& context, const std::string& pool, const std::string& dire
 }  // namespace
 
 Result<NewDirectory> NewDirectory::begin(Context& context, const std::string& pool,
-                                         std::uint64_t size_bytes) {
-    Place place = directory_place_of(pool, random_hex(16));
-    place.volume.size_bytes = size_bytes;
+                                         const storage::Volume& shape) {
+    Place place{pool, shape};
+    place.volume.type = storage::VolumeType::custom;
+    place.volume.name = random_hex(16);
     LX_TRY_AS(const auto intent,
               context.deps.database.intents().add(kVolumeDirectoryIntent, details_of(place)));
     failpoint("instances.volume.intent");

@@ -13,9 +13,9 @@ namespace lxmgr::instances {
 /// A directory about to be made: it goes again, now or after a crash, unless it is kept.
 class NewDirectory {
 public:
-    /// @param size_bytes  its hard limit; 0: none
+    /// @param shape  type and name do not count
     static Result<NewDirectory> begin(Context& context, const std::string& pool,
-                                      std::uint64_t size_bytes = 0);
+                                      const storage::Volume& shape = {});
     NewDirectory(NewDirectory&& other) noexcept
         : context_(std::exchange(other.context_, nullptr)),
           place_(std::move(other.place_)),

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/instances/volumes/block.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "profiles/snapshot_keys.h"
 
@@ -37,7 +38,7 @@ Result<> create_volume_snapshot(Context& context, const VolumeName& name,
     } else {
         LX_TRY_AS(row.expires_at, profiles::snapshot_expiry(volume->config, origin, row.created_at));
     }
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool, snapshot_shape_of(*volume)));
     LX_TRY(copy_volume_now(context, *volume, fresh.place()));
     failpoint("instances.volume.snapshot.made");
     row.volume = fresh.name();

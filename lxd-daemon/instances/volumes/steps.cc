@@ -57,7 +57,7 @@ Result<> create_volume(Context& context, database::VolumeRecord record, const st
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
     if (database.volumes().find(record.pool, record.name))
         return fail(Status::conflict, "Volume by that name already exists");
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, limit_of(record)));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, shape_of(record)));
     LX_TRY(driver->create_volume(fresh.place().volume, [&record](int root_fd) -> Result<> {
         // As LXD's: who may enter is for the owner inside to say.
         if (::fchmod(root_fd, 0711) != 0) return fail_errno("chmod", "the volume's root");
@@ -82,7 +82,9 @@ Result<> create_volume(Context& context, database::VolumeRecord record, const st
 Result<> update_volume(Context& context, const VolumeName& name, const api::StorageVolumePut& put,
                        const std::string& requestor) {
     LX_TRY_AS(const auto row, require_volume(context, name));
-    LX_TRY(profiles::validate_volume_config(put.config));
+    LX_TRY(context.deps.pools.check_volume_config(name.pool, put.config));
+    if (api::value_of(put.config, "block.filesystem") != api::value_of(row->config, "block.filesystem"))
+        return fail(Status::bad_request, "block.filesystem cannot be changed");
     const auto users = context.volume_mounts.instances(row->id);
     const bool remapped =
         flag_of(put.config, "security.unmapped") != flag_of(row->config, "security.unmapped");
@@ -130,7 +132,7 @@ Result<> restore_volume(Context& context, const VolumeName& name, const std::str
     LX_TRY_AS(const auto from, require_volume_snapshot(context, name, snapshot));
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(row->id));
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(name.pool));
-    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool, limit_of(*row)));
+    LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool, shape_of(*row)));
     LX_TRY(driver->create_copy(fresh.place().volume, {storage::VolumeType::custom, from->volume}, {}));
     failpoint("instances.volume.restore.made");
     DoomedDirectories doomed(context);
@@ -175,7 +177,15 @@ Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse&
     if (!flag_of(row->config, "security.unmapped")) request.idmap = &idmap;
     // Without idmapped mounts, one map's ids are on disk: another's would take them from those who run.
     request.keep_ids = shared;
-    LX_TRY_AS(auto mounted, driver->mount({storage::VolumeType::custom, row->volume}, request));
+    request.options = api::value_of(row->config, "block.mount_options");
+    storage::Volume volume{storage::VolumeType::custom, row->volume};
+    if (!use.snapshot.empty()) {
+        LX_TRY_AS(const auto snapshot,
+                  require_volume_snapshot(context, {use.pool, use.volume}, use.snapshot));
+        volume.name = snapshot->volume;
+        request.read_only = true;
+    }
+    LX_TRY_AS(auto mounted, driver->mount(volume, request));
     return std::move(mounted.root);
 }
 

@@ -24,7 +24,9 @@ TEST(ValidateVolumeConfigTest, KeysOfVolumesAreKnownForeignOrUnknown) {
     const auto complaint = [](const api::ConfigMap& config) {
         return validate_volume_config(config).error();
     };
-    EXPECT_THAT(complaint({{"block.filesystem", "xfs"}}).message, HasSubstr("not supported"));
+    EXPECT_THAT(complaint({{"block.type", "file"}}).message, HasSubstr("not supported"));
+    EXPECT_TRUE(validate_volume_config({{"block.filesystem", "xfs"}, {"block.mount_options", "noatime"}}));
+    EXPECT_THAT(complaint({{"block.filesystem", "vfat"}}).message, HasSubstr("must be ext4"));
     EXPECT_THAT(complaint({{"size", "big"}}).message, HasSubstr("size"));
     EXPECT_THAT(complaint({{"bogus", "1"}}).message, HasSubstr("Invalid option"));
     EXPECT_THAT(complaint({{"snapshots.expiry", "soon"}}).message, HasSubstr("snapshots.expiry"));

@@ -155,6 +155,17 @@ TEST(ValidateDevicesTest, DisksNeedPathAndSource) {
     EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"source", "/srv"}}),
                 HasSubstr("may not have a \"source\""));
     EXPECT_EQ(disk_complaint({{"path", "/x"}, {"pool", "p"}, {"source", "vol"}, {"readonly", "true"}}), "");
+    EXPECT_EQ(disk_complaint({{"path", "/x"},
+                              {"pool", "p"},
+                              {"source", "vol"},
+                              {"source.snapshot", "s"},
+                              {"source.type", "custom"}}),
+              "");
+    EXPECT_THAT(disk_complaint({{"path", "/x"}, {"source", "/srv"}, {"source.snapshot", "s"}}),
+                HasSubstr("only for custom"));
+    EXPECT_THAT(disk_complaint({{"path", "/x"}, {"source", "/srv"}, {"initial.block.filesystem", "xfs"}}),
+                HasSubstr("only for the root disk"));
+    EXPECT_EQ(disk_complaint({{"path", "/"}, {"pool", "p"}, {"initial.block.filesystem", "xfs"}}), "");
     EXPECT_THAT(disk_complaint({{"path", "/x"}, {"source", "vol"}}), HasSubstr("with \"pool\""));
     EXPECT_THAT(disk_complaint({{"path", "/x"}, {"pool", "p"}, {"source", "/v"}}),
                 HasSubstr("custom volume's name"));

@@ -1,0 +1,146 @@
+#include "storage/lvm/volume_group.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <functional>
+#include <tuple>
+
+#include "lxd-daemon/base/spawn.h"
+#include "lxd-daemon/base/strings.h"
+
+namespace lxmgr::storage {
+namespace {
+
+constexpr std::uint64_t kExtent = 4U << 20U;  // LVM's default; other sizes are rounded by LVM itself
+
+std::string path_in_group(const VolumeGroup& group, const std::string& lv) { return group.name + "/" + lv; }
+
+std::string escaped(const std::string& name) {
+    std::string out;
+    for (const char c : name) out += c == '-' ? "--" : std::string(1, c);
+    return out;
+}
+
+std::vector<std::string> with_lvm(const std::vector<std::string>& argv) {
+    std::vector<std::string> out = {"lvm"};
+    out.insert(out.end(), argv.begin(), argv.end());
+    return out;
+}
+
+Error explained(Error error) {
+    if (error.status == Status::not_found)
+        error = {Status::bad_request,
+                 "Install lvm2 for pools of driver lvm (Debian: lvm2 and thin-provisioning-tools)", 0};
+    return error;
+}
+
+/// A device that goes with its last user just then makes LVM stumble; once it is gone, nothing does.
+Result<> retried(const std::function<Result<>()>& work) {
+    constexpr int kTries = 3;
+    for (int tries = 1; tries < kTries; ++tries) {
+        if (work()) return {};
+    }
+    return work();
+}
+
+/// "  104857600;12.50" as two numbers; what is empty is 0.
+GroupSpace parse_space(const std::string& text, bool percent) {
+    GroupSpace out;
+    const auto parts = split(trim(text), ';');
+    if (parts.size() != 2) return out;
+    out.total_bytes = parse_uint(parts[0]).value_or(0);
+    const double second = std::strtod(parts[1].c_str(), nullptr);
+    const double used = percent ? static_cast<double>(out.total_bytes) * second / 100
+                                : static_cast<double>(out.total_bytes) - second;
+    out.used_bytes = used > 0 ? static_cast<std::uint64_t>(used) : 0;
+    return out;
+}
+
+}  // namespace
+
+Result<std::string> run_lvm(const std::vector<std::string>& argv) {
+    auto done = run_checked({with_lvm(argv)});
+    if (!done) return std::unexpected(explained(std::move(done).error()));
+    return done;
+}
+
+Result<bool> run_lvm_if_there(const std::vector<std::string>& argv) {
+    const auto done = run({with_lvm(argv)});
+    if (!done) return std::unexpected(explained(done.error()));
+    if (done->exit_code == 0) return true;
+    const bool absent = done->err.contains("not found") || done->err.contains("ailed to find");
+    if (absent) return false;
+    const auto lines = split(trim(done->err), '\n');
+    return fail(Status::internal, fmt::format("{}: {}", argv.front(), trim(lines.back())));
+}
+
+std::string device_of(const VolumeGroup& group, const std::string& lv) {
+    return fmt::format("/dev/mapper/{}-{}", escaped(group.name), escaped(lv));
+}
+
+std::uint64_t round_to_extents(std::uint64_t bytes) { return (bytes + kExtent - 1) / kExtent * kExtent; }
+
+Result<> create_lv(const VolumeGroup& group, const std::string& lv, std::uint64_t bytes, bool thin) {
+    const std::string size = fmt::format("{}b", round_to_extents(bytes));
+    std::vector<std::string> argv = {"lvcreate", "-q", "-y", "-ky", "-K", "--addtag", group.tag, "-n", lv};
+    if (thin) {
+        argv.insert(argv.end(), {"-V", size, "--thinpool", group.thin_pool, group.name});
+    } else {
+        argv.insert(argv.end(), {"-Wy", "-Zy", "-L", size, group.name});
+    }
+    LX_TRY(run_lvm(argv));
+    return {};
+}
+
+Result<> snapshot_lv(const VolumeGroup& group, const std::string& source, const std::string& lv) {
+    return retried([&]() -> Result<> {
+        LX_TRY(run_lvm({"lvcreate", "-q", "-y", "-s", "-ky", "--addtag", group.tag, "-n", lv,
+                        path_in_group(group, source)}));
+        return {};
+    });
+}
+
+Result<> remove_lv(const VolumeGroup& group, const std::string& lv) {
+    return retried([&]() -> Result<> {
+        LX_TRY(run_lvm_if_there({"lvremove", "-q", "-f", "-y", path_in_group(group, lv)}));
+        return {};
+    });
+}
+
+Result<std::uint64_t> lv_bytes(const VolumeGroup& group, const std::string& lv) {
+    LX_TRY_AS(const auto text, run_lvm({"lvs", "--noheadings", "--nosuffix", "--units", "b", "-o", "lv_size",
+                                        path_in_group(group, lv)}));
+    const auto bytes = parse_uint(trim(text));
+    if (!bytes) return fail(Status::internal, fmt::format("lvs says '{}' of {}", trim(text), lv));
+    return *bytes;
+}
+
+Result<> extend_lv(const VolumeGroup& group, const std::string& lv, std::uint64_t bytes) {
+    LX_TRY(run_lvm(
+        {"lvextend", "-q", "-L", fmt::format("{}b", round_to_extents(bytes)), path_in_group(group, lv)}));
+    return {};
+}
+
+Result<> activate_lv(const VolumeGroup& group, const std::string& lv) {
+    LX_TRY(run_lvm({"lvchange", "-q", "-y", "-ay", "-K", path_in_group(group, lv)}));
+    return {};
+}
+
+void release_lv(const VolumeGroup& group, const std::string& lv) {
+    // What fails here leaves the device until the volume is removed.
+    std::ignore =
+        run({{"dmsetup", "remove", "--deferred", fmt::format("{}-{}", escaped(group.name), escaped(lv))}});
+}
+
+Result<GroupSpace> group_space(const VolumeGroup& group) {
+    const std::vector<std::string> how = {"--noheadings", "--nosuffix", "--units", "b", "--separator", ";"};
+    std::vector<std::string> argv = {group.is_thin() ? "lvs" : "vgs"};
+    argv.insert(argv.end(), how.begin(), how.end());
+    argv.insert(argv.end(), {"-o", group.is_thin() ? "lv_size,data_percent" : "vg_size,vg_free",
+                             group.is_thin() ? path_in_group(group, group.thin_pool) : group.name});
+    LX_TRY_AS(const auto text, run_lvm(argv));
+    return parse_space(text, group.is_thin());
+}
+
+}  // namespace lxmgr::storage

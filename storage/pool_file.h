@@ -1,0 +1,30 @@
+#pragma once
+#include <string>
+
+#include "lxd-daemon/base/own.h"
+#include "lxd-daemon/sys/mount.h"
+#include "storage/driver.h"
+
+/// What drivers share whose pools are in a file of the daemon's, STATE/disks/NAME.img, and mounted at the
+/// pool's directory.
+namespace lxmgr::storage {
+
+std::string own_pool_file(const PoolConfig& config);
+/// A sparse file of `size`; fills in "size", as LXD does where the request left it open, and "source".
+/// Errors: `bad_request` for less than `smallest` bytes.
+Result<> make_pool_file(PoolConfig& config, std::uint64_t smallest);
+Result<UniqueFd> open_pool_file(const std::string& path);
+/// Makes the file as long as `size` says; it may be so already. False: it is.
+/// Errors: `bad_request` where it would get shorter.
+Result<bool> lengthen_pool_file(const PoolConfig& config, int file_fd);
+
+/// `bad_request` "Storage pool 'NAME': WHY"
+std::unexpected<Error> bad_pool(const PoolConfig& config, const std::string& why);
+bool is_mount_point(const std::string& path);
+/// Lazily, whoever still looks at what was there; nothing mounted is success.
+Result<> unmount_pool(const std::string& path);
+/// "discard,noatime,commit=30", as mount(8) takes them. @return those that are of the mount and not of the
+/// file system, MOUNT_ATTR_*, for FsContext::mount()
+Result<unsigned> set_mount_options(sys::FsContext& context, const std::string& options);
+
+}  // namespace lxmgr::storage

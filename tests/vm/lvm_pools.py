@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""Pools of driver lvm through the daemon, and limits on file systems with project quotas: what this machine's kernel lacks.
+test_vm.py runs it in a stock Debian machine."""
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+
+import test_recover  # noqa: E402
+from harness.case import DaemonCase, main  # noqa: E402
+from test_storage_limits import LimitCase  # noqa: E402
+
+MIB = 1 << 20
+URL = "/1.0/storage-pools"
+
+
+def host(*argv):
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+
+class LvmTest(DaemonCase):
+    def setUp(self):
+        super().setUp()
+        self.bare_devices = host("dmsetup", "ls")
+
+    def assert_idle(self):
+        """The kernel takes devices away behind the back of who closed them."""
+        deadline = time.monotonic() + 30
+        while (now := host("dmsetup", "ls")) != self.bare_devices and time.monotonic() < deadline:
+            time.sleep(0.2)
+        self.assertEqual(now, self.bare_devices)
+
+    def tearDown(self):
+        for url in self.api.get(URL):
+            if not url.endswith("/default"):
+                self.drop(url)
+        super().tearDown()
+
+    def drop(self, url):
+        for name in set(self.daemon.instance_names()) - self.expected_names:
+            self.remove_instance(name)
+        for volume in self.api.get(f"{url}/volumes/custom"):
+            if "/snapshots/" not in volume:
+                self.api.do("DELETE", volume)
+        self.api.do("DELETE", url)
+
+    def pool(self, name, **config):
+        self.api.do("POST", URL, {"name": name, "driver": "lvm", "config": config})
+
+    @staticmethod
+    def root(pool, size=None):
+        device = {"type": "disk", "path": "/", "pool": pool}
+        return {"root": {**device, "size": size} if size else device}
+
+    def fill(self, name, path):
+        code, _, err = self.api.exec(name, ["dd", "if=/dev/zero", f"of={path}", "bs=1M", "count=200"])
+        self.assertNotEqual(code, 0)
+        self.assertIn("No space left", err.decode())
+
+    def df(self, name, path="/"):
+        # From behind: busybox puts a long name of a device on a line of its own.
+        return int(self.api.sh(name, f"df -k {path}").splitlines()[-1].split()[-5]) * 1024
+
+    def end(self, pool):
+        for name in set(self.daemon.instance_names()) - self.expected_names:
+            self.remove_instance(name)
+        self.api.do("DELETE", f"{URL}/{pool}")
+
+    def test_pool_in_a_file(self):
+        for config in ({"size": "1MiB"}, {"size": "1GiB", "lvm.use_thinpool": "maybe"}, {"source": "nosuchgroup"},
+                       {"size": "1GiB", "lvm.vg_name": "a/b"}, {"size": "1GiB", "volume.block.filesystem": "vfat"},
+                       {"size": "1GiB", "lvm.stripes": "2"}):
+            self.assert_api_error(400, self.pool, "bad", **config)
+        self.pool("thin", size="1GiB", **{"volume.block.mount_options": "discard,noatime"})
+        shown = self.api.get(f"{URL}/thin")["config"]
+        self.assertEqual((shown["lvm.vg_name"], shown["lvm.thinpool_name"], shown["size"]), ("thin", "LXDThinPool", "1GiB"))
+        self.api.launch("a", "tiny", devices=self.root("thin", "64MiB"))
+        self.api.launch("b", "tiny", devices=self.root("thin"))
+        self.assertLessEqual(self.df("a"), 64 * MIB)
+        self.assertIn("noatime", self.api.sh("a", "grep ' / ' /proc/mounts"))
+        self.fill("a", "/fill")
+        self.api.sh("b", "dd if=/dev/zero of=/big bs=1M count=80 && rm /big")
+        self.assertEqual(self.api.state("a")["disk"]["root"]["total"], 64 * MIB)
+        self.api.update("a", devices=self.root("thin", "128MiB"))
+        self.assertGreater(self.df("a"), 100 * MIB)
+        self.api.sh("a", "rm /fill; echo then > /mark")
+        self.assertIn("in use", self.assert_api_error(400, self.api.update, "a", devices=self.root("thin", "32MiB")))
+        self.api.do("POST", "/1.0/instances/a/snapshots", {"name": "s"})
+        self.api.sh("a", "echo now > /mark")
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.api.sh("a", "cat /mark"), "now")
+        self.api.do("PATCH", f"{URL}/thin", {"config": {"size": "1200MiB"}})
+        self.assertGreater(self.api.get(f"{URL}/thin/resources")["space"]["total"], 1050 * MIB)
+        self.api.do("POST", "/1.0/instances", {"name": "c", "source": {"type": "copy", "source": "a/s"}})
+        self.api.start("c")
+        self.assertEqual(self.api.sh("c", "cat /mark"), "then")
+        self.api.stop("a")
+        self.api.do("PUT", "/1.0/instances/a", {"restore": "s"})
+        self.api.update("a", devices=self.root("thin", "48MiB"))
+        self.api.do("POST", "/1.0/instances/a", {"name": "renamed"})
+        self.api.start("renamed")
+        self.assertEqual(self.api.sh("renamed", "cat /mark"), "then")
+        self.assertLessEqual(self.df("renamed"), 48 * MIB)
+        self.end("thin")
+        self.assert_idle()
+
+    def test_volumes(self):
+        self.pool("thin", size="1200MiB")
+        volumes = f"{URL}/thin/volumes/custom"
+        self.api.do("POST", volumes, {"name": "v", "config": {"size": "320MiB", "block.filesystem": "xfs"}})
+        self.assert_api_error(400, self.api.do, "POST", volumes, {"name": "w", "config": {"block.filesystem": "zfs"}})
+        self.assert_api_error(400, self.api.do, "POST", volumes, {"name": "w", "config": {"size": "4MiB"}})
+        self.assert_api_error(400, self.api.do, "POST", f"{URL}/default/volumes/custom",
+                              {"name": "w", "config": {"block.filesystem": "xfs"}})
+        disk = {"type": "disk", "pool": "thin", "source": "v", "path": "/srv"}
+        self.api.launch("a", "tiny", devices={"v": disk})
+        self.assertIn("xfs", self.api.sh("a", "grep ' /srv ' /proc/mounts; echo one > /srv/mark"))
+        self.api.do("POST", f"{volumes}/v/snapshots", {"name": "s"})
+        self.api.do("PATCH", f"{volumes}/v", {"config": {"size": "400MiB"}})
+        self.assertGreater(self.df("a", "/srv"), 330 * MIB)
+        self.assert_api_error(400, self.api.do, "PATCH", f"{volumes}/v", {"config": {"block.filesystem": "ext4"}})
+        self.api.do("POST", volumes, {"name": "w", "source": {"type": "copy", "name": "v", "pool": "thin"}})
+        self.api.update("a", devices={"w": {**disk, "source": "w", "path": "/mnt"}})
+        self.assertEqual(self.api.sh("a", "cat /mnt/mark"), "one")
+        self.api.do("POST", f"{URL}/default/volumes/custom", {
+            "name": "away", "config": {}, "source": {"type": "copy", "name": "v", "pool": "thin", "volume_only": True}})
+        self.api.do("DELETE", f"{URL}/default/volumes/custom/away")
+        self.api.do("POST", volumes, {"name": "block", "content_type": "block", "config": {"size": "12GiB"}})
+        self.api.do("PATCH", f"{volumes}/block", {"config": {"size": "14GiB"}})
+        root = {"root": {"type": "disk", "path": "/", "pool": "thin", "size": "400MiB", "initial.block.filesystem": "btrfs"}}
+        self.api.launch("b", "tiny", devices=root)
+        self.assertIn(" / btrfs ", self.api.sh("b", "grep ' / ' /proc/mounts"))
+        self.assert_api_error(400, self.api.create, "c", "tiny", devices={"root": {**root["root"], "pool": "default"}})
+        self.remove_instance("a")
+        self.remove_instance("b")
+        for name in ("block", "v", "w"):
+            self.api.do("DELETE", f"{volumes}/{name}")
+        self.end("thin")
+        self.assert_idle()
+
+    def test_group_of_somebody_else(self):
+        image = os.path.join(self.daemon.base, "group.img")
+        host("truncate", "-s", "1G", image)
+        device = host("losetup", "-f", "--show", image).strip()
+        try:
+            self.in_groups(device)
+        finally:
+            host("losetup", "-d", device)
+
+    def in_groups(self, device):
+        host("pvcreate", "-q", device)
+        self.assertIn("empty it first", self.assert_api_error(400, self.pool, "p", source=device))
+        host("vgcreate", "-q", "theirs", device)
+        host("lvcreate", "-q", "-y", "-L", "64M", "-n", "precious", "theirs")
+        self.assertIn("volume group theirs already",
+                      self.assert_api_error(400, self.pool, "p", size="1GiB", **{"lvm.vg_name": "theirs"}))
+        for thin in ("true", "false"):
+            self.pool("p", source="theirs", **{"lvm.use_thinpool": thin})
+            self.api.do("POST", f"{URL}/p/volumes/custom", {"name": "v", "config": {"size": "48MiB"}})
+            self.api.do("POST", f"{URL}/p/volumes/custom/v/snapshots", {"name": "s"})
+            self.api.do("DELETE", f"{URL}/p/volumes/custom/v")
+            self.end("p")
+            self.assertEqual(host("lvs", "--noheadings", "-o", "lv_name", "theirs").split(), ["precious"])
+        host("vgremove", "-q", "-f", "-y", "theirs")
+        host("pvremove", "-q", "-y", device)
+        self.pool("p", source=device)
+        self.end("p")
+        self.assertEqual(host("wipefs", device), "")
+
+
+class LvmRecoverTest(test_recover.BtrfsTest):
+    pool_driver, pool_config = "lvm", {"size": "1GiB"}
+
+
+class QuotaTest(LimitCase):
+    """Project quotas: a limit of a running instance's root is raised and lowered, and stops what writes."""
+    pools = {}
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for kind, make in (("ext4", ["mkfs.ext4", "-q", "-O", "quota,project"]), ("xfs", ["mkfs.xfs", "-q"])):
+            place = os.path.join(cls.daemon.base, kind)
+            os.mkdir(place)
+            host("truncate", "-s", "500M", f"{place}.img")
+            host(*make, f"{place}.img")
+            cls.daemon.sandbox.run("mount", "-o", "loop,prjquota", f"{place}.img", place)
+            cls.addClassCleanup(cls.daemon.sandbox.run, "umount", place, check=False)
+            for driver in ("dir", "overlay"):
+                os.makedirs(f"/proc/{cls.daemon.sandbox.pid}/root{place}/{driver}", mode=0o755)
+                cls.api.do("POST", URL, {"name": f"{driver}-{kind}", "driver": driver,
+                                         "config": {"source": f"{place}/{driver}"}})
+
+    @classmethod
+    def tearDownClass(cls):
+        for kind in ("ext4", "xfs"):
+            for driver in ("dir", "overlay"):
+                cls.api.do("DELETE", f"{URL}/{driver}-{kind}")
+            cls.daemon.sandbox.run("umount", os.path.join(cls.daemon.base, kind))
+        super().tearDownClass()
+
+    def test_root(self):
+        for pool in ("dir-ext4", "overlay-ext4", "dir-xfs", "overlay-xfs"):
+            with self.subTest(pool=pool):
+                self.launch("a", pool, "48MiB")
+                self.launch("b", pool)
+                self.assertLessEqual(self.total("a"), 48 * MIB)
+                self.assertIn(self.fill("a"), range(20, 49))
+                self.api.sh("b", "dd if=/dev/zero of=/big bs=1M count=80 && rm /big")
+                self.resize("a", pool, "96MiB")
+                self.assertGreater(self.total("a"), 90 * MIB)
+                self.api.sh("a", "rm /fill; dd if=/dev/zero of=/fill bs=1M count=60; rm /fill; sync")
+                self.resize("a", pool, "32MiB")
+                self.assertLess(self.fill("a"), 33)
+                self.assertEqual(self.disk("a")["total"], 32 * MIB)
+                for name in "ab":
+                    self.remove_instance(name)
+
+
+if __name__ == "__main__":
+    main()
