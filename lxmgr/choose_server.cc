@@ -13,7 +13,7 @@ namespace lxmgr::cli {
 namespace {
 
 /// These make something of one name under another: both must be at the same server.
-constexpr std::string_view kTwoPlaces[] = {"launch", "init", "copy", "move"};
+constexpr std::string_view kTwoPlaces[] = {"launch", "init"};
 
 bool needs_no_server(std::string_view path) { return path.starts_with("remote "); }
 
@@ -35,12 +35,32 @@ std::string chosen_project(const Remotes& remotes, const std::string& remote, co
     return project == "default" ? "" : encode(project);
 }
 
+/// copy and move: from one place to another, which may be at two servers. NEW-NAME keeps its remote then.
+Result<Server> choose_source(Invocation& invocation, const Remotes& remotes) {
+    auto& values = invocation.args.values;
+    const std::string usual = invocation.global.remote.empty() ? remotes.chosen : invocation.global.remote;
+    const auto place = [&](const char* operand) {
+        auto& words = values[operand];
+        std::string remote = words.empty() ? "" : remote_of(remotes, words.front());
+        if (!remote.empty()) words.front().erase(0, remote.size() + 1);
+        return remote.empty() ? usual : remote;
+    };
+    const std::string from = place("INSTANCE");
+    const std::string to = values["NEW-NAME"].empty() ? from : place("NEW-NAME");
+    if (to != from) values["NEW-NAME"].front().insert(0, to + ":");
+    LX_TRY_AS(Server server, remotes.server(from));
+    server.remote = from;
+    server.project = chosen_project(remotes, from, invocation.global);
+    return server;
+}
+
 }  // namespace
 
 Result<Server> choose_server(Invocation& invocation) {
     const std::string_view path = invocation.command->path;
     if (needs_no_server(path)) return Server(default_socket_path());
     LX_TRY_AS(const auto remotes, Remotes::load());
+    if (path == "copy" || path == "move") return choose_source(invocation, remotes);
     std::set<std::string> named;
     if (!invocation.global.remote.empty()) named.insert(invocation.global.remote);
     bool has_plain_name = false;

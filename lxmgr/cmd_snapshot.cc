@@ -1,6 +1,7 @@
 // snapshot, restore, copy, move and rebuild: moments of instances, and instances made from them.
 #include <fmt/format.h>
 
+#include "lxmgr/between_servers.h"
 #include "lxmgr/commands.h"
 #include "lxmgr/images.h"
 #include "lxmgr/object.h"
@@ -50,6 +51,7 @@ Result<int> run_copy(Client& client, const Args& args) {
     if (!settings) return misuse(args, settings.error().message);
     Json config = Json::object();
     for (const auto& [key, value] : *settings) config[key] = value;
+    if (is_between_servers(args)) return copy_between_servers(client, args, {std::move(config), false});
     LX_TRY_AS(const Json instance, read_object(client, source));
     Json body = {{"name", args.text("NEW-NAME")},
                  {"type", "container"},
@@ -77,6 +79,7 @@ Result<int> run_copy(Client& client, const Args& args) {
 }
 
 Result<int> run_move(Client& client, const Args& args) {
+    if (is_between_servers(args)) return copy_between_servers(client, args, {Json::object(), true});
     const Object object = instance_object(args.text("INSTANCE"));
     const std::string& name = args.given("NEW-NAME") ? args.text("NEW-NAME") : object.name;
     if (!args.given("NEW-NAME") && !args.given("storage") && !args.given("target-project"))
@@ -144,10 +147,14 @@ const Command kSnapshotCommands[] = {
      "restore dev before-upgrade",
      run_restore},
     {"copy", "Make an instance from another one or from a snapshot", kCopyOperands, kSnapshotCopyOptions,
-     "INSTANCE/SNAPSHOT names a snapshot. The copy has its own name, MAC addresses and machine-id.",
-     "copy dev dev2\ncopy dev/before-upgrade old-dev\ncopy dev backup --refresh", run_copy, false, "cp"},
-    {"move", "Move a stopped instance to another pool, project or name", kCopyOperands, kSnapshotMoveOptions,
-     "", "move dev old-dev\nmove dev --storage fast\nmove dev --target-project web", run_move, false, "mv"},
+     "INSTANCE/SNAPSHOT names a snapshot. The copy has its own name, MAC addresses and machine-id.\n"
+     "REMOTE:NAME is at another server: an lxmgrd, or LXD.",
+     "copy dev dev2\ncopy dev/before-upgrade old-dev\ncopy dev backup --refresh\ncopy dev lab:dev", run_copy,
+     false, "cp"},
+    {"move", "Move a stopped instance to another pool, project, name or server", kCopyOperands,
+     kSnapshotMoveOptions, "REMOTE:NAME is at another server: an lxmgrd, or LXD.",
+     "move dev old-dev\nmove dev --storage fast\nmove dev --target-project web\nmove dev lab:dev", run_move,
+     false, "mv"},
     {"rebuild", "Put an image's files in place of an instance's", kRebuildOperands, kRebuildOptions,
      "What the instance held is lost; its config, devices and snapshots stay.",
      "rebuild dev debian/13\nrebuild dev --empty", run_rebuild},

@@ -84,7 +84,6 @@ void add_volatile(database::InstanceRecord& record, const std::string& fingerpri
     record.config["volatile.apply_template"] = trigger;
     record.config["volatile.cloud-init.instance-id"] = random_uuid();
     record.config["volatile.uuid"] = random_uuid();
-    record.config["volatile.uuid.generation"] = record.config["volatile.uuid"];
     record.config["volatile.last_state.idmap"] = "[]";
     record.config["volatile.last_state.power"] = "STOPPED";
 }

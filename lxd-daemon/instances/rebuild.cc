@@ -25,7 +25,6 @@ database::InstanceRecord rebuilt(const database::InstanceRecord& record, const d
     }
     out.config["volatile.apply_template"] = "create";
     out.config["volatile.cloud-init.instance-id"] = random_uuid();
-    out.config["volatile.uuid.generation"] = random_uuid();
     return out;
 }
 

@@ -38,7 +38,6 @@ Result<database::InstanceRecord> restored(Context& context, const database::Inst
         // A snapshot that came with a copy has none.
         if (key.starts_with("volatile.") && key.ends_with(".hwaddr")) out.config.emplace(key, value);
     }
-    out.config["volatile.uuid.generation"] = random_uuid();
     LX_TRY(check_record(context, out));
     return out;
 }

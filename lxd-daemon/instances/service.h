@@ -25,10 +25,11 @@ class Hub;
 
 namespace lxmgr::instances {
 
-class BackupService;    ///< see backups/service.h
-class ImageService;     ///< see images/service.h
-class RecoveryService;  ///< see recovery/recovery.h
-class VolumeService;    ///< custom volumes, see volumes/service.h
+class BackupService;     ///< see backups/service.h
+class ImageService;      ///< see images/service.h
+class MigrationService;  ///< see migration/service.h
+class RecoveryService;   ///< see recovery/recovery.h
+class VolumeService;     ///< custom volumes, see volumes/service.h
 
 /// What the instances room stands on; all of it outlives the Service.
 struct Dependencies {
@@ -136,6 +137,7 @@ public:
     VolumeService& volumes();
     BackupService& backups();
     ImageService& images();
+    MigrationService& migrations();
     RecoveryService& recovery();
 
     /// Replaces a profile (by record.id) and applies it to all running instances that use it, or to none: a

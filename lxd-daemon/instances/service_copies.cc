@@ -14,6 +14,7 @@ namespace lxmgr::instances {
 VolumeService& Service::volumes() { return impl_->volumes; }
 BackupService& Service::backups() { return impl_->backups; }
 ImageService& Service::images() { return impl_->images; }
+MigrationService& Service::migrations() { return impl_->migrations; }
 RecoveryService& Service::recovery() { return impl_->recovery; }
 
 Result<operations::OperationPtr> Service::copy(api::InstancesPost post, const std::string& requestor) {

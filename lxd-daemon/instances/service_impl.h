@@ -11,6 +11,7 @@
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/images/service.h"
+#include "lxd-daemon/instances/migration/service.h"
 #include "lxd-daemon/instances/recovery/notes.h"
 #include "lxd-daemon/instances/recovery/recovery.h"
 #include "lxd-daemon/instances/service.h"
@@ -25,6 +26,7 @@ struct Service::Impl {
     VolumeService volumes{context};
     BackupService backups{context};
     ImageService images{context};
+    MigrationService migrations{context};
     RecoveryService recovery{context};
     RecoveryNotes notes{context};
 

@@ -53,6 +53,9 @@ const std::vector<std::string>& api_extensions() {
         "instances_rebuild",
         "container_only_migration",  // copies without snapshots
         "container_incremental_copy",
+        "container_push",
+        "container_push_target",
+        "migration_progress",
         "restrict_devlxd",
         "devlxd_events",
         "cloud_init",
@@ -199,6 +202,7 @@ const std::vector<std::string>& api_extensions() {
         "storage_block_filesystem_btrfs",
         "storage_api_volume_rename",
         "storage_api_local_volume_handling",
+        "storage_api_remote_volume_handling",
         "storage_api_volume_snapshots",
         "storage_shifted",
         "storage_unmapped",

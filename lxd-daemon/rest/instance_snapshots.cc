@@ -2,6 +2,7 @@
 
 #include "lxd-daemon/api/instance_snapshot.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/migration.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
@@ -69,9 +70,11 @@ Handled snapshot_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto snapshot, find_snapshot(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto post, api::parse_instance_snapshot_post(body));
-    if (post.migration)
-        co_return fail(Status::bad_request,
-                       "Moving a snapshot to another server is not supported: only renaming");
+    if (post.migration) {
+        instances::MigrationSubject subject{request.path_arg("name"), snapshot.name, false, false};
+        auto sending = send_to_server(request, services, std::move(subject), body);
+        co_return co_await std::move(sending);
+    }
     LX_CO_TRY_AS(const auto operation,
                  services.instances->rename_snapshot(request.path_arg("name"), snapshot.name, post.name,
                                                      request.requestor_json));

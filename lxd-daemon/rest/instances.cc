@@ -5,6 +5,7 @@
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/migration.h"
 #include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
@@ -137,6 +138,10 @@ Handled instances_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(auto post, api::parse_instances_post(body));
     post.in_project = request.project;
     if (post.source.type == "copy") LX_CO_TRY(check_other_project(request, services, post.source.project));
+    if (post.source.type == "migration") {
+        auto receiving = receive_from_server(request, services, std::move(post), body);
+        co_return co_await std::move(receiving);
+    }
     auto create = [&services, post = std::move(post), requestor = request.requestor_json] {
         return services.instances->create(post, requestor);
     };
@@ -206,9 +211,9 @@ Handled instance_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(auto post, api::parse_instance_post(body));
     const bool to_project = !post.project.empty() && post.project != request.project;
     if (post.has_target || (post.migration && post.pool.empty() && !to_project)) {
-        co_return fail(Status::bad_request,
-                       "Moving an instance to another server is not supported: only to another name, pool or "
-                       "project");
+        instances::MigrationSubject subject{request.path_arg("name"), "", !post.instance_only, post.live};
+        auto sending = send_to_server(request, services, std::move(subject), body);
+        co_return co_await std::move(sending);
     }
     LX_CO_TRY(check_other_project(request, services, post.project));
     const std::string& key = request.path_arg("name");

@@ -10,6 +10,7 @@
 #include "lxd-daemon/instances/pools.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/listing.h"
+#include "lxd-daemon/rest/migration.h"
 #include "lxd-daemon/rest/on_worker.h"
 #include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/routes.h"
@@ -217,6 +218,10 @@ Handled volumes_post(const Request& request, Services& services) {
     post.in_project = request.project;
     LX_CO_TRY(check_other_project(request, services, post.source.project));
     auto& volumes = services.instances->volumes();
+    if (post.source.type == "migration") {
+        auto receiving = receive_volume_from_server(request, services, pool, std::move(post), body);
+        co_return co_await std::move(receiving);
+    }
     if (post.source.type == "copy") {
         LX_CO_TRY_AS(const auto operation, volumes.copy(pool, post, request.requestor_json));
         co_return Response::operation(*operation);
@@ -272,13 +277,15 @@ Handled volume_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto post, api::parse_storage_volume_post(body));
     const instances::VolumeName from{row->pool, row->name, request.project};
+    if (post.migration) {
+        auto sending = send_volume_to_server(request, services, from, !post.volume_only, body);
+        co_return co_await std::move(sending);
+    }
     LX_CO_TRY(check_other_project(request, services, post.project));
     const std::string project = api::split_object_key(from.name).project;
     const std::string new_project =
         post.project.empty() ? project
                              : services.database->projects().holder(database::Feature::volumes, post.project);
-    if (post.migration)
-        co_return fail(Status::bad_request, "Moving a storage volume to another server is not supported");
     const bool stays = (post.pool.empty() || post.pool == from.pool) && new_project == project;
     if (!stays) {
         const std::string name = post.name.empty() ? api::plain_name(from.name) : post.name;

@@ -103,6 +103,24 @@ public:
         co_return Result<>{};
     }
 
+    static asio::awaitable<Result<>> ask(std::shared_ptr<BeastWebsocket> self, std::string host,
+                                         std::string target) {
+        error_code error;
+        websocket::response_type answer;
+        self->stream_.set_option(websocket::stream_base::timeout::suggested(beast::role_type::client));
+        auto pending = self->stream_.async_handshake(answer, host, target,
+                                                     asio::redirect_error(asio::use_awaitable, error));
+        co_await std::move(pending);
+        self->stream_.set_option(websocket::stream_base::timeout{websocket::stream_base::none(),
+                                                                 websocket::stream_base::none(), false});
+        if (error == websocket::error::upgrade_declined)
+            co_return fail(Status::bad_request, "The other server does not open the websocket: " +
+                                                    std::to_string(answer.result_int()));
+        if (error) co_return fail(Status::bad_request, "Websocket handshake: " + error.message());
+        asio::co_spawn(self->stream_.get_executor(), keep_alive(self), asio::detached);
+        co_return Result<>{};
+    }
+
 private:
     static asio::awaitable<void> keep_alive(std::shared_ptr<BeastWebsocket> self) {
         while (self->is_open()) {
@@ -160,6 +178,14 @@ asio::awaitable<Result<std::shared_ptr<Websocket>>> Websocket::accept(Socket& so
     }
     auto stream = std::make_shared<BeastWebsocket>(std::move(socket), std::move(lease));
     auto pending = BeastWebsocket::shake_hands(stream, std::move(handshake));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return std::shared_ptr<Websocket>(std::move(stream));
+}
+
+asio::awaitable<Result<std::shared_ptr<Websocket>>> Websocket::connect(Socket socket, std::string host,
+                                                                       std::string target) {
+    auto stream = std::make_shared<BeastWebsocket>(std::move(socket), Lease{});
+    auto pending = BeastWebsocket::ask(stream, std::move(host), std::move(target));
     LX_CO_TRY(co_await std::move(pending));
     co_return std::shared_ptr<Websocket>(std::move(stream));
 }

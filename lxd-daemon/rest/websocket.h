@@ -44,6 +44,11 @@ public:
     static boost::asio::awaitable<Result<std::shared_ptr<Websocket>>> accept(Socket& socket,
                                                                              const Request& request,
                                                                              Lease lease);
+    /// The other side: begins the handshake with a server at the other end of the socket.
+    /// @param target  path and query
+    /// Errors: `bad_request` with what the server answers.
+    static boost::asio::awaitable<Result<std::shared_ptr<Websocket>>> connect(Socket socket, std::string host,
+                                                                              std::string target);
 };
 
 }  // namespace lxmgr::rest

@@ -14,15 +14,6 @@ namespace {
 
 using nlohmann::json;
 
-/// Only what another server can know; it chooses the rest anew.
-bool is_portable(const std::string& key) {
-    for (const char* kept : {"volatile.base_image", "volatile.uuid", "volatile.apply_template",
-                             "volatile.cloud-init.instance-id", "volatile.last_state.idmap"}) {
-        if (key == kept) return true;
-    }
-    return !key.starts_with("volatile.") || key.ends_with(".hwaddr");
-}
-
 void make_portable(json& object) {
     for (const char* member : {"config", "expanded_config"}) {
         json& config = object[member];
@@ -111,6 +102,14 @@ private:
 };
 
 }  // namespace
+
+bool is_portable(const std::string& key) {
+    for (const char* kept : {"volatile.base_image", "volatile.uuid", "volatile.apply_template",
+                             "volatile.cloud-init.instance-id", "volatile.last_state.idmap"}) {
+        if (key == kept) return true;
+    }
+    return !key.starts_with("volatile.") || key.ends_with(".hwaddr");
+}
 
 Result<> write_instance_backup(Context& context, const database::InstanceRecord& record, bool with_snapshots,
                                images::TarWriter& tar) {

@@ -34,19 +34,6 @@ bool is_taken(const Context& context, const std::string& key, const std::string&
     });
 }
 
-/// The identity comes along unless an instance here has it; what belongs to the other server's run does not.
-api::ConfigMap keys_to_keep(const Context& context, const api::ConfigMap& config) {
-    api::ConfigMap out;
-    for (const auto& [key, value] : config) {
-        const bool identity =
-            key.ends_with(".hwaddr") || key == "volatile.uuid" || key == "volatile.cloud-init.instance-id";
-        const bool kept = key == "volatile.base_image" || key == "volatile.apply_template";
-        const bool wanted = identity ? !is_taken(context, key, value) : kept;
-        if (!key.starts_with("volatile.") || wanted) out[key] = value;
-    }
-    return out;
-}
-
 /// What instances and snapshots have in common.
 template <typename Record>
 Result<> read_common(const Context& context, const json& object, const std::string& what, Record& out) {
@@ -97,6 +84,18 @@ std::string choose_pool(const Context& context, const BackupUpload& upload, cons
 
 }  // namespace
 
+api::ConfigMap keys_to_keep(const Context& context, const api::ConfigMap& config) {
+    api::ConfigMap out;
+    for (const auto& [key, value] : config) {
+        const bool identity =
+            key.ends_with(".hwaddr") || key == "volatile.uuid" || key == "volatile.cloud-init.instance-id";
+        const bool kept = key == "volatile.base_image" || key == "volatile.apply_template";
+        const bool wanted = identity ? !is_taken(context, key, value) : kept;
+        if (!key.starts_with("volatile.") || wanted) out[key] = value;
+    }
+    return out;
+}
+
 void put_root_into(const Context& context, const std::string& pool, database::InstanceRecord& record) {
     for (const auto& [name, keys] : expand(context, record).devices) {
         if (api::value_of(keys, "type") != "disk" || api::value_of(keys, "path") != "/") continue;
@@ -138,7 +137,6 @@ Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
     // What the image's templates make of the name is made anew.
     if (name != index.name) record.config["volatile.apply_template"] = "copy";
     for (const auto& [key, value] : kept) record.config[key] = value;
-    record.config["volatile.uuid.generation"] = record.config["volatile.uuid"];
     const auto expanded = expand(context, record);
     LX_TRY(assign_idmap(context, expanded.config, record));  // a look whether it can be, as for creating
     LX_TRY(prepare_devices(context, expanded.devices, record));

@@ -56,6 +56,11 @@ struct ImportPlan {
     std::vector<database::SnapshotRecord> snapshots;
     std::string requestor;
 };
+/// Only what another server can know; it chooses the rest anew.
+bool is_portable(const std::string& key);
+/// Of another server's: the identity comes along unless an instance here has it; what belongs to its run
+/// there does not.
+api::ConfigMap keys_to_keep(const Context& context, const api::ConfigMap& config);
 /// The root device, own or of a profile, made to name the pool.
 void put_root_into(const Context& context, const std::string& pool, database::InstanceRecord& record);
 Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload);

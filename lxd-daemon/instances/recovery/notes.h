@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "lxd-daemon/base/result.h"
 #include "lxd-daemon/events/hub.h"
 
 namespace lxmgr::instances {

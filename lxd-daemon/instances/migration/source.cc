@@ -1,0 +1,102 @@
+#include <algorithm>
+
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/instances/backups/steps.h"
+#include "lxd-daemon/instances/metadata.h"
+#include "lxd-daemon/instances/migration/steps.h"
+#include "lxd-daemon/instances/snapshots.h"
+
+namespace lxmgr::instances {
+namespace {
+
+migration::Snapshot offered(const database::SnapshotRecord& row) {
+    migration::Snapshot out;
+    out.name = row.name;
+    out.architecture = row.architecture;
+    out.config = row.config;
+    std::erase_if(out.config, [](const auto& entry) { return !is_portable(entry.first); });
+    out.devices = row.devices;
+    out.profiles = row.profiles;
+    out.ephemeral = row.ephemeral;
+    out.created_at = row.created_at;
+    out.last_used_at = row.last_used_at;
+    out.expires_at = row.expires_at;
+    return out;
+}
+
+/// One instance on its way.
+class Departure {
+public:
+    Departure(Context& context, const MigrationSubject& subject, database::InstancePtr record,
+              storage::Driver& driver)
+        : context_(context), subject_(subject), record_(std::move(record)), driver_(driver) {}
+
+    /// What there is to send.
+    Result<migration::Header> offer() {
+        migration::Header out;
+        out.rsync = migration::our_features();
+        LX_TRY_AS(metadata_, metadata_of(context_, *record_));
+        if (!subject_.snapshot.empty()) {
+            LX_TRY_AS(only_, require_snapshot(context_, record_->name, subject_.snapshot));
+        } else if (subject_.with_snapshots) {
+            snapshots_ = context_.deps.database.snapshots().list(record_->id);
+        }
+        for (const auto& row : snapshots_) {
+            out.snapshot_names.push_back(row->name);
+            out.snapshots.push_back(offered(*row));
+        }
+        return out;
+    }
+
+    Result<> send(migration::Link& link, operations::Operation& operation, const migration::Header& answer) {
+        if (only_)
+            return send_volume(link, operation, answer, only_->volume, record_->name + "/" + only_->name);
+        // A root in use cannot be mounted a second time, and goes on changing.
+        const auto moment = new_snapshot_volume();
+        LX_TRY(copy_root(context_, *record_, driver_, moment));
+        Revert undo;
+        undo.add([&] { delete_snapshot_volume(context_, record_->pool, moment.name); });
+        failpoint("instances.migration.moment");
+        for (const auto& row : snapshots_) {
+            const bool wanted =
+                std::ranges::find(answer.snapshot_names, row->name) != answer.snapshot_names.end();
+            if (answer.refresh && !wanted) continue;
+            LX_TRY(send_volume(link, operation, answer, row->volume, record_->name + "/" + row->name));
+        }
+        return send_volume(link, operation, answer, moment.name, record_->name);
+    }
+
+private:
+    Result<> send_volume(migration::Link& link, operations::Operation& operation,
+                         const migration::Header& answer, const std::string& volume,
+                         const std::string& what) {
+        LX_TRY_AS(const UniqueFd tree, make_instance_tree(*metadata_));
+        LX_TRY_AS(const UniqueFd root,
+                  mount_for_stream(driver_, {storage::VolumeType::snapshot, volume}, true));
+        return migration::send_tree(link, {tree.get(), root.get()}, *answer.rsync,
+                                    show_progress(operation, what));
+    }
+
+    Context& context_;
+    const MigrationSubject& subject_;
+    database::InstancePtr record_;
+    storage::Driver& driver_;
+    std::shared_ptr<const images::Metadata> metadata_;
+    std::vector<database::SnapshotPtr> snapshots_;
+    database::SnapshotPtr only_;
+};
+
+}  // namespace
+
+Result<> send_instance(Context& context, const MigrationSubject& subject, migration::Link& link,
+                       operations::Operation& operation) {
+    LX_TRY_AS(const auto record, require(context, subject.instance));
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    Departure departure(context, subject, record, *driver);
+    LX_TRY_AS(const auto offer, departure.offer());
+    return migration::talk_as_source(link, offer, [&](const migration::Header& answer) {
+        return departure.send(link, operation, answer);
+    });
+}
+
+}  // namespace lxmgr::instances

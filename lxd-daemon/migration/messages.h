@@ -1,0 +1,71 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lxd-daemon/api/types.h"
+#include "lxd-daemon/base/clock.h"
+#include "lxd-daemon/base/result.h"
+
+/// What two servers say to each other on the control socket, as LXD 5.0.2 encodes it: protobuf messages whose
+/// fields were read off its wire. Unknown fields are left out. Every parse_* gives `bad_request` for what is
+/// malformed.
+namespace lxmgr::migration {
+
+/// A message that is longer is refused.
+inline constexpr std::size_t kMaxControlBytes = std::size_t{16} << 20;
+
+/// How the content of volumes is carried. All servers know rsync.
+inline constexpr std::uint64_t kByRsync = 0;
+
+/// One range of ids on the disk of the source: those of `container_first`.. are found at `host_first`...
+struct IdEntry {
+    bool of_uids = false, of_gids = false;
+    std::uint32_t host_first = 0, container_first = 0, count = 0;
+    bool operator==(const IdEntry&) const = default;
+};
+
+/// A snapshot of an instance or a custom volume.
+struct Snapshot {
+    std::string name, architecture;  ///< of instances: "x86_64"; empty: not known
+    api::ConfigMap config;
+    api::DeviceMap devices;
+    std::vector<std::string> profiles;
+    bool ephemeral = false, stateful = false;
+    Time created_at{}, last_used_at{}, expires_at{};  ///< whole seconds; the epoch: never
+    bool operator==(const Snapshot&) const = default;
+};
+
+/// What both rsyncs must agree on.
+struct RsyncFeatures {
+    bool xattrs = false, remove = false, compress = false, bidirectional = false;
+    /// Our own: hard links and ACLs, which LXD does not carry. LXD leaves the field out.
+    bool faithful = false;
+    bool operator==(const RsyncFeatures&) const = default;
+};
+
+/// The offer of the source, and what the target makes of it.
+struct Header {
+    std::uint64_t by = kByRsync;
+    std::vector<IdEntry> idmap;               ///< empty: ids on disk are those inside
+    std::vector<std::string> snapshot_names;  ///< of the answer: those that are wanted
+    std::vector<Snapshot> snapshots;          ///< the same
+    std::optional<RsyncFeatures> rsync;
+    bool refresh = false;
+    bool live = false;  ///< of a source: it wants to carry processes, too
+    bool operator==(const Header&) const = default;
+};
+Result<Header> parse_header(std::string_view message);
+std::string to_wire(const Header& header);
+
+/// The end, as one side sees it.
+struct Verdict {
+    bool success = false;
+    std::string message;  ///< of a failure
+};
+Result<Verdict> parse_verdict(std::string_view message);
+std::string to_wire(const Verdict& verdict);
+
+}  // namespace lxmgr::migration

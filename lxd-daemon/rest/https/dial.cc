@@ -1,0 +1,217 @@
+#include "lxd-daemon/rest/https/dial.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/connect_pair.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <memory>
+#include <vector>
+
+#include "lxd-daemon/auth/certificate.h"
+#include "lxd-daemon/auth/openssl.h"
+#include "lxd-daemon/base/strings.h"
+
+namespace lxmgr::rest {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+using Tcp = asio::ip::tcp;
+using Local = asio::local::stream_protocol::socket;
+
+constexpr int kDialMs = 10'000;
+constexpr std::chrono::seconds kDialHandshakeTime{10};
+constexpr std::size_t kTlsChunk = 65536;
+
+/// As of connections that come in, see https.cc: a server that vanished is noticed within a minute.
+void watch_over_dialled(int fd) {
+    const auto set = [fd](int level, int option, int value) {
+        ::setsockopt(fd, level, option, &value, sizeof value);
+    };
+    set(IPPROTO_TCP, TCP_NODELAY, 1);
+    set(SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
+    set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set(IPPROTO_TCP, TCP_KEEPCNT, 3);
+    set(IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000);
+}
+
+Result<UniqueFd> dial_address(const addrinfo& address) {
+    UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return fail_errno("socket", "");
+    if (::connect(fd.get(), address.ai_addr, address.ai_addrlen) == 0) return fd;
+    if (errno != EINPROGRESS) return fail_errno("connect", "");
+    pollfd waited{fd.get(), POLLOUT, 0};
+    int failed = ETIMEDOUT;
+    socklen_t size = sizeof failed;
+    if (::poll(&waited, 1, kDialMs) > 0) ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &failed, &size);
+    if (failed == 0) return fd;
+    errno = failed;
+    return fail_errno("connect", "");
+}
+
+/// The context lives as long as the connection.
+class Dialled : public std::enable_shared_from_this<Dialled> {
+public:
+    Dialled(asio::ssl::context context, Tcp::socket tcp, Local local)
+        : context_(std::move(context)), tls_(std::move(tcp), context_), local_(std::move(local)) {}
+
+    asio::ssl::stream<Tcp::socket>& tls() { return tls_; }
+
+    static asio::awaitable<void> pump_in(std::shared_ptr<Dialled> self) {
+        std::vector<char> chunk(kTlsChunk);
+        for (;;) {
+            error_code error;
+            auto reading = self->tls_.async_read_some(asio::buffer(chunk),
+                                                      asio::redirect_error(asio::use_awaitable, error));
+            const std::size_t size = co_await std::move(reading);
+            if (error) break;
+            auto writing = asio::async_write(self->local_, asio::buffer(chunk.data(), size),
+                                             asio::redirect_error(asio::use_awaitable, error));
+            co_await std::move(writing);
+            if (error) break;
+        }
+        self->close();
+    }
+    static asio::awaitable<void> pump_out(std::shared_ptr<Dialled> self) {
+        std::vector<char> chunk(kTlsChunk);
+        for (;;) {
+            error_code error;
+            auto reading = self->local_.async_read_some(asio::buffer(chunk),
+                                                        asio::redirect_error(asio::use_awaitable, error));
+            const std::size_t size = co_await std::move(reading);
+            if (error) break;
+            auto writing = asio::async_write(self->tls_, asio::buffer(chunk.data(), size),
+                                             asio::redirect_error(asio::use_awaitable, error));
+            co_await std::move(writing);
+            if (error) break;
+        }
+        self->close();
+    }
+
+private:
+    void close() {
+        error_code ignored;
+        local_.close(ignored);
+        tls_.next_layer().close(ignored);
+    }
+    asio::ssl::context context_;
+    asio::ssl::stream<Tcp::socket> tls_;
+    Local local_;
+};
+
+Result<> trust(asio::ssl::stream<Tcp::socket>& tls, const std::string& certificate, const std::string& host) {
+    SSL* const ssl = tls.native_handle();
+    in6_addr literal{};
+    const bool is_name = ::inet_pton(AF_INET, host.c_str(), &literal) != 1 &&
+                         ::inet_pton(AF_INET6, host.c_str(), &literal) != 1;
+    if (is_name) SSL_set_tlsext_host_name(ssl, host.c_str());
+    if (!certificate.empty()) return {};  // compared after the handshake
+    X509_VERIFY_PARAM* const wanted = SSL_get0_param(ssl);
+    const int set = is_name ? X509_VERIFY_PARAM_set1_host(wanted, host.c_str(), 0)
+                            : X509_VERIFY_PARAM_set1_ip_asc(wanted, host.c_str());
+    SSL_set_verify(ssl, SSL_VERIFY_PEER, nullptr);
+    return set == 1 ? Result<>{} : Result<>(fail(Status::internal, "Preparing TLS failed"));
+}
+
+/// The server has the certificate that the client said.
+Result<> check_pinned(SSL* ssl, const std::string& certificate) {
+    if (certificate.empty()) return {};
+    LX_TRY_AS(const auto wanted, auth::read_certificate_pem(certificate));
+    const auth::X509Ptr shown(SSL_get1_peer_certificate(ssl));
+    if (shown && X509_cmp(shown.get(), wanted.get()) == 0) return {};
+    return fail(Status::bad_request, "The other server has another certificate than was said");
+}
+
+}  // namespace
+
+Result<ServerUrl> parse_server_url(const std::string& url) {
+    constexpr std::string_view kScheme = "https://";
+    const auto bad = [] { return fail(Status::bad_request, "The other server's operation is no https URL"); };
+    if (!url.starts_with(kScheme) || has_control_chars(url) || url.contains(' ') || url.contains('@'))
+        return bad();
+    std::string rest = url.substr(kScheme.size());
+    rest.resize(std::min(rest.size(), rest.find_first_of("?#")));
+    const auto slash = rest.find('/');
+    if (slash == std::string::npos) return bad();
+    ServerUrl out{.host = rest.substr(0, slash), .port = "443", .path = rest.substr(slash)};
+    const auto colon = out.host.rfind(':');
+    const auto bracket = out.host.rfind(']');
+    if (colon != std::string::npos && (bracket == std::string::npos || colon > bracket)) {
+        out.port = out.host.substr(colon + 1);
+        out.host.resize(colon);
+    }
+    if (out.host.starts_with('[') && out.host.ends_with(']'))
+        out.host = out.host.substr(1, out.host.size() - 2);
+    const auto port = parse_uint(out.port);
+    if (out.host.empty() || !port || *port == 0 || *port > 65535) return bad();
+    return out;
+}
+
+Result<UniqueFd> dial_tcp(const ServerUrl& url) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    addrinfo* list = nullptr;
+    if (const int error = ::getaddrinfo(url.host.c_str(), url.port.c_str(), &hints, &list); error != 0)
+        return fail(Status::bad_request,
+                    fmt::format("'{}' is not found: {}", url.host, ::gai_strerror(error)));
+    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, &::freeaddrinfo);
+    Result<UniqueFd> dialled = fail(Status::bad_request, "no address");
+    for (const addrinfo* one = list; one != nullptr && !dialled; one = one->ai_next)
+        dialled = dial_address(*one);
+    if (dialled) {
+        watch_over_dialled(dialled->get());
+        return dialled;
+    }
+    return fail(Status::bad_request, fmt::format("'{}' port {} cannot be reached: {}", url.host, url.port,
+                                                 dialled.error().message));
+}
+
+asio::awaitable<Result<Local>> dial_tls(asio::io_context& io, UniqueFd tcp, ServerUrl url,
+                                        std::string certificate) {
+    asio::ssl::context context(asio::ssl::context::tls_client);
+    SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
+    SSL_CTX_set_options(context.native_handle(), SSL_OP_IGNORE_UNEXPECTED_EOF);
+    error_code error;
+    if (certificate.empty()) context.set_default_verify_paths(error);
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    ::getpeername(tcp.get(), reinterpret_cast<sockaddr*>(&peer), &size);
+    const auto protocol = peer.ss_family == AF_INET6 ? Tcp::v6() : Tcp::v4();
+    Tcp::socket socket(io, protocol, tcp.release());
+    Local ours(io), theirs(io);
+    asio::local::connect_pair(ours, theirs, error);
+    if (error) co_return fail(Status::internal, "socketpair: " + error.message());
+    const auto dialled = std::make_shared<Dialled>(std::move(context), std::move(socket), std::move(theirs));
+    LX_CO_TRY(trust(dialled->tls(), certificate, url.host));
+    asio::steady_timer limit(io, kDialHandshakeTime);
+    limit.async_wait([dialled](error_code cancelled) {
+        error_code ignored;
+        if (!cancelled) dialled->tls().next_layer().close(ignored);
+    });
+    auto shaking = dialled->tls().async_handshake(asio::ssl::stream_base::client,
+                                                  asio::redirect_error(asio::use_awaitable, error));
+    co_await std::move(shaking);
+    limit.cancel();
+    if (error)
+        co_return fail(Status::bad_request,
+                       fmt::format("TLS with '{}' port {}: {}", url.host, url.port, error.message()));
+    LX_CO_TRY(check_pinned(dialled->tls().native_handle(), certificate));
+    asio::co_spawn(io, Dialled::pump_in(dialled), asio::detached);
+    asio::co_spawn(io, Dialled::pump_out(dialled), asio::detached);
+    co_return ours;
+}
+
+}  // namespace lxmgr::rest

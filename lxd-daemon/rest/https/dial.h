@@ -1,0 +1,31 @@
+#pragma once
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <string>
+
+#include "lxd-daemon/base/own.h"
+#include "lxd-daemon/base/result.h"
+
+/// Connections to other servers.
+namespace lxmgr::rest {
+
+/// An https URL taken apart.
+struct ServerUrl {
+    std::string host;  ///< without brackets
+    std::string port;
+    std::string path;  ///< without its query
+};
+/// Errors: `bad_request`.
+Result<ServerUrl> parse_server_url(const std::string& url);
+
+/// Blocking: a TCP connection to the first of the host's addresses that takes one. Errors: `bad_request`.
+Result<UniqueFd> dial_tcp(const ServerUrl& url);
+
+/// TLS over it: bytes written to the socket that is given back reach the server, until either side closes.
+/// @param certificate  the server has this one (PEM); empty: one for the host, of an authority that is
+/// trusted Errors: `bad_request`.
+boost::asio::awaitable<Result<boost::asio::local::stream_protocol::socket>> dial_tls(
+    boost::asio::io_context& io, UniqueFd tcp, ServerUrl url, std::string certificate);
+
+}  // namespace lxmgr::rest

@@ -1,0 +1,313 @@
+"""Instances and volumes copied and moved between two servers: with another lxmgrd, and with the real LXD 5.0.2."""
+import os
+import shutil
+import unittest
+
+from harness import daemon as daemons
+from harness import pair, remote
+from harness.case import DaemonCase, main
+
+MODES = ("pull", "push", "relay")
+
+
+class Migration:
+    """`peer_kind`: the server at the other end, "b"; the daemon under test is "a"."""
+    peer_kind = None
+    refreshes_home = True
+    later = b"TWO"  # of the same size and second as what it replaces
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.peer = pair.Peer(cls.daemon, cls.peer_kind)
+        cls.addClassCleanup(cls.peer.daemon.close)
+        cls.client = cls.peer.client()
+        cls.there = cls.peer.api
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.peer.close()
+        super().tearDownClass()
+
+    def make(self, name, **more):
+        """With two snapshots."""
+        self.api.create(name, "tiny", config={"user.note": "kept", **more})
+        self.api.push(name, "/root/first", b"one", uid=1000, gid=1001, mode="0640")
+        self.api.push(name, "/root/second", b"two", uid=0, gid=0)
+        self.api.do("POST", f"/1.0/instances/{name}/snapshots", {"name": "s1"})
+        self.api.push(name, "/root/second", self.later)
+        self.api.do("POST", f"/1.0/instances/{name}/snapshots", {"name": "s2", "expires_at": "2035-01-02T03:04:05Z"})
+        self.api.push(name, "/root/third", b"three")
+        self.api.call("DELETE", self.api.file_target(name, "/root/first"))
+
+    def check(self, api, name, snapshots=("s1", "s2"), start=True):
+        """It is what make() made, and works."""
+        self.assertEqual(api.instance(name)["config"]["user.note"], "kept")
+        listed = api.get(f"/1.0/instances/{name}/snapshots?recursion=1")
+        self.assertEqual([one["name"].split("/")[-1] for one in listed], list(snapshots))
+        self.assertEqual((api.pull(name, "/root/second").body, api.pull(name, "/root/third").body), (self.later, b"three"))
+        self.assert_api_error(404, api.pull, name, "/root/first")
+        if start:
+            api.start(name)
+            self.assertEqual(api.sh(name, "stat -c %u:%g:%a /root/second; cat /root/third; hostname"),
+                             f"0:0:644\nthree{name}")
+            api.stop(name)
+        if "s1" in snapshots:
+            self.assertEqual(listed[-1]["expires_at"][:19], "2035-01-02T03:04:05")
+            api.do("PUT", f"/1.0/instances/{name}", {"restore": "s1"})
+            first = api.pull(name, "/root/first")
+            self.assertEqual((first.body, first.headers["X-LXD-uid"], first.headers["X-LXD-gid"],
+                              first.headers["X-LXD-mode"]), (b"one", "1000", "1001", "0640"))
+            self.assertEqual(api.pull(name, "/root/second").body, b"two")
+            self.assert_api_error(404, api.pull, name, "/root/third")
+
+    def there_and_back(self, mode):
+        self.make("trip")
+        self.client("copy", "a:trip", "b:trip", "--mode", mode)
+        self.client("copy", "b:trip", "a:back", "--mode", mode)
+        self.check(self.there, "trip")
+        self.check(self.api, "back")
+        self.there.delete("trip")
+
+    def test_pull(self):
+        self.there_and_back("pull")
+
+    def test_push(self):
+        self.there_and_back("push")
+
+    def test_relay(self):
+        self.there_and_back("relay")
+
+    def test_move_after_it_ran(self):
+        """Its disk may carry the host's ids then; and it comes home as what it was."""
+        self.make("nomad")
+        uuid = self.api.instance("nomad")["config"]["volatile.uuid"]
+        self.client("move", "a:nomad", "b:nomad")
+        self.assertNotIn("nomad", self.daemon.instance_names())
+        self.there.start("nomad")
+        self.there.stop("nomad")
+        self.client("move", "b:nomad", "a:nomad")
+        self.assertNotIn("nomad", self.peer.daemon.instance_names())
+        self.assertEqual(self.api.instance("nomad")["config"]["volatile.uuid"], uuid)
+        self.check(self.api, "nomad")
+
+    def test_refresh(self):
+        self.make("base")
+        self.client("copy", "a:base", "b:base")
+        self.api.push("base", "/root/third", b"THREE")
+        self.api.do("POST", "/1.0/instances/base/snapshots", {"name": "s3"})
+        self.api.do("DELETE", "/1.0/instances/base/snapshots/s2")
+        self.api.push("base", "/root/fourth", b"four")
+        self.client("copy", "a:base", "b:base", "--refresh")
+        listed = self.there.get("/1.0/instances/base/snapshots?recursion=1")
+        self.assertEqual([one["name"].split("/")[-1] for one in listed], ["s1", "s3"])
+        self.assertEqual((self.there.pull("base", "/root/third").body, self.there.pull("base", "/root/fourth").body),
+                         (b"THREE", b"four"))
+        self.there.do("PUT", "/1.0/instances/base", {"restore": "s3"})
+        self.assert_api_error(404, self.there.pull, "base", "/root/fourth")
+        if self.refreshes_home:
+            self.client("copy", "b:base", "a:base", "--refresh")
+            self.assert_api_error(404, self.api.pull, "base", "/root/fourth")
+        self.there.delete("base")
+
+    def test_running_and_partial(self):
+        """A running one without its processes, one without snapshots and with other keys, a snapshot alone."""
+        self.make("live")
+        self.api.start("live")
+        self.client("copy", "a:live", "b:live", "--stateless", "--instance-only", "-c", "user.more=yes")
+        self.assertEqual(self.api.instance("live")["status"], "Running")
+        self.check(self.there, "live", snapshots=())
+        self.assertEqual(self.there.instance("live")["config"]["user.more"], "yes")
+        self.assertNotEqual(self.client.run("copy", "a:live", "b:other", check=False).returncode, 0)
+        self.client("copy", "a:live/s1", "b:moment")
+        self.assertEqual(self.there.pull("moment", "/root/second").body, b"two")
+        self.assertNotIn("other", self.peer.daemon.instance_names())
+        for name in ("live", "moment"):
+            self.there.delete(name)
+
+
+    def test_volumes(self):
+        """With a snapshot, there and back, and up to date again."""
+        url = "/1.0/storage-pools/default/volumes/custom"
+        self.api.call("POST", url, {"name": "data", "config": {"user.note": "kept"}})
+        self.api.create("user", "tiny", devices={"d": {"type": "disk", "pool": "default", "source": "data", "path": "/d"}})
+        self.api.start("user")
+        self.api.sh("user", "echo one > /d/file")
+        self.api.do("POST", f"{url}/data/snapshots", {"name": "v1"})
+        self.api.sh("user", "echo twenty > /d/file; echo more > /d/more")
+        for mode in MODES:
+            self.client("storage", "volume", "copy", "a:default/data", f"b:default/{mode}", "--mode", mode)
+            self.assertEqual(self.there.get(f"{url}/{mode}")["config"].get("user.note"), "kept")
+            self.assertEqual(self.there.get(f"{url}/{mode}/snapshots"), [f"{url}/{mode}/snapshots/v1"])
+        self.api.sh("user", "rm /d/more")
+        self.client("storage", "volume", "copy", "b:default/pull", "a:default/back")
+        self.api.stop("user")
+        self.api.update("user", devices={"d": {"type": "disk", "pool": "default", "source": "back", "path": "/d"}})
+        self.api.start("user")
+        self.assertEqual(self.api.sh("user", "cat /d/file /d/more"), "twenty\nmore")
+        self.api.stop("user")
+        self.client("storage", "volume", "copy", "a:default/data", "b:default/pull", "--refresh")
+        self.client("storage", "volume", "copy", "b:default/pull", "a:default/back", "--refresh")
+        self.api.start("user")
+        self.assertEqual(self.api.sh("user", "ls /d"), "file")
+        self.remove_instance("user")
+        for name in ("data", "back"):
+            self.api.call("DELETE", f"{url}/{name}")
+        for name in MODES:
+            self.there.call("DELETE", f"{url}/{name}")
+
+
+class LxmgrTest(Migration, DaemonCase):
+    peer_kind = daemons.Daemon
+
+    def test_links_and_sparse_files(self):
+        """What LXD's options for rsync leave out is carried between two of us."""
+        self.api.create("odd", "tiny")
+        self.api.start("odd")
+        self.api.sh("odd", "cd /root; echo x > a; ln a b; mkfifo pipe; dd if=/dev/zero of=hole bs=1 count=1 seek=8388607; "
+                           "mknod whiteout c 0 0 || true; chmod 4755 a; touch -d '2001-02-03 04:05:06' a")
+        self.api.stop("odd")
+        self.client("copy", "a:odd", "b:odd")
+        self.there.start("odd")
+        look = ("cd /root; stat -c '%h %a %Y' a; test -p pipe; test $(du -k hole | cut -f1) -lt 100; "
+                "test $(stat -c %i a) = $(stat -c %i b)")
+        self.assertEqual(self.there.sh("odd", look), "2 4755 981173106")
+        self.there.stop("odd")
+        self.there.delete("odd")
+
+    def test_our_client(self):
+        """The commands of docs/how-to/keep-and-copy-instances.md; by push, too, from a server that nobody reaches."""
+        mine = remote.RemoteClient(self.daemon, str(daemons.binaries() / "lxmgr"), {
+            "LXMGR_DIR": self.daemon.root, "LXMGR_CONF": os.path.join(self.daemon.base, "own")})
+        mine("remote", "add", "lab", pair.url(pair.FAR), "--accept-certificate", "--password", "pw")
+        self.make("dev")
+        mine("copy", "dev", "lab:dev")
+        self.check(self.there, "dev")
+        self.api.push("dev", "/root/fourth", b"four")
+        mine("copy", "dev", "lab:dev", "--refresh")
+        self.assertEqual(self.there.pull("dev", "/root/fourth").body, b"four")
+        mine("copy", "lab:dev", "back", "-c", "user.more=yes", "--instance-only")
+        self.assertEqual(self.api.instance("back")["config"]["user.more"], "yes")
+        self.there.delete("dev")
+        address = self.api.get("/1.0")["config"]["core.https_address"]
+        self.api.call("PATCH", "/1.0", {"config": {"core.https_address": ""}})
+        self.addCleanup(self.api.call, "PATCH", "/1.0", {"config": {"core.https_address": address}})
+        mine("move", "dev", "lab:dev")
+        self.assertEqual(self.peer.daemon.instance_names(), ["dev"])
+        self.assertNotIn("dev", self.daemon.instance_names())
+        self.there.delete("dev")
+
+    # ---- what goes wrong
+    def source_operation(self, name):
+        return self.api.call("POST", f"/1.0/instances/{name}", {"migration": True, "live": False})["metadata"]
+
+    def pull(self, name, new_name, **source):
+        """The target's operation, whatever its end."""
+        operation = self.source_operation(name)
+        certificate = self.api.get("/1.0")["environment"]["certificate"]
+        made = self.there.call("POST", "/1.0/instances", {"name": new_name, "config": {"user.note": "kept"}, "source": {
+            "type": "migration", "mode": "pull", "operation": f"{pair.url(pair.NEAR)}/1.0/operations/{operation['id']}",
+            "certificate": certificate, "secrets": operation["metadata"], **source}})["metadata"]
+        return operation["id"], made["id"]
+
+    @staticmethod
+    def end_of(api, operation):
+        return api.get(f"/1.0/operations/{operation}/wait?timeout=30")
+
+    def test_cancelled(self):
+        self.make("kept")
+        operation = self.source_operation("kept")
+        self.api.call("DELETE", f"/1.0/operations/{operation['id']}")
+        self.assertEqual(self.end_of(self.api, operation["id"])["status"], "Cancelled")
+        waiting = self.there.call("POST", "/1.0/instances",
+                                  {"name": "never", "source": {"type": "migration", "mode": "push"}})["metadata"]
+        self.assertEqual((waiting["class"], sorted(waiting["metadata"])), ("websocket", ["control", "fs"]))
+        self.there.call("DELETE", f"/1.0/operations/{waiting['id']}")
+        self.assertEqual(self.end_of(self.there, waiting["id"])["status"], "Cancelled")
+        self.assertEqual(self.peer.daemon.instance_names(), [])
+        self.check(self.api, "kept")
+
+    def test_refusals(self):
+        self.make("kept")
+        self.there.create("taken", "", config={})
+        here, there = self.pull("kept", "taken2", secrets={"control": "0" * 64, "fs": "0" * 64})
+        self.assertIn("403", self.end_of(self.there, there)["err"])
+        self.assertIn("Timed out", self.end_of(self.api, here)["err"])
+        mine = self.there.get("/1.0")["environment"]["certificate"]
+        here, there = self.pull("kept", "taken2", certificate=mine)
+        self.assertIn("another certificate", self.end_of(self.there, there)["err"])
+        self.api.call("DELETE", f"/1.0/operations/{here}")
+        self.assert_api_error(409, self.pull, "kept", "taken")
+        self.assert_api_error(400, self.pull, "kept", "x", operation="http://10.99.0.1/1.0/operations/x")
+        self.assert_api_error(400, self.pull, "kept", "x", mode="sideways")
+        self.assert_api_error(400, self.api.call, "POST", "/1.0/instances/kept", {"migration": True, "target": {}})
+        self.assertEqual(self.peer.daemon.instance_names(), ["taken"])
+        self.there.delete("taken")
+        self.check(self.api, "kept")
+
+    def volumes(self, daemon):
+        return {kind: os.listdir(os.path.join(daemon.root, "storage-pools/default", kind))
+                for kind in ("containers", "snapshots")}
+
+    def test_target_dies(self):
+        """At any point: nothing of it is left there, and the source is as it was."""
+        self.make("kept")
+        before = self.volumes(self.daemon)
+        for point in ("instances.migration.intent", "migration.receive", "instances.migration.volume=3",
+                      "instances.migration.arrived", "instances.migration.row"):
+            with self.subTest(point=point):
+                self.peer.daemon.kill()
+                self.peer.daemon.start(environment={"LXMGR_FAILPOINT": point})
+                here, _ = self.pull("kept", "copy")
+                self.peer.daemon.wait_dead()
+                self.assertEqual(self.end_of(self.api, here)["status"], "Failure")
+                self.peer.daemon.start()
+                if point.endswith("row"):
+                    self.check(self.there, "copy")
+                    self.there.delete("copy")
+                self.assertEqual(self.volumes(self.peer.daemon), {"containers": [], "snapshots": []})
+                self.assertEqual(self.volumes(self.daemon), before)
+        self.client("copy", "a:kept", "b:copy")
+        self.check(self.there, "copy")
+        self.there.delete("copy")
+
+    def test_source_dies(self):
+        self.make("kept")
+        before = self.volumes(self.daemon)
+        for point in ("instances.migration.moment", "migration.send=2"):
+            with self.subTest(point=point):
+                self.daemon.kill()
+                self.daemon.start(environment={"LXMGR_FAILPOINT": point})
+                _, there = self.pull("kept", "copy")
+                self.daemon.wait_dead()
+                self.assertEqual(self.end_of(self.there, there)["status"], "Failure")
+                self.daemon.start()
+                self.assertEqual(self.volumes(self.peer.daemon), {"containers": [], "snapshots": []})
+                self.assertEqual(self.volumes(self.daemon), before)
+        self.check(self.api, "kept")
+
+    def test_no_room(self):
+        """The target's limit is less than what comes."""
+        self.api.create("big", "tiny")
+        self.api.push("big", "/root/big", os.urandom(40 << 20))
+        limited = {"root": {"type": "disk", "path": "/", "pool": "default", "size": "24MiB"}}
+        operation = self.source_operation("big")
+        certificate = self.api.get("/1.0")["environment"]["certificate"]
+        made = self.there.call("POST", "/1.0/instances", {"name": "small", "devices": limited, "source": {
+            "type": "migration", "mode": "pull", "operation": f"{pair.url(pair.NEAR)}/1.0/operations/{operation['id']}",
+            "certificate": certificate, "secrets": operation["metadata"]}})["metadata"]
+        said = self.end_of(self.there, made["id"])["err"]
+        self.assertIn("instance 'small'", said)
+        self.assertIn(said.split(":")[0], self.end_of(self.api, operation["id"])["err"])
+        self.assertEqual(self.volumes(self.peer.daemon), {"containers": [], "snapshots": []})
+
+
+@unittest.skipUnless(shutil.which("lxd"), "LXMGR_SKIP: no lxd here")
+class LxdTest(Migration, DaemonCase):
+    peer_kind = daemons.Lxd
+    refreshes_home = False  # lxc then gives a's volatile.idmap.* the values that b has, which is refused
+    later = b"longer"  # LXD's rsync looks at size and second
+
+
+if __name__ == "__main__":
+    main()
