@@ -128,10 +128,12 @@ public:
         LX_TRY_AS(rows_, arriving_volume_snapshots(answer));
         LX_TRY_AS(const auto idmap, source_idmap({{"volatile.last_state.idmap", plan_.idmap}}));
         if (target_) volumes.begin_with({storage::VolumeType::custom, target_->volume});
-        const std::uint64_t limit = limit_of(target_ ? *target_ : plan_.record);
+        const auto& shaped = target_ ? *target_ : plan_.record;
         for (std::size_t i = 0; i <= rows_.size(); ++i) {
             const bool last = i == rows_.size();
-            LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context_, plan_.record.pool, last ? limit : 0));
+            LX_TRY_AS(NewDirectory fresh,
+                      NewDirectory::begin(context_, plan_.record.pool,
+                                          last ? shape_of(shaped) : snapshot_shape_of(shaped)));
             directories_.push_back(std::move(fresh));
             LX_TRY(in_room_for(fmt::format("storage volume '{}'", plan_.record.name),
                                volumes.add(directories_.back().place().volume, -1, idmap)));
