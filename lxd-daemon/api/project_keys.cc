@@ -134,7 +134,7 @@ std::string instance_url(std::string_view key) {
 
 std::string profile_url(std::string_view key) {
     const auto [project, name] = split_object_key(key);
-    return with_project("/1.0/profiles/" + name, project);
+    return with_project("/1.0/profiles/" + url_encode(name), project);
 }
 
 std::vector<std::string> public_urls(const std::vector<std::string>& urls) {
@@ -151,7 +151,8 @@ std::string with_project(std::string url, std::string_view project) {
 
 std::string with_plain_names(std::string text, std::string_view project) {
     if (project.empty() || project == kDefaultProject) return text;
-    for (const char quote : {'\'', '"', '/', ' '}) {
+    // Not behind '/': paths of the host may hold a project's name.
+    for (const char quote : {'\'', '"', ' '}) {
         for (const char between : {'_', '/'}) {
             const std::string key = quote + std::string(project) + between;
             for (auto at = text.find(key); at != std::string::npos; at = text.find(key, at + 1))

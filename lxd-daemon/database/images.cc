@@ -16,7 +16,8 @@ constexpr ProfileLink kImageProfiles{"image_profiles", "image_id"};
 
 std::unexpected<Error> no_image() { return fail(Status::not_found, "Image not found"); }
 std::unexpected<Error> no_alias(const std::string& name) {
-    return fail(Status::not_found, fmt::format("Image alias '{}' not found", name));
+    return fail(Status::not_found,
+                fmt::format("Image alias '{}' not found", api::split_alias_key(name).name));
 }
 std::unexpected<Error> alias_exists(const std::string& name) {
     return fail(Status::conflict,
@@ -92,6 +93,13 @@ struct Images::Impl {
         }
     }
 
+    Result<> insert_source(const ImageRecord& r) {
+        if (!r.source) return {};
+        return connection.execute(
+            "INSERT INTO image_sources (image_id, server, protocol, certificate, alias) VALUES (?,?,?,?,?)",
+            r.id, r.source->server, r.source->protocol, r.source->certificate, r.source->alias);
+    }
+
     Result<> insert(ImageRecord& r) {
         LX_TRY(connection.execute(
             "INSERT INTO images (fingerprint, filename, architecture, type, size_bytes, "
@@ -102,12 +110,7 @@ struct Images::Impl {
             r.is_public, r.auto_update, r.cached, r.split, encode(r.properties), r.created_at, r.expires_at,
             r.last_used_at, r.uploaded_at, join_projects(r.projects), r.metadata_id));
         r.id = connection.last_insert_id();
-        if (r.source) {
-            LX_TRY(connection.execute(
-                "INSERT INTO image_sources (image_id, server, protocol, certificate, alias) VALUES "
-                "(?,?,?,?,?)",
-                r.id, r.source->server, r.source->protocol, r.source->certificate, r.source->alias));
-        }
+        LX_TRY(insert_source(r));
         return replace_profiles(connection, kImageProfiles, r.id, r.profiles);
     }
 
@@ -116,6 +119,8 @@ struct Images::Impl {
             "UPDATE images SET is_public=?, auto_update=?, cached=?, properties=?, expires_at=?, "
             "last_used_at=? WHERE id=?",
             r.is_public, r.auto_update, r.cached, encode(r.properties), r.expires_at, r.last_used_at, r.id));
+        LX_TRY(connection.execute("DELETE FROM image_sources WHERE image_id=?", r.id));
+        LX_TRY(insert_source(r));
         return replace_profiles(connection, kImageProfiles, r.id, r.profiles);
     }
 
@@ -182,6 +187,7 @@ Result<ImagePtr> Images::update(const ImageRecord& record) {
         next.properties = record.properties;
         next.profiles = record.profiles;
         next.expires_at = record.expires_at;
+        next.source = record.source;
         next.last_used_at = record.last_used_at;
         LX_TRY(impl_->rewrite(next));
         return impl_->images.put(record.fingerprint, std::move(next));

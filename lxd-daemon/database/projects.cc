@@ -248,7 +248,8 @@ Result<> Memory::require_project(const std::string& project) const {
 std::string Projects::holder(Feature feature, const std::string& project) const {
     if (project == kDefaultProject) return project;
     const auto record = find(project);
-    return record && has_feature(*record, feature) ? project : std::string(kDefaultProject);
+    // One that has gone meanwhile has nothing, and must not become another one.
+    return !record || has_feature(*record, feature) ? project : std::string(kDefaultProject);
 }
 
 }  // namespace lxmgr::database

@@ -116,6 +116,10 @@ Result<SnapshotPtr> Snapshots::update(const SnapshotRecord& record) {
         next.volume = record.volume;
         next.devices = record.devices;
         next.expires_at = record.expires_at;
+        if (next.profiles != record.profiles) {
+            next.profiles = record.profiles;
+            LX_TRY(replace_profiles(db, kSnapshotProfiles, next.id, next.profiles));
+        }
         LX_TRY(db.execute("UPDATE snapshots SET volume=?, devices=?, expires_at=? WHERE id=?", next.volume,
                           encode(next.devices), next.expires_at, next.id));
         return impl_->table.put(snapshot_key(record), std::move(next));

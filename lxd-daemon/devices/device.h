@@ -64,6 +64,12 @@ public:
     virtual Result<UniqueFd> mount_volume(const VolumeUse& use, const sys::IdMap&) {
         return fail(Status::not_found, "Storage volume '" + use.volume + "' not found");
     }
+    /// Directories of the host beneath which sources of disk devices must be, symlinks followed; nullopt:
+    /// they may be anywhere.
+    [[nodiscard]] virtual std::optional<std::vector<std::string>> source_directories(
+        const std::string&) const {
+        return std::nullopt;
+    }
     /// After a daemon restart: the instance that runs on has it mounted.
     virtual void note_volume(const VolumeUse&) {}
     virtual void release_volume(const std::string&, const std::string&) {}

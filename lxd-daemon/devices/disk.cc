@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <optional>
 
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/mount_options.h"
@@ -128,10 +129,31 @@ Result<UniqueFd> make_volume_mount(const DeviceContext& context) {
     return sys::lock_mount(mount.get(), {});
 }
 
+/// What is left of `path` beneath the directory, "." for itself; nullopt: it is elsewhere.
+std::optional<std::string> rest_beneath(std::string directory, const std::string& path) {
+    while (directory.ends_with('/')) directory.pop_back();
+    if (!path.starts_with(directory + "/")) return path == directory ? std::optional(".") : std::nullopt;
+    const auto begin = path.find_first_not_of('/', directory.size());
+    return begin == std::string::npos ? "." : path.substr(begin);
+}
+
 Result<UniqueFd> open_source(const DeviceContext& context) {
     const UniqueFd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!root) return fail_errno("Opening", "/");
-    return sys::open_in_root(root.get(), context.key("source"), O_PATH);
+    const std::string source = context.key("source");
+    const auto directories = context.surroundings.source_directories(context.instance);
+    if (!directories) return sys::open_in_root(root.get(), source, O_PATH);
+    Result<UniqueFd> opened =
+        fail(Status::forbidden,
+             fmt::format("The source of disk device \"{}\" is forbidden in this project", context.device));
+    for (const auto& directory : *directories) {
+        const auto rest = rest_beneath(directory, source);
+        if (!rest) continue;
+        LX_TRY_AS(const UniqueFd allowed, sys::open_in_root(root.get(), directory, O_PATH | O_DIRECTORY));
+        opened = sys::open_beneath(allowed.get(), *rest, O_PATH);
+        if (opened) break;
+    }
+    return opened;
 }
 
 class Disk final : public DeviceType {

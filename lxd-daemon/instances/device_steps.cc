@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <tuple>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/proxy.h"
 #include "lxd-daemon/instances/apparmor.h"
 #include "lxd-daemon/instances/nics_on_vlan.h"
 #include "lxd-daemon/instances/own_idmap.h"
+#include "lxd-daemon/instances/project_restrictions.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "lxd-daemon/sys/pidfd.h"
 #include "network/ip.h"
@@ -59,6 +61,12 @@ public:
     }
     Result<UniqueFd> mount_volume(const devices::VolumeUse& use, const sys::IdMap& idmap) override {
         return mount_custom_volume(context_, use, idmap);
+    }
+    [[nodiscard]] std::optional<std::vector<std::string>> source_directories(
+        const std::string& instance) const override {
+        const auto project =
+            context_.deps.database.projects().find(api::split_instance_key(instance).project);
+        return project ? allowed_disk_sources(*project) : std::nullopt;
     }
     void note_volume(const devices::VolumeUse& use) override {
         const auto row = find_used_volume(context_, use);

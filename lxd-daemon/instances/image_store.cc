@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "images/metadata_json.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
@@ -25,13 +27,6 @@ std::unexpected<Error> image_exists() {
 Result<> remove_file(const std::string& path) {
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) return fail_errno("Removing", path);
     return {};
-}
-
-// Properties become image.* keys of instances, so they follow the same rules.
-Result<> check_properties(const api::ConfigMap& properties) {
-    api::ConfigMap keys;
-    for (const auto& [key, value] : properties) keys.emplace("image." + key, value);
-    return profiles::validate_instance_config(keys, false);
 }
 
 Result<> check_architecture(const ImageUpload& upload, const std::string& found) {
@@ -78,7 +73,46 @@ Result<std::vector<std::string>> names_in(const std::string& directory) {
     return out;
 }
 
+/// What is said of an image is one for all projects that have it: what "default" says, else only what all
+/// agree on. What a project wants beyond that is refused.
+Result<> agree(database::ImageRecord& row, const database::ImageRecord& wanted) {
+    const bool cached = row.cached && wanted.cached, same_source = row.source == wanted.source;
+    const std::string owner(api::kDefaultProject);
+    if (database::is_visible(wanted, owner)) {
+        row.is_public = wanted.is_public;
+        row.auto_update = wanted.auto_update;
+        row.source = wanted.source;
+        row.properties = wanted.properties;
+        row.profiles = wanted.profiles;
+        row.expires_at = wanted.expires_at;
+    } else {
+        const bool updates = row.auto_update && same_source;
+        if (!wanted.cached && ((wanted.is_public && !row.is_public) || (wanted.auto_update && !updates)))
+            return shared_image();
+        if (!database::is_visible(row, owner)) {
+            row.is_public = row.is_public && wanted.is_public;
+            row.auto_update = updates && wanted.auto_update;
+            if (!same_source) row.source.reset();
+        }
+    }
+    row.cached = cached;
+    return {};
+}
+
 }  // namespace
+
+std::unexpected<Error> shared_image() {
+    return fail(
+        Status::forbidden,
+        "Other projects have this image, too: one of them cannot publish it, let it be updated or give "
+        "it properties");
+}
+
+Result<> check_image_properties(const api::ConfigMap& properties) {
+    api::ConfigMap keys;
+    for (const auto& [key, value] : properties) keys.emplace("image." + key, value);
+    return profiles::validate_instance_config(keys, false);
+}
 
 images::ImageFiles ImageStore::files_of(const database::ImageRecord& record) const {
     images::ImageFiles out{fmt::format("{}/{}", directory_, record.fingerprint), ""};
@@ -96,14 +130,14 @@ Result<> ImageStore::remove_remains(const std::string& fingerprint) {
 }
 
 Result<database::ImagePtr> ImageStore::import(const ImageUpload& upload, std::stop_token stop) {
-    LX_TRY(check_properties(upload.properties));
+    LX_TRY(check_image_properties(upload.properties));
     const std::lock_guard lock(pools_.image_files_mutex());
     LX_TRY_AS(const auto imported, images::import_upload(upload.files, directory_, stop));
     return add_row(upload, imported);
 }
 
 Result<database::ImagePtr> ImageStore::keep(const ImageUpload& upload, images::ImportedImage made) {
-    LX_TRY(check_properties(upload.properties));
+    LX_TRY(check_image_properties(upload.properties));
     const std::lock_guard lock(pools_.image_files_mutex());
     LX_TRY_AS(made.files, images::keep_files(made.files, made.fingerprint, directory_));
     return add_row(upload, made);
@@ -112,7 +146,8 @@ Result<database::ImagePtr> ImageStore::keep(const ImageUpload& upload, images::I
 Result<database::ImagePtr> ImageStore::add_row(const ImageUpload& upload,
                                                const images::ImportedImage& imported) {
     // The same files, then: what is in the store is as good as before.
-    if (const auto here = database_.images().find(imported.fingerprint)) return share(*here, upload);
+    if (const auto here = database_.images().find(imported.fingerprint))
+        return share(*here, upload, imported);
     failpoint("image-import-before-row");
     auto stored = store_row(upload, imported);
     if (stored) return stored;
@@ -123,18 +158,28 @@ Result<database::ImagePtr> ImageStore::add_row(const ImageUpload& upload,
 }
 
 /// Another project's, too, from now on: it has shown that it has the files.
-Result<database::ImagePtr> ImageStore::share(const database::ImageRecord& here, const ImageUpload& upload) {
+Result<database::ImagePtr> ImageStore::share(const database::ImageRecord& here, const ImageUpload& upload,
+                                             const images::ImportedImage& imported) {
     const std::string& expected = upload.expected_fingerprint;
     if (!expected.empty() && expected != here.fingerprint) {
         return fail(Status::bad_request,
                     fmt::format("Image has fingerprint {}, expected {}", here.fingerprint, expected));
     }
+    const auto has_it = [&](const std::string& project) { return database::is_visible(here, project); };
+    if (std::ranges::all_of(upload.projects, has_it)) return image_exists();
+    database::ImageRecord next = here;
+    const database::ImageRecord wanted = image_record_of(upload, imported);
+    LX_TRY(check_image_properties(wanted.properties));
+    LX_TRY(agree(next, wanted));
     database::ImagePtr shared;
-    for (const auto& project : upload.projects) {
-        if (database::is_visible(here, project)) continue;
-        LX_TRY_AS(shared, database_.images().add_project(here.fingerprint, project));
-    }
-    return shared ? Result<database::ImagePtr>(shared) : image_exists();
+    auto done = database_.transaction([&]() -> Result<> {
+        for (const auto& project : upload.projects)
+            LX_TRY(database_.images().add_project(here.fingerprint, project));
+        LX_TRY_AS(shared, database_.images().update(next));
+        return {};
+    });
+    LX_TRY(std::move(done));
+    return shared;
 }
 
 Result<database::ImagePtr> ImageStore::store_row(const ImageUpload& upload,
@@ -146,7 +191,7 @@ Result<database::ImagePtr> ImageStore::store_row(const ImageUpload& upload,
     }
     LX_TRY(check_architecture(upload, imported.metadata.architecture));
     database::ImageRecord record = image_record_of(upload, imported);
-    LX_TRY(check_properties(record.properties));
+    LX_TRY(check_image_properties(record.properties));
     database::ImagePtr stored;
     auto done = database_.transaction([&]() -> Result<> {
         LX_TRY_AS(record.metadata_id,
@@ -160,6 +205,10 @@ Result<database::ImagePtr> ImageStore::store_row(const ImageUpload& upload,
 
 Result<> ImageStore::remove(const std::string& fingerprint) {
     const std::lock_guard lock(pools_.image_files_mutex());
+    return remove_locked(fingerprint);
+}
+
+Result<> ImageStore::remove_locked(const std::string& fingerprint) {
     std::int64_t intent = 0;
     // One commit: the image is gone for clients, and a crash from here on still leads to its removal from
     // disk.
@@ -175,9 +224,10 @@ Result<> ImageStore::remove(const std::string& fingerprint) {
 }
 
 Result<> ImageStore::remove(const std::string& fingerprint, const std::string& project) {
+    const std::lock_guard lock(pools_.image_files_mutex());  // until then it may become another's, too
     const auto record = database_.images().find(fingerprint);
     if (!record || !database::is_visible(*record, project)) return fail(Status::not_found, "Image not found");
-    if (record->projects.size() == 1) return remove(fingerprint);
+    if (record->projects.size() == 1) return remove_locked(fingerprint);
     LX_TRY(database_.images().leave_project(fingerprint, project));
     return {};
 }

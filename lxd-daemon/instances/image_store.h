@@ -25,6 +25,11 @@ struct ImageUpload {
     Time expires_at{};                  ///< the epoch: as metadata.yaml says
 };
 
+/// They become image.* keys of instances, so they follow the same rules. Errors: `bad_request`.
+Result<> check_image_properties(const api::ConfigMap& properties);
+/// `forbidden`: one project wants to say of an image what would hold for others, too.
+std::unexpected<Error> shared_image();
+
 /// The images as rows and as files in STATE/images: both or neither. Calls that change the same image must
 /// not overlap: operations hold the lock kImageLock. What a crash interrupts is undone by recover().
 class ImageStore {
@@ -51,7 +56,9 @@ public:
 
 private:
     Result<database::ImagePtr> add_row(const ImageUpload& upload, const images::ImportedImage& imported);
-    Result<database::ImagePtr> share(const database::ImageRecord& here, const ImageUpload& upload);
+    Result<database::ImagePtr> share(const database::ImageRecord& here, const ImageUpload& upload,
+                                     const images::ImportedImage& imported);
+    Result<> remove_locked(const std::string& fingerprint);
     Result<database::ImagePtr> store_row(const ImageUpload& upload, const images::ImportedImage& imported);
     Result<> remove_remains(const std::string& fingerprint);
     Result<> sweep();

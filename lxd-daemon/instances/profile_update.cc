@@ -63,13 +63,16 @@ Result<> apply_to(Context& context, const User& user, database::InstanceRecord& 
 Result<> replace_profile(Context& context, const database::ProfileRecord& before,
                          const database::ProfileRecord& after) {
     const auto users = users_of(context, before.name);
-    LX_TRY(context.deps.database.profiles().update(after));
+    const auto stored = context.deps.database.transaction([&]() -> Result<> {
+        LX_TRY(context.deps.database.profiles().update(after));
+        return check_profile_in_project(context, after);
+    });
+    LX_TRY(stored);
     std::deque<database::InstanceRecord> records;
     Revert undo;
     undo.add([&context, before] {
         [[maybe_unused]] const auto restored = context.deps.database.profiles().update(before);
     });
-    LX_TRY(check_profile_in_project(context, after));
     for (const auto& user : users) {
         auto applied = apply_to(context, user, records.emplace_back(*user.record), undo);
         if (!applied)
@@ -92,10 +95,19 @@ Result<database::ProfilePtr> Service::update_profile(const database::ProfileReco
                                                      const std::string& requestor) {
     const auto before = deps_.database.profiles().find(record.name);
     if (!before) return fail(Status::not_found, "Profile not found");
-    std::vector<std::string> names;
-    for (const auto& user : users_of(impl_->context, record.name)) names.push_back(user.record->name);
-    LX_TRY(run_locked("Updating profile", names, requestor,
-                      [&] { return replace_profile(impl_->context, *before, record); }));
+    operations::Request request;
+    request.description = "Updating profile";
+    request.requestor = requestor;
+    request.project = api::split_object_key(record.name).project;
+    auto& shown = request.resources["instances"];
+    for (const auto& user : users_of(impl_->context, record.name)) {
+        const std::string& name = user.record->name;
+        request.locks.push_back("instance:" + name);
+        // Who sees the operation need not see what other projects have.
+        if (api::is_of_project(name, request.project)) shown.push_back(name);
+    }
+    LX_TRY(run_and_wait(deps_.operations, std::move(request),
+                        [&] { return replace_profile(impl_->context, *before, record); }));
     impl_->context.snapshot_timer.poke();
     return deps_.database.profiles().find(record.name);
 }

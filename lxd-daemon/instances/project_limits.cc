@@ -140,12 +140,13 @@ Result<> check_counts(const database::ProjectRecord& project, const std::vector<
     return {};
 }
 
-/// The size of the root disk; nullopt: none was set.
+/// The size of the root disk; nullopt: it may grow as it likes.
 std::optional<std::int64_t> root_bytes(const Member& member) {
     const auto root = root_disk(member.expanded.devices);
     if (!root) return std::nullopt;
     const std::string size = api::value_of(member.expanded.devices.at(root->first), "size");
-    return size.empty() ? std::nullopt : count_bytes(size);
+    const auto bytes = size.empty() ? std::nullopt : count_bytes(size);
+    return bytes == 0 ? std::nullopt : bytes;
 }
 
 /// The custom volumes of a project; `changed` as for members().

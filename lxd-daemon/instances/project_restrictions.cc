@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 
+#include "images/web/address.h"
 #include "lxd-daemon/base/strings.h"
 #include "profiles/config_keys.h"
 
@@ -118,6 +119,10 @@ Result<> check_disk_device(const database::ProjectRecord& project, const std::st
     const std::string paths = restriction(project, "restricted.devices.disk.paths");
     if (!paths.empty() && !is_beneath_any(paths, api::value_of(keys, "source")))
         return forbidden(fmt::format("The source of disk device \"{}\"", name));
+    // It makes the instance's root the owner of files that are the host's root's.
+    if (profiles::parse_bool(api::value_of(keys, "shift")) &&
+        restriction(project, "restricted.containers.privilege") != "allow")
+        return forbidden(fmt::format("Shifting the ids of disk device \"{}\"", name));
     return {};
 }
 
@@ -143,6 +148,12 @@ Result<> check_device(const database::ProjectRecord& project, const std::string&
     if (type == "nic") return check_nic_device(project, name, keys);
     if (restriction(project, "restricted.devices." + type) == "allow") return {};
     return forbidden(fmt::format("Device \"{}\" of type \"{}\"", name, type));
+}
+
+/// "HOST:PORT" of a URL, in lower case.
+std::string authority_of(const std::string& url) {
+    const std::string rest = url.substr(url.find("://") + 3);
+    return to_lower(rest.substr(0, rest.find_first_of("/?#")));
 }
 
 }  // namespace
@@ -174,6 +185,12 @@ Result<> check_restrictions(const database::ProjectRecord& project, const api::C
     return {};
 }
 
+std::optional<std::vector<std::string>> allowed_disk_sources(const database::ProjectRecord& project) {
+    if (!is_restricted(project)) return std::nullopt;
+    const std::string paths = restriction(project, "restricted.devices.disk.paths");
+    return paths.empty() ? std::nullopt : std::optional(listed(paths));
+}
+
 Result<> check_isolation(const database::ProjectRecord& project, const api::ConfigMap& config) {
     if (!is_restricted(project) || restriction(project, "restricted.containers.privilege") != "isolated")
         return {};
@@ -191,12 +208,12 @@ Result<> check_pool_access(const database::ProjectRecord& project, const std::st
 Result<> check_image_server(const database::ProjectRecord& project, const std::string& server) {
     const auto found = project.config.find("restricted.images.servers");
     if (!is_restricted(project) || found == project.config.end()) return {};
-    std::string host = server.substr(server.find("://") == std::string::npos ? 0 : server.find("://") + 3);
-    host = to_lower(host.substr(0, host.find('/')));
-    if (is_in_list(to_lower(found->second), host) ||
-        is_in_list(to_lower(found->second), host.substr(0, host.rfind(':'))))
-        return {};
-    return forbidden(fmt::format("Image server \"{}\"", host));
+    // The host as the download reads it.
+    LX_TRY_AS(const auto url, images::parse_url(server));
+    const std::string authority = authority_of(server), allowed = to_lower(found->second);
+    const bool named = is_in_list(allowed, url.host) || is_in_list(allowed, authority);
+    if (named && !authority.contains('@') && !authority.contains('\\')) return {};
+    return forbidden(fmt::format("Image server \"{}\"", url.host));
 }
 
 bool may_use_network(const database::ProjectRecord& project, const std::string& network) {

@@ -1,5 +1,7 @@
 #pragma once
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "lxd-daemon/api/types.h"
 #include "lxd-daemon/base/result.h"
@@ -15,6 +17,9 @@ std::string restriction(const database::ProjectRecord& project, const std::strin
 /// Config and devices of an instance after its profiles, or of a profile.
 Result<> check_restrictions(const database::ProjectRecord& project, const api::ConfigMap& config,
                             const api::DeviceMap& devices);
+/// Where the sources of disk devices must be, as they are opened: their text alone does not tell where
+/// symlinks lead. nullopt: anywhere.
+std::optional<std::vector<std::string>> allowed_disk_sources(const database::ProjectRecord& project);
 /// What an instance must have: restricted.containers.privilege=isolated.
 Result<> check_isolation(const database::ProjectRecord& project, const api::ConfigMap& config);
 Result<> check_pool_access(const database::ProjectRecord& project, const std::string& pool);

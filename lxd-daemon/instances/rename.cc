@@ -35,6 +35,17 @@ Result<std::optional<database::InstanceRecord>> moved_to_project(Context& contex
     return out;
 }
 
+/// Its snapshots name the profiles of the new project, as it does.
+Result<> move_snapshot_profiles(Context& context, const database::InstanceRecord& moved) {
+    auto& snapshots = context.deps.database.snapshots();
+    for (const auto& snapshot : snapshots.list(moved.id)) {
+        database::SnapshotRecord next = *snapshot;
+        next.profiles = profiles_there(context, project_of(moved), snapshot->profiles);
+        LX_TRY(snapshots.update(next));
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<> rename_instance(Context& context, const std::string& name, const std::string& new_name,
@@ -71,6 +82,7 @@ Result<> rename_instance(Context& context, const std::string& name, const std::s
         if (moved) {
             LX_TRY(context.rows().update(*moved));
             LX_TRY(check_in_project(context, *moved));
+            LX_TRY(move_snapshot_profiles(context, *moved));
         }
         const database::ConfigChanges changes{{"volatile.apply_template", "rename"}};
         LX_TRY(context.rows().change_config(new_name, changes, true));

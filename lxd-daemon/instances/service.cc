@@ -171,13 +171,18 @@ Result<> Service::patch(const std::string& name, const api::InstancePatch& patch
 
 Result<> Service::run_locked(const std::string& description, const std::vector<std::string>& names,
                              const std::string& requestor, std::function<Result<>()> work) {
-    auto outcome = std::make_shared<std::promise<Result<>>>();
-    auto result = outcome->get_future();
     operations::Request request;
     request.description = description;
     request.resources = {{"instances", names}};
     request.requestor = requestor;
     for (const auto& name : names) request.locks.push_back("instance:" + name);
+    return run_and_wait(deps_.operations, std::move(request), std::move(work));
+}
+
+Result<> run_and_wait(operations::Registry& operations, operations::Request request,
+                      std::function<Result<>()> work) {
+    auto outcome = std::make_shared<std::promise<Result<>>>();
+    auto result = outcome->get_future();
     request.body = [outcome, work = std::move(work)](operations::Operation&,
                                                      const std::stop_token&) -> Result<nlohmann::json> {
         auto done = work();
@@ -185,7 +190,7 @@ Result<> Service::run_locked(const std::string& description, const std::vector<s
         LX_TRY(done);
         return nlohmann::json(nullptr);
     };
-    LX_TRY(deps_.operations.start(std::move(request)));
+    LX_TRY(operations.start(std::move(request)));
     return result.get();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,10 @@
 #include "lxd-daemon/instances/volumes/service.h"
 
 namespace lxmgr::instances {
+
+/// Starts the operation with `work` as its body and waits for its end.
+Result<> run_and_wait(operations::Registry& operations, operations::Request request,
+                      std::function<Result<>()> work);
 
 /// Private to the room: what the Service holds beside its context.
 struct Service::Impl {

@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/freeze.h"
+#include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/recovery/scan.h"
 #include "lxd-daemon/instances/snapshots.h"
 
@@ -62,6 +63,7 @@ Result<> replace_root(Context& context, const database::InstanceRecord& record, 
     context.stopped_roots.forget(record.id);
     failpoint("instances.replace.swapped");
     const auto stored = context.deps.database.transaction([&]() -> Result<> {
+        LX_TRY(check_in_project(context, record));
         LX_TRY(context.rows().update(record));
         LX_TRY(context.rows().set_metadata(record.name, record.metadata_id));
         return context.deps.database.intents().remove(intent);

@@ -4,6 +4,7 @@
 
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/volumes/block.h"
 #include "profiles/config_keys.h"
 
@@ -108,10 +109,12 @@ Result<> resize_custom(Context& context, const database::VolumeRecord& before,
                        const database::VolumeRecord& after) {
     auto& database = context.deps.database;
     const auto old_size = size_for(before), new_size = size_for(after);
-    if (old_size == new_size) {
+    const auto store = [&]() -> Result<> {
+        LX_TRY(check_in_project(context, after));
         LX_TRY(database.volumes().update(after));
         return {};
-    }
+    };
+    if (old_size == new_size) return database.transaction(store);
     LX_TRY_AS(const auto intent,
               database.intents().add(kVolumeResizeIntent, {{"volume", std::to_string(before.id)}}));
     Revert undo;
@@ -127,7 +130,7 @@ Result<> resize_custom(Context& context, const database::VolumeRecord& before,
     });
     failpoint("instances.volume.resize.done");
     const auto stored = database.transaction([&]() -> Result<> {
-        LX_TRY(database.volumes().update(after));
+        LX_TRY(store());
         return database.intents().remove(intent);
     });
     LX_TRY(stored);

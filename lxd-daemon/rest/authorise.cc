@@ -1,5 +1,7 @@
 #include "lxd-daemon/rest/authorise.h"
 
+#include <algorithm>
+
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/rest/projects.h"
 
@@ -8,6 +10,9 @@ namespace lxmgr::rest {
 bool may(Access access, const auth::Identity& who, const std::string& project) {
     using auth::Who;
     if (access == Access::anyone) return true;
+    const auto is_its = [&who](const std::string& name) {
+        return !who.restricted || std::ranges::find(who.projects, name) != who.projects.end();
+    };
     if (who.who == Who::local) return true;
     switch (access) {
         case Access::anyone:
@@ -16,7 +21,7 @@ bool may(Access access, const auth::Identity& who, const std::string& project) {
         case Access::authenticated:
             return who.who == Who::client;
         case Access::metrics:
-            return who.who == Who::metrics || who.may_use(project);
+            return who.may_use(project) || (who.who == Who::metrics && is_its(project));
         case Access::can_view:
         case Access::can_edit:
         case Access::can_push:

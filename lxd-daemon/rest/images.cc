@@ -21,7 +21,6 @@
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
 #include "lxd-daemon/rest/visible.h"
-#include "profiles/config_keys.h"
 
 // Wire: client-wire-notes, "images". Upload and deletion are operations, the rest is sync.
 namespace lxmgr::rest {
@@ -213,10 +212,10 @@ Result<> check_sharing(const Request& request, const database::ImageRecord& reco
 
 Result<> replace_image(Services& services, const database::ImageRecord& record, const api::ImagePut& fields,
                        const std::string& requestor) {
-    // They become image.* keys of instances.
-    api::ConfigMap keys;
-    for (const auto& [key, value] : fields.properties) keys.emplace("image." + key, value);
-    LX_TRY(profiles::validate_instance_config(keys, false));
+    LX_TRY(instances::check_image_properties(fields.properties));
+    const auto here = services.database->images().find(record.fingerprint);
+    if (!here || here->projects != record.projects)
+        return fail(Status::conflict, "The image was changed meanwhile, try again");
     if (fields.auto_update && !record.source) {
         return fail(Status::bad_request,
                     "auto_update is not possible: the image was uploaded, it has no source");
@@ -317,6 +316,7 @@ Handled image_export(const Request& request, Services& services) {
 
 Handled image_refresh(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_image(request, services));
+    LX_CO_TRY(check_sharing(request, *record));
     if (!record->source) {
         co_return fail(Status::bad_request,
                        "The image was not fetched: it has no source to be refreshed from");

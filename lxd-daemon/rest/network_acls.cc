@@ -116,7 +116,7 @@ constexpr Route kAclRoutes[] = {
     {Verb::patch, "/1.0/network-acls/{name}", Access::admin, acl_patch},
     {Verb::post, "/1.0/network-acls/{name}", Access::admin, acl_post},
     {Verb::del, "/1.0/network-acls/{name}", Access::admin, acl_delete},
-    {Verb::get, "/1.0/network-acls/{name}/log", Access::can_view, acl_log},
+    {Verb::get, "/1.0/network-acls/{name}/log", Access::admin, acl_log},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/network_rules.h"
 #include "lxd-daemon/instances/networks.h"
+#include "lxd-daemon/instances/project_restrictions.h"
 #include "lxd-daemon/rest/lifecycle.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
@@ -24,6 +25,8 @@ std::string url_of_forward(const std::string& network, const std::string& addres
 Result<database::NetworkPtr> require_network(const Request& request, Services& services) {
     LX_TRY(check_project(request));
     auto found = services.database->networks().find(request.path_arg("name"));
+    const auto project = services.database->projects().find(request.project);
+    if (found && project && !instances::may_use_network(*project, found->name)) found = nullptr;
     if (!found) return fail(Status::not_found, "Network not found");
     if (found->type != "bridge") {
         return fail(Status::bad_request,

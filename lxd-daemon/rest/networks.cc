@@ -70,10 +70,18 @@ Result<api::Network> find_network(Services& services, const std::string& name) {
     return network_view(*interface, *services.networks);
 }
 
-/// restricted.networks.access of the project asked for.
-Result<> check_network_access(const Request& request, const Services& services) {
+/// restricted.networks.access of the project asked for; interfaces of the host are for those who may have
+/// NICs on them.
+bool is_network_shown(const Request& request, const Services& services, const std::string& name) {
     const auto project = services.database->projects().find(request.project);
-    if (!project || instances::may_use_network(*project, request.path_arg("name"))) return {};
+    if (!project) return true;
+    if (!instances::may_use_network(*project, name)) return false;
+    return services.database->networks().find(name) || !instances::is_restricted(*project) ||
+           instances::restriction(*project, "restricted.devices.nic") == "allow";
+}
+
+Result<> check_network_access(const Request& request, const Services& services) {
+    if (is_network_shown(request, services, request.path_arg("name"))) return {};
     return fail(Status::not_found, "Network not found");
 }
 
@@ -90,9 +98,8 @@ Handled networks_get(const Request& request, Services& services) {
     auto read = [&services] { return all_networks(services); };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(auto objects, co_await std::move(pending));
-    const auto project = services.database->projects().find(request.project);
     for (auto at = objects.begin(); at != objects.end();) {
-        const bool shown = !project || instances::may_use_network(*project, at->at("name"));
+        const bool shown = is_network_shown(request, services, at->at("name"));
         if (shown) hide_users(request, *at);
         if (shown && request.query_or("all-projects", "false") == "true") (*at)["project"] = "default";
         at = shown ? at + 1 : objects.erase(at);
@@ -222,6 +229,7 @@ api::NetworkState state_of(const network::InterfaceState& interface) {
 
 Handled network_state(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
+    LX_CO_TRY(check_network_access(request, services));
     auto read = [name = request.path_arg("name")]() -> Result<api::NetworkState> {
         const auto interface = network::interface_state(name);
         if (!interface) return fail(Status::not_found, "Network not found");
@@ -232,12 +240,13 @@ Handled network_state(const Request& request, Services& services) {
     co_return Response::sync(api::to_json(state));
 }
 
-/// The instance that a lease names (instances::network_name_of); without a project: it names none.
-api::ProjectName owner_of(const Services& services, const network::Lease& lease) {
-    const auto at = lease.hostname.find('_');
-    const std::string name = lease.hostname.substr(0, at);
-    const std::string project = at == std::string::npos ? "default" : lease.hostname.substr(at + 1);
-    if (services.database->instances().find(api::instance_key(project, name))) return {project, name};
+/// The instance whose NIC has the lease; without a project: none has. What a lease calls itself is its
+/// guest's to say.
+api::ProjectName owner_of(const Services& services, const std::string& network, const network::Lease& lease) {
+    for (const auto& held : services.database->networks().addresses(network)) {
+        if (lease.type != "gateway" && to_lower(held.hwaddr) == lease.hwaddr)
+            return api::split_instance_key(held.instance);
+    }
     return {"", lease.hostname};
 }
 
@@ -248,9 +257,10 @@ Handled network_leases(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto leases, co_await std::move(pending));
     auto out = nlohmann::json::array();
     for (const auto& lease : leases) {
-        const auto named = owner_of(services, lease);
-        // Those of nobody here, and the gateway, are shown to all.
-        if (named.project != request.project && !(named.project.empty())) continue;
+        const auto named = owner_of(services, record->name, lease);
+        // Those of nobody here may be another project's guests'.
+        const bool is_open = lease.type == "gateway" || request.identity.is_admin();
+        if (named.project != request.project && !(named.project.empty() && is_open)) continue;
         out.push_back(api::to_json(api::NetworkLease{named.name, lease.hwaddr, lease.address, lease.type}));
     }
     co_return Response::sync(out);

@@ -83,10 +83,11 @@ Result<> enter_project(Request& request, const Route& route, const Services& ser
     } else if (is_beneath(route, "/1.0/images/aliases/{name}")) {
         name->second = api::alias_key(holder(request, services, database::Feature::images), name->second);
     } else if (is_beneath(route, "/1.0/storage-pools/{pool}/volumes/{type}/{name}")) {
-        const bool is_root = request.path_arg("type") == "container";
-        name->second =
-            is_root ? api::instance_key(asked, name->second)
-                    : api::object_key(holder(request, services, database::Feature::volumes), name->second);
+        const std::string& type = request.path_arg("type");
+        if (type == "container") name->second = api::instance_key(asked, name->second);
+        if (type == "custom")
+            name->second =
+                api::object_key(holder(request, services, database::Feature::volumes), name->second);
     }
     return {};
 }

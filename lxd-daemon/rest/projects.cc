@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <boost/asio/post.hpp>
 #include <nlohmann/json.hpp>
 
 #include "lxd-daemon/api/common.h"
@@ -9,6 +11,7 @@
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/https/https.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
 #include "lxd-daemon/rest/routes.h"
@@ -131,6 +134,22 @@ Handled project_patch(const Request& request, Services& services) {
     co_return co_await std::move(pending);
 }
 
+/// Certificates that are restricted to the project, among others.
+std::vector<std::string> clients_of(const Services& services, const std::string& project) {
+    std::vector<std::string> out;
+    for (const auto& certificate : services.database->certificates().list()) {
+        if (std::ranges::find(certificate->projects, project) != certificate->projects.end())
+            out.push_back(certificate->fingerprint);
+    }
+    return out;
+}
+
+/// What was begun with rights in a project that is no longer there must end. On the I/O thread.
+void end_connections(const Services& services, const std::vector<std::string>& clients) {
+    if (services.https == nullptr) return;
+    for (const auto& fingerprint : clients) services.https->drop(fingerprint, nullptr);
+}
+
 Handled project_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_project(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
@@ -149,7 +168,9 @@ Handled project_post(const Request& request, Services& services) {
     wanted.locks = {"project:" + record->name};
     wanted.body = [&services, name = record->name, new_name](operations::Operation& operation,
                                                              std::stop_token) -> Result<nlohmann::json> {
+        const auto clients = clients_of(services, name);
         LX_TRY(services.database->projects().rename(name, new_name));
+        boost::asio::post(services.io, [&services, clients] { end_connections(services, clients); });
         publish(services, operation.requestor(), "project-renamed", new_name,
                 nlohmann::json{{"old_name", name}}.dump());
         return nullptr;
@@ -162,9 +183,14 @@ Handled project_delete(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_project(request, services));
     if (record->name == kDefaultName)
         co_return fail(Status::forbidden, "The 'default' project cannot be deleted");
-    auto remove = [&services, record] { return services.database->projects().remove(record->name); };
+    auto remove = [&services, record]() -> Result<std::vector<std::string>> {
+        auto clients = clients_of(services, record->name);
+        LX_TRY(services.database->projects().remove(record->name));
+        return clients;
+    };
     auto pending = on_worker(services, std::move(remove));
-    LX_CO_TRY(co_await std::move(pending));
+    LX_CO_TRY_AS(const auto clients, co_await std::move(pending));
+    end_connections(services, clients);
     publish(services, request.requestor_json, "project-deleted", record->name);
     co_return Response::empty();
 }

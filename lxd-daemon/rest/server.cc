@@ -23,14 +23,23 @@ std::vector<std::string> addresses(const Services& services) {
     return services.https == nullptr ? std::vector<std::string>{} : services.https->addresses();
 }
 
+/// The answer as the project asked for has it: it is made once for all, in "default".
+std::string in_project(std::string body, const std::string& project) {
+    constexpr std::string_view kPlace = R"("project":"default")";
+    const auto at = project == "default" ? std::string::npos : body.find(kPlace);
+    if (at != std::string::npos) body.replace(at, kPlace.size(), R"("project":")" + project + '"');
+    return body;
+}
+
 Handled server_get(const Request& request, Services& services) {
     const auto& identity = request.identity;
     const auto view = services.server->view(addresses(services));
     if (identity.is_admin()) {
-        auto response = Response::raw(view->envelope, "application/json");
+        auto response = Response::raw(in_project(view->envelope, request.project), "application/json");
         co_return std::move(response).with_etag(view->etag);
     }
-    if (identity.who == auth::Who::client) co_return Response::raw(view->restricted, "application/json");
+    if (identity.who == auth::Who::client)
+        co_return Response::raw(in_project(view->restricted, request.project), "application/json");
     // Incus's client wants to be told when it is not trusted.
     if (request.header("x-lxd-authenticated") == "true") co_return fail(Status::forbidden, "not authorized");
     co_return Response::raw(view->untrusted, "application/json");

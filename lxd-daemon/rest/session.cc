@@ -129,6 +129,7 @@ asio::awaitable<Result<Response>> Session::handle(Request& request) {
     LX_CO_TRY(enter_project(request, *match.route, hosting_->services));
     auto reading = read_body(request, *match.route);
     LX_CO_TRY(co_await std::move(reading));
+    LX_CO_TRY(check_again(request, match));
     auto pending = match.route->handler(request, hosting_->services);
     co_return co_await std::move(pending);
 }
@@ -214,6 +215,18 @@ Result<> Session::check_access(const Request& request, const Router::Match& matc
         find_upload_token(hosting_->services.operations, request))
         return {};
     return authorise(request, match, for_metrics && server != nullptr && server->metrics_are_open());
+}
+
+/// A client may let its body wait until its rights or its project are gone.
+Result<> Session::check_again(Request& request, const Router::Match& match) const {
+    if (request.verb == Verb::get || request.verb == Verb::head) return {};
+    request.identity = identify();
+    LX_TRY(check_access(request, match));
+    auto* database = hosting_->services.database;
+    if (request.project == api::kDefaultProject || database == nullptr ||
+        database->projects().find(request.project))
+        return {};
+    return fail(Status::not_found, "Project '" + request.project + "' not found");
 }
 
 asio::awaitable<void> Session::know_requestor() {

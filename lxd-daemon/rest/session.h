@@ -70,6 +70,7 @@ private:
     void fill_request(Request& request);
     [[nodiscard]] auth::Identity identify() const;
     Result<> check_access(const Request& request, const Router::Match& match) const;
+    Result<> check_again(Request& request, const Router::Match& match) const;
     void allow(std::chrono::milliseconds time) { deadline = std::chrono::steady_clock::now() + time; }
 
     std::shared_ptr<Hosting> hosting_;

@@ -16,6 +16,7 @@
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
+#include "lxd-daemon/rest/visible.h"
 #include "lxd-daemon/rest/volume_views.h"
 
 // The volumes of a pool, as GET .../storage-pools/POOL/volumes shows them. Those of instances and images have
@@ -286,6 +287,8 @@ Handled volume_post(const Request& request, Services& services) {
     const std::string new_project =
         post.project.empty() ? project
                              : services.database->projects().holder(database::Feature::volumes, post.project);
+    if (!sees(request, new_project))
+        co_return fail(Status::forbidden, "not authorized: volumes there are of another project");
     const bool stays = (post.pool.empty() || post.pool == from.pool) && new_project == project;
     if (!stays) {
         const std::string name = post.name.empty() ? api::plain_name(from.name) : post.name;

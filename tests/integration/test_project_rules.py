@@ -1,5 +1,8 @@
 """What projects allow: limits, restrictions, and what a client sees that is restricted to some."""
 import json
+import os
+import shutil
+import tempfile
 
 from harness import remote
 from harness.case import main
@@ -17,6 +20,7 @@ class LimitsTest(ProjectCase):
             self.assertIn(lacks, self.make("web", code=400, config=config, devices=root))
         self.assertIn("size", self.make("web", code=400, config=good))
         self.assertIn("plain number", self.make("web", code=400, config={**good, "limits.memory": "10%"}, devices=root))
+        self.assertIn("size", self.make("web", code=400, config=good, devices={"root": {**root["root"], "size": "0"}}))
         self.make("web", "one", config=good, devices=root)
         self.assertIn("limits.memory", self.make("web", code=400, config={**good, "limits.memory": "65MiB"}, devices=root))
         self.make("web", "two", config=good, devices=root)
@@ -75,6 +79,18 @@ class LimitsTest(ProjectCase):
                            "null": {"type": "unix-char", "source": "/dev/null", "path": "/dev/null2"}})
         for source in ("/tmp", "/tmp/xy"):
             self.make("web", "no", code=403, devices={"share": {"type": "disk", "source": source, "path": "/mnt"}})
+        folder = tempfile.mkdtemp(dir="/var/tmp")
+        self.addCleanup(shutil.rmtree, folder)
+        for name, leads_to in (("out", "/etc"), ("up", "../../../etc"), ("in", "real")):
+            os.symlink(leads_to, f"{folder}/{name}")
+        os.mkdir(f"{folder}/real")
+        for name in ("out", "up"):
+            self.operation_error("POST", f"/1.0/instances{query}", {
+                "name": name, "source": {"type": "image", "alias": "tiny"}, "start": True,
+                "devices": {"share": {"type": "disk", "source": f"{folder}/{name}", "path": "/mnt"}}})
+        self.make("web", "in", start=True, devices={"share": {"type": "disk", "source": f"{folder}/in", "path": "/mnt"}})
+        self.assert_api_error(400, self.api.do, "PATCH", f"/1.0/instances/in{query}", {
+            "devices": {"more": {"type": "disk", "source": f"{folder}/out", "path": "/mnt2"}}})
         self.make("web", "no", code=403, config={"security.syscalls.intercept.mount": "true"})
         self.make("web", "no", code=403, config={"raw.idmap": "both 0 0"})
         self.make("web", "no", code=403, config={"raw.idmap": "uid 1001 1001"})

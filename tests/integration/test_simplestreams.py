@@ -57,6 +57,29 @@ class StreamsCase(DaemonCase):
         return [path for path in self.streams.requests() if "/streams/v1/" not in path]
 
 
+class SharedImagesTest(StreamsCase):
+    def test_default_says_what_an_image_is(self):
+        self.streams.ubuntu_layout()
+        self.api.call("POST", "/1.0/projects", {"name": "web"})
+        asked = {"source": self.source("lts"), "auto_update": True, "public": True}
+        image = self.api.do("POST", "/1.0/images?project=web", asked, timeout=60)["metadata"]["fingerprint"]
+        self.assertEqual(self.fetch("24.04"), image)
+        for query in ("", "?project=web"):
+            shown = self.api.get(f"/1.0/images/{image}{query}")
+            self.assertEqual((shown["auto_update"], shown["public"], shown["update_source"]["alias"]), (False, False, "24.04"))
+        self.assert_api_error(403, self.api.do, "POST", "/1.0/images?project=web", asked)
+        self.assertFalse(self.api.get(f"/1.0/images/{image}")["auto_update"])
+        self.api.do("DELETE", f"/1.0/images/{image}?project=web")
+        self.assert_api_error(403, self.api.do, "POST", "/1.0/images?project=web", asked)
+        self.api.do("POST", "/1.0/instances?project=web", {"name": "one", "source": self.source("lts"), "devices": {
+            "root": {"type": "disk", "path": "/", "pool": "default"}}}, timeout=60)
+        shown = self.api.get(f"/1.0/images/{image}")
+        self.assertEqual((shown["cached"], shown["update_source"]["alias"]), (False, "24.04"))
+        self.api.do("DELETE", "/1.0/instances/one?project=web")
+        self.api.do("DELETE", f"/1.0/images/{image}?project=web")
+        self.api.call("DELETE", "/1.0/projects/web")
+
+
 class LayoutsTest(StreamsCase):
     def test_lxc_launches_from_both_layouts(self):
         client = streams.StreamsClient(self.daemon, "lxc", clients.lxc(self.daemon).environment, self.certificate)

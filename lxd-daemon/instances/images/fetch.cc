@@ -6,6 +6,7 @@
 
 #include "images/servers/server.h"
 #include "images/sha256.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/events/hub.h"
@@ -73,11 +74,20 @@ database::ImagePtr stored_image(const Context& context, const RemoteImage& wante
     if (images::is_sha256(wanted.source.alias)) return if_shared(images.find(wanted.source.alias), wanted);
     if (!wanted.cached || interval_of(context) == "0") return nullptr;
     for (const auto& image : images.list()) {
-        if (image->auto_update && image->source == wanted.source &&
+        // Those of several projects are kept up to date for none.
+        if (image->auto_update && image->projects.size() == 1 && image->source == wanted.source &&
             image->architecture == wanted.architecture && if_shared(image, wanted))
             return image;
     }
     return nullptr;
+}
+
+/// The row is other projects', too, and it is not "default" that asks, whose word it is (ImageStore).
+bool is_for_others(const database::ImageRecord& image, const RemoteImage& wanted) {
+    const auto asks = [&](const std::string& project) {
+        return std::ranges::find(wanted.projects, project) != wanted.projects.end();
+    };
+    return !std::ranges::all_of(image.projects, asks) && !asks(std::string(api::kDefaultProject));
 }
 
 /// An image that is here already is now asked for in this way, too.
@@ -89,6 +99,10 @@ Result<database::ImagePtr> take_over(Context& context, const database::ImagePtr&
     next.is_public = image->is_public || wanted.is_public;
     next.auto_update = image->source && (image->auto_update || wanted.auto_update);
     for (const auto& [key, value] : wanted.properties) next.properties[key] = value;
+    LX_TRY(check_image_properties(next.properties));
+    const bool same = next.is_public == image->is_public && next.auto_update == image->auto_update &&
+                      next.properties == image->properties;
+    if (!same && is_for_others(*image, wanted)) return shared_image();
     return context.deps.database.images().update(next);
 }
 
@@ -143,8 +157,10 @@ Result<database::ImagePtr> fetch_from(Context& context, const RemoteImage& wante
     LX_TRY_AS(const auto claim, context.image_downloads.claim(found.fingerprint, stop));
     if (auto image = if_shared(context.deps.database.images().find(found.fingerprint), wanted)) return image;
     LX_TRY_AS(auto image, download(context, *server, found, wanted, operation, stop));
-    events::publish_lifecycle(context.deps.events, "image-created", "/1.0/images/" + image->fingerprint,
-                              R"({"type":"container"})", operation.requestor(), wanted.projects.front());
+    const std::string& project = wanted.projects.front();
+    events::publish_lifecycle(context.deps.events, "image-created",
+                              api::with_project("/1.0/images/" + image->fingerprint, project),
+                              R"({"type":"container"})", operation.requestor(), project);
     context.snapshot_timer.poke();
     return image;
 }

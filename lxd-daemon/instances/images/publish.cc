@@ -151,9 +151,10 @@ Result<database::ImagePtr> publish_image(Context& context, const PublishPlan& pl
     failpoint("image-publish-packed");
     ImageStore store(context.deps.database, context.deps.pools, context.deps.state_dir);
     LX_TRY_AS(auto image, store.keep(published_upload(context, plan.post, made), made));
-    events::publish_lifecycle(context.deps.events, "image-created", "/1.0/images/" + image->fingerprint,
-                              R"({"type":"container"})", operation.requestor(),
-                              image_project(context, plan.post.in_project));
+    const std::string project = image_project(context, plan.post.in_project);
+    events::publish_lifecycle(context.deps.events, "image-created",
+                              api::with_project("/1.0/images/" + image->fingerprint, project),
+                              R"({"type":"container"})", operation.requestor(), project);
     return image;
 }
 

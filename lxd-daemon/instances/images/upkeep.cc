@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/events/hub.h"
@@ -26,10 +27,13 @@ std::int64_t number_of(const api::ConfigMap& config, const char* key, std::int64
     return found == config.end() ? otherwise : parse_int(found->second).value_or(otherwise);
 }
 
-void move_aliases(Context& context, const std::string& from, const std::string& to) {
+/// Those of the projects for which it was looked for.
+void move_aliases(Context& context, const database::ImageRecord& from, const std::string& to) {
     auto& images = context.deps.database.images();
     for (const auto& alias : images.list_aliases()) {
-        if (alias->target != from) continue;
+        if (alias->target != from.fingerprint ||
+            !database::is_visible(from, api::split_alias_key(alias->name).project))
+            continue;
         database::AliasRecord next = *alias;
         next.target = to;
         if (auto moved = images.update_alias(next); !moved)
@@ -37,11 +41,15 @@ void move_aliases(Context& context, const std::string& from, const std::string& 
     }
 }
 
-Result<> remove_image(Context& context, const std::string& fingerprint, const std::string& requestor) {
+/// From the projects that have it as the record says.
+Result<> remove_image(Context& context, const database::ImageRecord& image, const std::string& requestor) {
     ImageStore store(context.deps.database, context.deps.pools, context.deps.state_dir);
-    LX_TRY(store.remove(fingerprint));
-    events::publish_lifecycle(context.deps.events, "image-deleted", "/1.0/images/" + fingerprint, "",
-                              requestor);
+    for (const auto& project : image.projects) {
+        LX_TRY(store.remove(image.fingerprint, project));
+        events::publish_lifecycle(context.deps.events, "image-deleted",
+                                  api::with_project("/1.0/images/" + image.fingerprint, project), "",
+                                  requestor, project);
+    }
     return {};
 }
 
@@ -64,7 +72,7 @@ operations::Request expiry_request(Context& context, const std::string& fingerpr
         const auto image = context.deps.database.images().find(fingerprint);
         // Used again before this began.
         if (image && image_expiry_of(context, *image) != Time{} && image_expiry_of(context, *image) <= now())
-            LX_TRY(remove_image(context, fingerprint, ""));
+            LX_TRY(remove_image(context, *image, ""));
         return nlohmann::json(nullptr);
     };
     return request;
@@ -96,8 +104,8 @@ Result<bool> refresh_image(Context& context, const std::string& fingerprint, ope
     next.last_used_at = old->last_used_at;
     next.cached = old->cached && fresh->cached;
     LX_TRY(context.deps.database.images().update(next));
-    move_aliases(context, fingerprint, fresh->fingerprint);
-    LX_TRY(remove_image(context, fingerprint, operation.requestor()));
+    move_aliases(context, *old, fresh->fingerprint);
+    LX_TRY(remove_image(context, *old, operation.requestor()));
     return true;
 }
 
@@ -127,7 +135,8 @@ Time look_after_images(Context& context, Time time, ImageAttempts& attempts) {
             if (expiry <= time) begin(context, expiry_request(context, image->fingerprint));
             next = earlier(next, std::max(expiry, time + std::chrono::hours(1)));
         }
-        if (!image->auto_update || !image->source || hours == 0) continue;
+        // One that several projects have must not be replaced for all because one wanted it so.
+        if (!image->auto_update || !image->source || hours == 0 || image->projects.size() > 1) continue;
         Time& tried = attempts.try_emplace(image->fingerprint, image->uploaded_at).first->second;
         if (tried + std::chrono::hours(hours) <= time) {
             tried = time;

@@ -117,6 +117,7 @@ Result<> rename_volume(Context& context, const database::VolumeRecord& row, cons
     database::VolumeRecord next = row;
     next.name = new_name;
     const auto stored = database.transaction([&]() -> Result<> {
+        LX_TRY(check_in_project(context, next));
         LX_TRY(database.volumes().update(next));
         return redirect_users(database, row, next);
     });
@@ -147,6 +148,7 @@ Result<> move_to_other_pool(Context& context, const database::VolumeRecord& row,
             LX_TRY(doomed.doom(row.pool, snapshot->volume));
             if (!with_snapshots) LX_TRY(volumes.remove_snapshot(*snapshot));
         }
+        LX_TRY(check_in_project(context, next));
         LX_TRY(volumes.update(next));
         LX_TRY(moved.replace());
         LX_TRY(redirect_users(database, row, next));

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/volumes/block.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 #include "profiles/snapshot_keys.h"
@@ -24,6 +26,8 @@ Result<> create_volume_snapshot(Context& context, const VolumeName& name,
                                 profiles::SnapshotOrigin origin) {
     auto& database = context.deps.database;
     LX_TRY_AS(const auto volume, require_volume(context, name));
+    // That of the volume: the schedule is nobody's request.
+    LX_TRY(check_snapshots_allowed(context, api::split_object_key(volume->name).project));
     database::VolumeSnapshotRecord row;
     row.volume_id = volume->id;
     row.name = post.name.empty() ? next_volume_snapshot_name(context, *volume) : post.name;

@@ -56,7 +56,7 @@ TEST(ProjectUrlTest, KeysBecomeNames) {
 }
 
 TEST(ProjectUrlTest, ErrorsNameObjectsAsClientsDo) {
-    EXPECT_EQ(with_plain_names("Instance \"web_c1\" and 'web/small' at /x/web_c1", "web"),
-              "Instance \"c1\" and 'small' at /x/c1");
+    EXPECT_EQ(with_plain_names("Instance \"web_c1\" and 'web/small' at '/web/web_c1'", "web"),
+              "Instance \"c1\" and 'small' at '/web/web_c1'");
     EXPECT_EQ(with_plain_names("Instance 'web_c1'", "default"), "Instance 'web_c1'");
 }

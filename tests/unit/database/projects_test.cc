@@ -45,6 +45,7 @@ TEST_F(ProjectsTest, ComesWithAProfileOfItsOwn) {
         EXPECT_EQ(db->projects().holder(Feature::profiles, "web"), "web");
         EXPECT_EQ(db->projects().holder(Feature::profiles, "plain"), "default");
         EXPECT_EQ(db->projects().holder(Feature::networks, "web"), "default");
+        EXPECT_EQ(db->projects().holder(Feature::profiles, "gone"), "gone");
         reopen();
     }
     EXPECT_EQ(db->projects().create({0, "web", "", {}}).error().status, Status::conflict);

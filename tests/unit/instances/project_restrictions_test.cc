@@ -89,5 +89,23 @@ TEST(ProjectRestrictionsTest, NetworksPoolsAndServersAreThoseNamed) {
     EXPECT_FALSE(allows(some, {{"type", "disk"}, {"path", "/"}, {"pool", "slow"}}));
     EXPECT_TRUE(check_image_server(some, "https://Images.example.org:443/x"));
     EXPECT_FALSE(check_image_server(some, "https://images.example.org.evil.net"));
+    for (const char* elsewhere :
+         {"https://images.example.org:x@evil.net", "https://images.example.org@evil.net/",
+          "https://evil.net/?@images.example.org", "https://evil.net#images.example.org",
+          "https://evil.net\\@images.example.org"})
+        EXPECT_FALSE(check_image_server(some, elsewhere)) << elsewhere;
     EXPECT_TRUE(check_image_server(project(), "https://any.example"));
+}
+
+TEST(ProjectRestrictionsTest, SourcesOfDisksAreOpenedBeneathTheirDirectories) {
+    api::ConfigMap config{{"restricted.devices.disk", "allow"}};
+    EXPECT_FALSE(allowed_disk_sources(project(config)));
+    config["restricted.devices.disk.paths"] = "/srv, /home/x";
+    EXPECT_EQ(allowed_disk_sources(project(config)), (std::vector<std::string>{"/srv", "/home/x"}));
+    const database::ProjectRecord open{1, "web", "", config};
+    EXPECT_FALSE(allowed_disk_sources(open));
+    const api::ConfigMap shifted{{"type", "disk"}, {"path", "/d"}, {"source", "/srv/a"}, {"shift", "true"}};
+    EXPECT_FALSE(allows(project(config), shifted));
+    config["restricted.containers.privilege"] = "allow";
+    EXPECT_TRUE(allows(project(config), shifted));
 }

@@ -39,6 +39,11 @@ TEST(AuthoriseTest, EachKindOfClientMayWhatTheTableSays) {
 TEST(AuthoriseTest, ARestrictedClientHasNothingElsewhere) {
     EXPECT_FALSE(may(Access::can_view, kDefault, "other"));
     EXPECT_FALSE(may(Access::metrics, kDefault, "other"));
+    Identity metrics = kMetrics;
+    metrics.restricted = true;
+    metrics.projects = {"web"};
+    EXPECT_TRUE(may(Access::metrics, metrics, "web"));
+    EXPECT_FALSE(may(Access::metrics, metrics, "default"));
 }
 
 TEST(AuthoriseTest, OnlyWhatIsMeantToBeIsOpenToAnyone) {
