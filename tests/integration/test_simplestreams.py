@@ -67,7 +67,7 @@ class SharedImagesTest(StreamsCase):
         for query in ("", "?project=web"):
             shown = self.api.get(f"/1.0/images/{image}{query}")
             self.assertEqual((shown["auto_update"], shown["public"], shown["update_source"]["alias"]), (False, False, "24.04"))
-        self.assert_api_error(403, self.api.do, "POST", "/1.0/images?project=web", asked)
+        self.assert_api_error(400, self.api.do, "POST", "/1.0/images?project=web", asked)
         self.assertFalse(self.api.get(f"/1.0/images/{image}")["auto_update"])
         self.api.do("DELETE", f"/1.0/images/{image}?project=web")
         self.assert_api_error(403, self.api.do, "POST", "/1.0/images?project=web", asked)
