@@ -70,7 +70,7 @@ class SharedImagesTest(StreamsCase):
         self.assert_api_error(400, self.api.do, "POST", "/1.0/images?project=web", asked)
         self.assertFalse(self.api.get(f"/1.0/images/{image}")["auto_update"])
         self.api.do("DELETE", f"/1.0/images/{image}?project=web")
-        self.assert_api_error(403, self.api.do, "POST", "/1.0/images?project=web", asked)
+        self.assert_api_error(400, self.api.do, "POST", "/1.0/images?project=web", asked)
         self.api.do("POST", "/1.0/instances?project=web", {"name": "one", "source": self.source("lts"), "devices": {
             "root": {"type": "disk", "path": "/", "pool": "default"}}}, timeout=60)
         shown = self.api.get(f"/1.0/images/{image}")
