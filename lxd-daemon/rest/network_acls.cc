@@ -10,6 +10,7 @@
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
+#include "lxd-daemon/rest/visible.h"
 #include "network/acl_log.h"
 
 // Wire: client-wire-notes, "acl" (all sync).
@@ -100,7 +101,10 @@ Handled acl_delete(const Request& request, Services& services) {
     co_return Response::empty();
 }
 
+/// What guests of all projects send is in it, and the networks are those of "default".
 Handled acl_log(const Request& request, Services& services) {
+    if (!sees(request, "default"))
+        co_return fail(Status::forbidden, "not authorized: the log is of project 'default'");
     LX_CO_TRY_AS(const auto acl, require_acl(request, services));
     auto read = [name = acl.name] { return network::read_acl_log(name); };
     auto pending = on_worker(services, std::move(read));
@@ -116,7 +120,7 @@ constexpr Route kAclRoutes[] = {
     {Verb::patch, "/1.0/network-acls/{name}", Access::admin, acl_patch},
     {Verb::post, "/1.0/network-acls/{name}", Access::admin, acl_post},
     {Verb::del, "/1.0/network-acls/{name}", Access::admin, acl_delete},
-    {Verb::get, "/1.0/network-acls/{name}/log", Access::admin, acl_log},
+    {Verb::get, "/1.0/network-acls/{name}/log", Access::can_view, acl_log},
 };
 
 }  // namespace
