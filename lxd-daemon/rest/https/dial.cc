@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netdb.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -22,6 +21,7 @@
 #include "lxd-daemon/auth/certificate.h"
 #include "lxd-daemon/auth/openssl.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/rest/https/watch_over.h"
 
 namespace lxmgr::rest {
 namespace {
@@ -34,19 +34,6 @@ using Local = asio::local::stream_protocol::socket;
 constexpr int kDialMs = 10'000;
 constexpr std::chrono::seconds kDialHandshakeTime{10};
 constexpr std::size_t kTlsChunk = 65536;
-
-/// As of connections that come in, see https.cc: a server that vanished is noticed within a minute.
-void watch_over_dialled(int fd) {
-    const auto set = [fd](int level, int option, int value) {
-        ::setsockopt(fd, level, option, &value, sizeof value);
-    };
-    set(IPPROTO_TCP, TCP_NODELAY, 1);
-    set(SOL_SOCKET, SO_KEEPALIVE, 1);
-    set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
-    set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
-    set(IPPROTO_TCP, TCP_KEEPCNT, 3);
-    set(IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000);
-}
 
 Result<UniqueFd> dial_address(const addrinfo& address) {
     UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -172,7 +159,7 @@ Result<UniqueFd> dial_tcp(const ServerUrl& url) {
     for (const addrinfo* one = list; one != nullptr && !dialled; one = one->ai_next)
         dialled = dial_address(*one);
     if (dialled) {
-        watch_over_dialled(dialled->get());
+        watch_over(dialled->get());
         return dialled;
     }
     return fail(Status::bad_request, fmt::format("'{}' port {} cannot be reached: {}", url.host, url.port,

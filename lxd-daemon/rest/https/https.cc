@@ -1,7 +1,6 @@
 #include "lxd-daemon/rest/https/https.h"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/rest/https/listening.h"
 #include "lxd-daemon/rest/https/tunnel.h"
+#include "lxd-daemon/rest/https/watch_over.h"
 
 namespace lxmgr::rest {
 namespace {
@@ -53,19 +53,6 @@ std::optional<profiles::ListenAddress> wanted_address(const api::ConfigMap& conf
     auto parsed = profiles::parse_listen_address(found->second);
     if (!parsed) return std::nullopt;  // the config was validated
     return *std::move(parsed);
-}
-
-/// A peer that vanished is noticed within a minute, whatever its connection became.
-void watch_over(int fd) {
-    const auto set = [fd](int level, int option, int value) {
-        ::setsockopt(fd, level, option, &value, sizeof value);
-    };
-    set(IPPROTO_TCP, TCP_NODELAY, 1);
-    set(SOL_SOCKET, SO_KEEPALIVE, 1);
-    set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
-    set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
-    set(IPPROTO_TCP, TCP_KEEPCNT, 3);
-    set(IPPROTO_TCP, TCP_USER_TIMEOUT, 60'000);
 }
 
 std::string host_of(const Tcp::endpoint& peer) {
@@ -129,8 +116,7 @@ void Https::Impl::open(Spot& place, UniqueFd fd) {
     asio::co_spawn(services.io, accept_loop(shared_from_this(), place.listening), asio::detached);
 }
 
-Result<> Https::Impl::move_to(Spot& place, const std::optional<profiles::ListenAddress>& address,
-                              When when) {
+Result<> Https::Impl::move_to(Spot& place, const std::optional<profiles::ListenAddress>& address, When when) {
     if (place.address == address) return {};
     const auto before = place.address;
     if (address) {
