@@ -37,12 +37,18 @@ struct Hosting {
     std::string guest;     ///< the instance that asks; empty: administrators do
     double allowance = 0;  ///< of requests
     SteadyTime allowance_at{};
+    SteadyTime awake_until{};  ///< see stay_awake()
+    bool awake = false;
 };
 
 /// Takes one request of those allowed, or says how long to wait for the next one.
 std::chrono::milliseconds take_request(Hosting& hosting);
 /// Waits for it.
 boost::asio::awaitable<void> pace(std::shared_ptr<Hosting> hosting);
+
+/// For a moment the I/O thread looks for events without sleeping: to wake an idle core takes several times as
+/// long as to answer, and a client with one question often has the next. Costs nothing once nobody asks.
+void stay_awake(const std::shared_ptr<Hosting>& hosting);
 
 /// A place among the upgraded connections, given back when the last holder lets go of it.
 using Lease = std::shared_ptr<void>;

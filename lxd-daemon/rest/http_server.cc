@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -53,6 +54,15 @@ void refuse(Socket& socket) {
     (void)::send(socket.native_handle(), kAnswer.data(), kAnswer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+/// A local client's next question comes about that soon.
+constexpr std::chrono::microseconds kAttention{50};
+
+/// While something is posted the context asks for events without waiting for them.
+void look_again(const std::shared_ptr<Hosting>& hosting) {
+    hosting->awake = std::chrono::steady_clock::now() < hosting->awake_until;
+    if (hosting->awake) asio::post(hosting->services.io, [hosting] { look_again(hosting); });
+}
+
 }  // namespace
 
 Result<Lease> take_lease(const std::shared_ptr<Hosting>& hosting) {
@@ -82,6 +92,12 @@ asio::awaitable<void> pace(std::shared_ptr<Hosting> hosting) {
         auto waiting = timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
         co_await std::move(waiting);
     }
+}
+
+void stay_awake(const std::shared_ptr<Hosting>& hosting) {
+    if (!hosting->guest.empty()) return;
+    hosting->awake_until = std::chrono::steady_clock::now() + kAttention;
+    if (!hosting->awake) look_again(hosting);
 }
 
 bool Server::Impl::make_room() {

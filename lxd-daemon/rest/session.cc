@@ -188,6 +188,7 @@ asio::awaitable<bool> Session::serve_one() {
         auto lingering = linger();
         co_await std::move(lingering);
     }
+    if (written && keep_alive_) stay_awake(hosting_);
     co_return written&& keep_alive_;
 }
 

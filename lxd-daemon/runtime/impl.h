@@ -90,6 +90,7 @@ private:
                               UniqueFd connection);
     Result<> bury(const std::string& name, const std::string& run_dir);
     Result<> end_strays(const std::string& name);
+    Result<> end_latecomers(const std::string& name, std::chrono::steady_clock::time_point deadline);
 
     void watch_all(const std::stop_token& stop);
     void on_event(const LivePtr& live);

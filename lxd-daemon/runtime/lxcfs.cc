@@ -144,6 +144,8 @@ Result<Lxcfs::Process> Lxcfs::start() {
     if (!null || !log) return fail_errno("Opening", log_path);
     Command command;
     command.argv = {"lxcfs", "--foreground", "--enable-loadavg", "--pidfile=" + pid_file(), mount_point()};
+    // Its ten threads share one heap, which gives back what a read took: half the memory; mallopt(3).
+    command.extra_env = {"MALLOC_ARENA_MAX=1", "MALLOC_TOP_PAD_=16384", "MALLOC_TRIM_THRESHOLD_=32768"};
     LX_TRY_AS(Child child, spawn(command, {{null.get(), 0}, {log.get(), 1}, {log.get(), 2}}));
     return Process{child.pid, std::move(child.pidfd), true};
 }

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/runtime/impl.h"
@@ -97,7 +99,30 @@ Result<> Impl::end_strays(const std::string& name) {
         if (!cgroups_.wait_empty(name, kLeftoverDeathTimeout))
             return fail(Status::internal, fmt::format("Processes of '{}' do not end", name));
     }
-    return cgroups_.remove(name);
+    const auto deadline = std::chrono::steady_clock::now() + kLeftoverDeathTimeout;
+    for (;;) {
+        auto removed = cgroups_.remove(name);
+        const bool busy = !removed && removed.error().sys_errno == EBUSY;
+        if (!busy || std::chrono::steady_clock::now() >= deadline) return removed;
+        LX_TRY(end_latecomers(name, deadline));
+    }
+}
+
+/// Processes that an interrupted start had on their way into the group as it was emptied.
+Result<> Impl::end_latecomers(const std::string& name, std::chrono::steady_clock::time_point deadline) {
+    LX_TRY_AS(const std::vector<pid_t> pids, cgroups_.processes_anywhere(name));
+    for (const pid_t pid : pids) {
+        const auto pidfd = sys::open_pidfd(pid);
+        if (!pidfd) continue;
+        LX_TRY_AS(const std::vector<pid_t> still, cgroups_.processes_anywhere(name));
+        if (!std::ranges::binary_search(still, pid)) continue;  // the number may be another's by now
+        if (!sys::send_signal(pidfd->get(), SIGKILL)) continue;
+        const auto left =
+            std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+        if (left.count() <= 0 || !sys::wait_ended(pidfd->get(), left))
+            return fail(Status::internal, fmt::format("Process {} of '{}' does not end", pid, name));
+    }
+    return {};
 }
 
 std::vector<std::string> Impl::leftovers() {

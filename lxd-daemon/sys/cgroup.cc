@@ -216,6 +216,17 @@ Result<std::vector<pid_t>> Cgroups::processes(const std::string& name) const {
     return processes_below(unified_.get(), name);
 }
 
+Result<std::vector<pid_t>> Cgroups::processes_anywhere(const std::string& name) const {
+    LX_TRY_AS(std::vector<pid_t> pids, processes_below(unified_.get(), name));
+    for (const Hierarchy& hierarchy : hierarchies_) {
+        LX_TRY_AS(const std::vector<pid_t> more, processes_below(hierarchy.parent.get(), name));
+        pids.insert(pids.end(), more.begin(), more.end());
+    }
+    std::ranges::sort(pids);
+    pids.erase(std::ranges::unique(pids).begin(), pids.end());
+    return pids;
+}
+
 Result<> Cgroups::gather_v1(const std::string& name, std::string_view controller) {
     const Hierarchy* const hierarchy = v1(controller);
     if (hierarchy == nullptr) return {};

@@ -43,6 +43,8 @@ public:
     Result<std::vector<UniqueFd>> keeper_procs() const;
     /// Host pids of all processes in the group and below it.
     Result<std::vector<pid_t>> processes(const std::string& name) const;
+    /// The same of every hierarchy: one on its way into the group stands in some of them only.
+    Result<std::vector<pid_t>> processes_anywhere(const std::string& name) const;
     /// Moves every process of the group that is not there yet into its v1 hierarchy of this controller; again
     /// until no new one appears.
     Result<> gather_v1(const std::string& name, std::string_view controller);

@@ -34,7 +34,7 @@ class RemoteCliTest(DaemonCase):
 
     def test_page(self):
         token, said = "", {}
-        for who, line in re.findall(r"^    (server|client)\$ lxmgr (.*)$", PAGE.read_text(), re.MULTILINE):
+        for who, line in re.findall(r"^(server|client)\$ lxmgr (.*)$", PAGE.read_text(), re.MULTILINE):
             if "FINGERPRINT" in line:
                 line = line.replace("FINGERPRINT", self.api.get("/1.0/certificates?recursion=1")[0]["fingerprint"][:12])
             out = getattr(self, who)(*line.replace("TOKEN", token).split())
