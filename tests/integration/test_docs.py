@@ -69,7 +69,8 @@ PAGES = {
                      "lxmgr move dev --target-project lab": ["lxmgr stop --force dev"],
                      "lxmgr config trust add --name tenant --restricted --projects web":
                          ["lxmgr config set core.https_address=:8443"],
-                     "lxmgr project delete web": ["lxmgr --project web delete --force dev"]},
+                     "lxmgr project delete web":
+                         ["lxmgr --project web delete --force dev", "lxmgr --project web image delete debian/12"]},
         elsewhere={"lxmgr project set web restricted.networks.access": "test_project_rules.py"}),
     "docs/how-to/use-volumes.md": Page(
         DEV, WEB, FAST,
