@@ -13,8 +13,10 @@
 #include <tuple>
 #include <vector>
 
+#include "images/compressor.h"
 #include "images/entry.h"
 #include "images/utf8_locale.h"
+#include "images/write_all.h"
 
 namespace lxmgr::images {
 namespace {
@@ -135,15 +137,13 @@ std::unexpected<Error> TarWriter::failed(const std::string& path) const {
 }
 
 Result<TarWriter> TarWriter::open(UniqueFd fd, Compression compression, std::stop_token stop) {
-    std::unique_ptr<archive, FreeArchive> a(archive_write_new());
-    bool good = archive_write_set_format_pax_restricted(a.get()) == ARCHIVE_OK;
-    if (compression == Compression::gzip) good = good && archive_write_add_filter_gzip(a.get()) == ARCHIVE_OK;
-    if (compression == Compression::xz) good = good && archive_write_add_filter_xz(a.get()) == ARCHIVE_OK;
-    if (compression == Compression::zstd) good = good && archive_write_add_filter_zstd(a.get()) == ARCHIVE_OK;
-    good = good && archive_write_set_bytes_in_last_block(a.get(), 1) == ARCHIVE_OK &&
-           archive_write_open_fd(a.get(), fd.get()) == ARCHIVE_OK;
-    TarWriter out(std::move(fd), std::move(a), std::move(stop));
-    if (!good) return out.failed("its beginning");
+    auto compressor = std::make_shared<Compressor>(compression, [file = fd.get()](std::string_view bytes) {
+        return write_all(file, bytes, "the archive");
+    });
+    LX_TRY_AS(TarWriter out,
+              open([compressor](std::string_view bytes) { return compressor->add(bytes); }, std::move(stop)));
+    out.fd_ = std::move(fd);
+    out.compressor_ = std::move(compressor);
     return out;
 }
 
@@ -154,7 +154,7 @@ Result<TarWriter> TarWriter::open(ByteSink sink, std::stop_token stop) {
                       archive_write_set_bytes_per_block(a.get(), static_cast<int>(kBlock)) == ARCHIVE_OK &&
                       archive_write_set_bytes_in_last_block(a.get(), 1) == ARCHIVE_OK &&
                       archive_write_open(a.get(), state.get(), nullptr, &Sink::write, nullptr) == ARCHIVE_OK;
-    TarWriter out(UniqueFd(), std::move(a), std::move(stop));
+    TarWriter out(std::move(a), std::move(stop));
     out.sink_ = std::move(state);
     if (!good) return out.failed("its beginning");
     return out;
@@ -188,14 +188,27 @@ Result<> TarWriter::add_directory(const std::string& path, mode_t mode) {
 }
 
 Result<> TarWriter::add_text(const std::string& path, const std::string& content, mode_t mode) {
+    return add_bytes(path, content.size(), mode, [&](const ByteSink& sink) { return sink(content); });
+}
+
+Result<> TarWriter::add_bytes(const std::string& path, std::uint64_t size, mode_t mode,
+                              const std::function<Result<>(const ByteSink& sink)>& produce) {
     const EntryPtr entry(archive_entry_new());
     archive_entry_copy_pathname(entry.get(), path.c_str());
     archive_entry_set_filetype(entry.get(), AE_IFREG);
     archive_entry_set_perm(entry.get(), mode);
     archive_entry_set_mtime(entry.get(), ::time(nullptr), 0);
-    archive_entry_set_size(entry.get(), static_cast<std::int64_t>(content.size()));
+    archive_entry_set_size(entry.get(), static_cast<std::int64_t>(size));
     LX_TRY(header(entry.get(), path));
-    return data(content.data(), content.size(), path);
+    std::uint64_t left = size;
+    LX_TRY(produce([&](std::string_view bytes) -> Result<> {
+        if (stop_.stop_requested()) return fail(Status::unavailable, "Writing the archive was cancelled");
+        if (bytes.size() > left) return fail(Status::internal, fmt::format("'{}' became longer", path));
+        left -= bytes.size();
+        return data(bytes.data(), bytes.size(), path);
+    }));
+    if (left != 0) return fail(Status::internal, fmt::format("'{}' became shorter", path));
+    return {};
 }
 
 Result<> TarWriter::add_tree(const std::string& path, int directory_fd) {
@@ -273,7 +286,8 @@ Result<> TarWriter::add_file(archive_entry* entry, int fd, const struct stat& st
 
 Result<std::uint64_t> TarWriter::finish() {
     if (archive_write_close(archive_.get()) != ARCHIVE_OK) return failed("its end");
-    if (sink_) return 0;
+    if (!fd_) return 0;
+    LX_TRY(compressor_->finish());
     struct stat st{};
     if (::fsync(fd_.get()) != 0) return fail_errno("fsync", "the archive");
     if (::fstat(fd_.get(), &st) != 0) return fail_errno("fstat", "the archive");

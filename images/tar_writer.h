@@ -25,15 +25,21 @@ Result<Compression> parse_compression(std::string_view name);
 /// Takes bytes in order.
 using ByteSink = std::function<Result<>(std::string_view bytes)>;
 
+class Compressor;
+
 /// Writes a pax tarball. One thread only.
 class TarWriter {
 public:
+    /// Compressed on all cores.
     /// @param fd  an empty file; closed with the writer
     static Result<TarWriter> open(UniqueFd fd, Compression compression, std::stop_token stop);
     /// To a sink in place of a file, not compressed.
     static Result<TarWriter> open(ByteSink sink, std::stop_token stop);
     Result<> add_directory(const std::string& path, mode_t mode);
     Result<> add_text(const std::string& path, const std::string& content, mode_t mode);
+    /// A file whose bytes `produce` gives to the sink, `size` of them.
+    Result<> add_bytes(const std::string& path, std::uint64_t size, mode_t mode,
+                       const std::function<Result<>(const ByteSink& sink)>& produce);
     /// The directory and all below it, as `path`: owners, modes, times, hard links, holes, devices and the
     /// extended attributes that an image may have. Sockets are left out, other file systems are not entered,
     /// symlinks are never followed. Nothing may write there meanwhile. Errors: `bad_request` for a tree
@@ -46,8 +52,8 @@ private:
     struct FreeArchive {
         void operator()(archive* a) const;
     };
-    TarWriter(UniqueFd fd, std::unique_ptr<archive, FreeArchive> archive, std::stop_token stop)
-        : fd_(std::move(fd)), archive_(std::move(archive)), stop_(std::move(stop)) {}
+    TarWriter(std::unique_ptr<archive, FreeArchive> archive, std::stop_token stop)
+        : archive_(std::move(archive)), stop_(std::move(stop)) {}
     struct Sink;
     struct Tree;
     Result<> add_below(Tree& tree, int directory_fd, const std::string& path, int depth);
@@ -58,7 +64,8 @@ private:
     Result<> data(const char* bytes, std::size_t size, const std::string& path);
     std::unexpected<Error> failed(const std::string& path) const;
 
-    UniqueFd fd_;  ///< invalid: there is a sink
+    UniqueFd fd_;                             ///< invalid: there is a sink only
+    std::shared_ptr<Compressor> compressor_;  ///< of the file
     std::shared_ptr<Sink> sink_;
     std::unique_ptr<archive, FreeArchive> archive_;
     std::stop_token stop_;

@@ -56,9 +56,9 @@ def number(value):
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def theirs(peers, label, metric):
-    if label in YARDSTICKS:
-        return median(peers[0], YARDSTICKS[label])
+def theirs(peers, label, metric, yardsticks):
+    if label in yardsticks:
+        return median(peers[0], yardsticks[label])
     peer = next((peer for peer in peers if peer.label == label), None)
     return median(peer, metric) if peer else None
 
@@ -67,7 +67,7 @@ def better_by(metric, ours, other):
     return ours / other if metric.endswith("_rps") else other / ours
 
 
-def row(peers, metric, title, unit, bound, factors):
+def row(peers, yardsticks, metric, title, unit, bound, factors):
     ours = median(peers[0], metric)
     if ours is None:
         return None, True
@@ -79,7 +79,7 @@ def row(peers, metric, title, unit, bound, factors):
         other = median(peer, metric)
         ratios.append(f"{better_by(metric, ours, other):.1f}×" if other else "")
     for label, factor in factors:
-        other = theirs(peers, label, metric)
+        other = theirs(peers, label, metric, yardsticks)
         wanted.append(f"{factor}× {label}")
         if other:
             met = met and better_by(metric, ours, other) >= factor
@@ -90,14 +90,14 @@ def row(peers, metric, title, unit, bound, factors):
     return "| " + " | ".join(cells) + " |", met
 
 
-def render(peers):
+def render(peers, targets=None, yardsticks=None):
     """Markdown lines, and whether every target is met."""
     ratios = [f"ratio to {peer.label}" for peer in peers[1:]]
     heads = ["", "unit", *(peer.label for peer in peers), "nspawn", *ratios, "target", "met"]
     lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     all_met = True
-    for target in TARGETS:
-        line, met = row(peers, *target)
+    for target in targets or TARGETS:
+        line, met = row(peers, yardsticks or YARDSTICKS, *target)
         if line:
             lines.append(line)
         all_met = all_met and met
