@@ -108,6 +108,7 @@ constexpr std::string_view kNic[] = {
     "ipv6.routes",
     "ipv6.routes.external",
     "nested",
+    "network",
     "pci",
     "productid",
     "security.acls",
@@ -253,10 +254,9 @@ constexpr std::string_view kProject[] = {
     "restricted.virtual-machines.nesting",
 };
 
-constexpr std::string_view kHostDevice[] = {"id", "mdev", "mig.ci", "mig.gi", "mig.uuid", "pci"};
+constexpr std::string_view kHostDevice[] = {"mdev", "mig.ci", "mig.gi", "mig.uuid", "pci"};
 
-// Of unix-char and unix-block.
-constexpr std::string_view kNode[] = {"limits.read", "limits.write"};
+constexpr std::string_view kCharNode[] = {"limits.read", "limits.write"};
 
 constexpr std::string_view kDeviceTypes[] = {"infiniband", "pci", "tpm"};
 
@@ -283,13 +283,13 @@ std::span<const std::string_view> foreign_keys(KeyScope scope) {
         case KeyScope::unix_hotplug:
         case KeyScope::usb:
             return kHostDevice;
-        case KeyScope::unix_block:
         case KeyScope::unix_char:
-            return kNode;
+            return kCharNode;
         case KeyScope::volume:
             return kVolume;
         case KeyScope::project:
             return kProject;
+        case KeyScope::unix_block:
         case KeyScope::proxy:
         case KeyScope::none_device:
             return {};

@@ -53,6 +53,8 @@ constexpr auto G = KeyScope::gpu;
 constexpr ConfigKey kGpuKeys[] = {
     of(G, kGid),
     {G, "gputype", "string", "physical", Live::yes, check::gpu_type, "Type of the GPU device: physical."},
+    {G, "id", "integer", "", Live::yes, check::natural,
+     "Number of the card, as in /dev/dri/card0; its other nodes come with it."},
     of(G, kMode),
     {G, "pci", "string", "", Live::yes, check::pci_address, "PCI address of the card, such as 0000:01:00.0."},
     of(G, kProduct),

@@ -26,6 +26,8 @@ std::span<const ConfigKey> project_keys();
 
 /// True for a key that LXD or Incus have and we do not (yet): another error than for a typing mistake.
 bool is_foreign_key(KeyScope scope, std::string_view name);
+/// What is said of a foreign key after its name: "is not supported: ...", and why not.
+std::string not_supported(KeyScope scope, std::string_view name);
 bool is_foreign_device_type(std::string_view type);
 
 }  // namespace lxmgr::profiles

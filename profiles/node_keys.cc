@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "profiles/checks.h"
@@ -5,6 +6,8 @@
 
 namespace lxmgr::profiles {
 namespace {
+
+constexpr auto B = KeyScope::unix_block;
 
 constexpr auto keys_of(KeyScope scope) {
     return std::to_array<ConfigKey>({
@@ -24,7 +27,22 @@ constexpr auto keys_of(KeyScope scope) {
     });
 }
 constexpr auto kCharKeys = keys_of(KeyScope::unix_char);
-constexpr auto kBlockKeys = keys_of(KeyScope::unix_block);
+/// Sorted by name: those of the kernel's rates are before all that follow gid.
+constexpr auto block_keys() {
+    constexpr auto shared = keys_of(B);
+    constexpr ConfigKey rates[] = {
+        {B, "limits.read", "string", "", Live::yes, check::disk_rate,
+         "Largest rate of reading from the device: bytes a second (10MiB) or operations a second (500iops)."},
+        {B, "limits.write", "string", "", Live::yes, check::disk_rate,
+         "Largest rate of writing to the device."},
+    };
+    std::array<ConfigKey, shared.size() + std::size(rates)> out{};
+    auto at = std::ranges::copy_n(shared.begin(), 1, out.begin()).out;
+    at = std::ranges::copy(rates, at).out;
+    std::ranges::copy(shared.begin() + 1, shared.end(), at);
+    return out;
+}
+constexpr auto kBlockKeys = block_keys();
 
 }  // namespace
 

@@ -54,8 +54,8 @@ Result<> validate_instance_config(const api::ConfigMap& config, bool allow_volat
             if (!is_foreign_key(KeyScope::instance, key)) {
                 return fail(Status::bad_request, fmt::format("Unknown configuration key: {}", key));
             }
-            return fail(Status::bad_request,
-                        fmt::format("Instance option \"{}\" is not supported by this server (yet)", key));
+            return fail(Status::bad_request, fmt::format("Instance option \"{}\" {}", key,
+                                                         not_supported(KeyScope::instance, key)));
         }
         LX_TRY(check_value(*row, key, value));
     }

@@ -37,8 +37,7 @@ Result<> check_keys(std::string_view name, const api::ConfigMap& device, KeyScop
         LX_TRY(check_key_text(key));
         const ConfigKey* row = find_key(scope, key);
         if (row == nullptr && is_foreign_key(scope, key)) {
-            return bad_device(name,
-                              fmt::format("Device option \"{}\" is not supported by this server (yet)", key));
+            return bad_device(name, fmt::format("Device option \"{}\" {}", key, not_supported(scope, key)));
         }
         if (row == nullptr) return bad_device(name, fmt::format("Invalid device option \"{}\"", key));
         if (auto checked = check_value(*row, key, value); !checked)
@@ -165,6 +164,9 @@ Result<> check_node(std::string_view name, const api::ConfigMap& device, KeyScop
         return bad_device(name, "Unix device entry is missing the required \"source\" or \"path\" property");
     if (device.contains("major") != device.contains("minor"))
         return bad_device(name, "\"major\" and \"minor\" go together");
+    const bool has_rates = device.contains("limits.read") || device.contains("limits.write");
+    if (has_rates && device.contains("required") && !parse_bool(value_of(device, "required")))
+        return bad_device(name, "\"limits.read\" and \"limits.write\" need \"required\"");
     return {};
 }
 

@@ -52,6 +52,19 @@ void read_identity(const fs::path& device, const fs::path& top, HostDevice& out)
     }
 }
 
+/// A card's nodes are side by side: drm/card0, drm/renderD128.
+std::string card_beside(const fs::path& device) {
+    constexpr std::string_view kCard = "card";
+    std::error_code error;
+    for (fs::directory_iterator at(device.parent_path(), error), end; !error && at != end;
+         at.increment(error)) {
+        const std::string name = at->path().filename().string();
+        if (name.starts_with(kCard) && parse_uint(name.substr(kCard.size())))
+            return name.substr(kCard.size());
+    }
+    return "";
+}
+
 std::optional<HostDevice> read_device(const fs::path& entry, const fs::path& top, bool block) {
     const auto numbers = split(entry.filename().string(), ':');
     const auto major = numbers.size() == 2 ? parse_uint(numbers[0]) : std::nullopt;
@@ -68,6 +81,7 @@ std::optional<HostDevice> read_device(const fs::path& entry, const fs::path& top
     }
     if (out.node.empty() || out.node.contains("..")) return std::nullopt;
     out.subsystem = subsystem_of(directory);
+    if (out.subsystem == "drm") out.card = card_beside(directory);
     read_identity(directory, top, out);
     return out;
 }
@@ -78,7 +92,7 @@ bool agrees(const api::ConfigMap& keys, const char* key, const std::string& valu
     return found == keys.end() || found->second.empty() || id_of(found->second) == to_lower(value);
 }
 
-/// busnum and devnum are numbers: "002" is 2.
+/// busnum, devnum and id are numbers: "002" is 2.
 bool agrees_as_number(const api::ConfigMap& keys, const char* key, const std::string& value) {
     const auto found = keys.find(key);
     return found == keys.end() || found->second.empty() || parse_uint(found->second) == parse_uint(value);
@@ -113,7 +127,8 @@ bool is_meant_by_unix_hotplug(const api::ConfigMap& keys, const HostDevice& devi
 
 bool is_meant_by_gpu(const api::ConfigMap& keys, const HostDevice& device) {
     return device.subsystem == "drm" && agrees(keys, "vendorid", device.vendor) &&
-           agrees(keys, "productid", device.product) && agrees(keys, "pci", device.pci);
+           agrees(keys, "productid", device.product) && agrees(keys, "pci", device.pci) &&
+           agrees_as_number(keys, "id", device.card);
 }
 
 }  // namespace lxmgr::devices

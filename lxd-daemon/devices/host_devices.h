@@ -18,6 +18,7 @@ struct HostDevice {
     std::string vendor, product;
     std::string serial, busnum, devnum;  ///< USB
     std::string pci;                     ///< address: "0000:01:00.0"
+    std::string card;                    ///< of each node of a graphics card: the number of its dri/card
 };
 
 /// In the order of their nodes.

@@ -58,7 +58,12 @@ public:
 
     // The node is in the instance's mount namespace alone, and goes with it.
     Result<> recover(const DeviceContext&) const override { return {}; }
-    [[nodiscard]] std::span<const std::string_view> live_keys() const override { return {}; }
+    [[nodiscard]] std::span<const std::string_view> live_keys() const override {
+        // Rates are the instance's cgroup's (instances/disk_rates.h).
+        static constexpr std::array<std::string_view, 2> kRates{"limits.read", "limits.write"};
+        if (type_ != S_IFBLK) return {};
+        return kRates;
+    }
     Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
     Result<api::ConfigMap> stop(const DeviceContext& context) const override {
         return follows_host(context) ? note_nodes(context, {}) : api::ConfigMap{};

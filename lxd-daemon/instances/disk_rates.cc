@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/unplugged.h"
 #include "lxd-daemon/sys/block_device.h"
 #include "profiles/config_keys.h"
@@ -23,6 +24,16 @@ Result<> add_rate(const api::ConfigMap& keys, const char* key, std::optional<std
     return {};
 }
 
+/// Of a device of type unix-block.
+Result<std::string> disk_of_block(const api::ConfigMap& keys) {
+    const auto major = parse_uint(api::value_of(keys, "major"));
+    const auto minor = parse_uint(api::value_of(keys, "minor"));
+    if (major && minor)
+        return sys::disk_of_number(static_cast<unsigned>(*major), static_cast<unsigned>(*minor));
+    const std::string source = api::value_of(keys, "source");
+    return sys::disk_of_node(source.empty() ? api::value_of(keys, "path") : source);
+}
+
 /// Where the files of a disk device are on the host; empty: in memory.
 std::string host_path(const Context& context, const api::ConfigMap& keys) {
     const std::string pool = api::value_of(keys, "pool");
@@ -39,11 +50,12 @@ Result<> add_device(const Context& context, const std::string& name, const api::
     for (const char* key : {"limits.write", "limits.max"})
         LX_TRY(add_rate(keys, key, wanted.write_bytes, wanted.write_operations));
     if (wanted == runtime::DiskRates{}) return {};
+    const bool is_node = api::value_of(keys, "type") == "unix-block";
     const std::string path = host_path(context, keys);
-    if (path.empty())
+    if (!is_node && path.empty())
         return fail(Status::bad_request,
                     fmt::format("Device '{}': a file system in memory has no rates", name));
-    const auto disk = sys::disk_of(path);
+    const auto disk = is_node ? disk_of_block(keys) : sys::disk_of(path);
     const bool may_be_absent = api::value_of(keys, "required") == "false";
     if (!disk && disk.error().status == Status::not_found && may_be_absent) return {};
     if (!disk)
@@ -67,7 +79,8 @@ Result<runtime::Limits> all_limits(const Context& context, const database::Insta
                                    const ExpandedInstance& expanded, CpuPlacement& placement) {
     LX_TRY_AS(auto limits, limits_of(record.name, expanded.config, placement));
     for (const auto& [name, keys] : expanded.devices) {
-        const bool counts = api::value_of(keys, "type") == "disk" && !devices::is_unplugged(keys);
+        const std::string type = api::value_of(keys, "type");
+        const bool counts = (type == "disk" || type == "unix-block") && !devices::is_unplugged(keys);
         if (counts) LX_TRY(add_device(context, name, keys, limits));
     }
     return limits;

@@ -64,4 +64,19 @@ Result<std::string> disk_of(const std::string& path) {
     return whole_disk(device);
 }
 
+Result<std::string> disk_of_node(const std::string& path) {
+    struct stat st{};
+    if (::stat(path.c_str(), &st) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return fail(Status::not_found, fmt::format("'{}' does not exist", path));
+        return fail_errno("stat", path);
+    }
+    if (!S_ISBLK(st.st_mode)) return fail(Status::bad_request, fmt::format("'{}' is no block device", path));
+    return whole_disk(st.st_rdev);
+}
+
+Result<std::string> disk_of_number(unsigned major, unsigned minor) {
+    return whole_disk(makedev(major, minor));
+}
+
 }  // namespace lxmgr::sys

@@ -10,4 +10,8 @@ namespace lxmgr::sys {
 /// `bad_request` where no block device is behind it (tmpfs, NFS).
 Result<std::string> disk_of(const std::string& path);
 
+/// The whole disk of a block device's node. Errors: `not_found`; `bad_request` for what is no such node.
+Result<std::string> disk_of_node(const std::string& path);
+Result<std::string> disk_of_number(unsigned major, unsigned minor);
+
 }  // namespace lxmgr::sys

@@ -1,5 +1,6 @@
 """Nodes of the host's devices that come and go while the instance runs; a loop device stands for what is plugged in."""
 import fcntl
+import glob
 import os
 import signal
 import subprocess
@@ -122,7 +123,7 @@ class HotDevicesTest(DaemonCase):
                "uid": "1", "gid": "2", "mode": "0600", "required": "true"}
         hotplug = {"type": "unix-hotplug", "vendorid": "1d6b", "productid": "0002", "uid": "1", "gid": "2", "mode": "0600",
                    "required": "true"}
-        gpu = {"type": "gpu", "gputype": "physical", "pci": "0000:ff:00.0", "vendorid": "10de", "productid": "1eb8",
+        gpu = {"type": "gpu", "gputype": "physical", "pci": "0000:ff:00.0", "vendorid": "10de", "productid": "1eb8", "id": "77",
                "uid": "1", "gid": "2", "mode": "0600"}
         for device in (usb, hotplug, gpu):
             self.api.update("box", devices={"dev": device})
@@ -137,8 +138,22 @@ class HotDevicesTest(DaemonCase):
         self.assertIn("no such", self.assert_api_error(400, self.api.update, "box", devices={"dev": {**usb, "attached": "true"}}))
         self.api.stop("box")
         for wrong in ({**usb, "vendorid": "x"}, {"type": "unix-hotplug"}, {**gpu, "gputype": "mdev"}, {**gpu, "pci": "1:2"},
-                      {**usb, "mode": "9"}, {**usb, "colour": "red"}):
+                      {**gpu, "id": "first"}, {**usb, "mode": "9"}, {**usb, "colour": "red"}):
             self.assert_api_error(400, self.api.update, "box", devices={"dev": wrong})
+
+    def test_gpu_by_the_number_of_its_card(self):
+        """Where the kernel has the virtual card, as in the virtual machine: with all of its nodes, and no other card's."""
+        subprocess.run(["sh", "-c", "modprobe vkms"], capture_output=True, check=False)
+        self.api.launch("box", "tiny")
+        cards = glob.glob("/sys/class/drm/card[0-9]")
+        for card in cards:
+            nodes = {name for name in os.listdir(f"{card}/device/drm") if name.startswith(("card", "render"))}
+            self.api.update("box", devices={"gpu": {"type": "gpu", "id": card[-1], "mode": "0600", "gid": "7"}})
+            self.assertEqual(set(self.api.sh("box", "cd /dev/dri && stat -c %n *").split()), nodes)
+            self.assertEqual(self.api.sh("box", f"stat -c '%F %a %g' /dev/dri/card{card[-1]}"), "character special file 600 7")
+            self.api.update("box", devices={"gpu": None})
+        absent = {"type": "gpu", "id": str(len(cards) + 20)}
+        self.assertIn("no such GPU", self.assert_api_error(400, self.api.update, "box", devices={"gpu": absent}))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """limits.*: enforced from outside, changed while the instance runs."""
+import glob
 import os
+import stat
 import time
 
 from harness.case import DaemonCase, main
@@ -216,6 +218,30 @@ class LimitsTest(DaemonCase):
         memory = {"type": "disk", "source": "tmpfs:", "path": "/ram", "limits.max": "1MiB"}
         self.assertIn("'ram'", self.assert_api_error(400, self.api.update, "box", devices={"ram": memory}))
         self.assertNotIn("ram", self.api.instance("box")["devices"])
+
+    def test_rates_of_a_block_device(self):
+        disks = sorted(glob.glob("/sys/block/*/dev"), key=lambda path: ("/vd" not in path, path))
+        with open(disks[0], encoding="utf-8") as file:
+            major, minor = file.read().strip().split(":")
+        source = os.path.join(self.daemon.base, "disk")
+        os.mknod(source, 0o600 | stat.S_IFBLK, os.makedev(int(major), int(minor)))
+        node = {"type": "unix-block", "source": source, "path": "/dev/disk"}
+        self.api.launch("box", "tiny", devices={"disk": {**node, "limits.read": "20MiB"}})
+        self.assertEqual(self.disk_rates(), {"rbps": str(20 << 20)})
+        mount = next(line for line in self.api.sh("box", "cat /proc/self/mountinfo").splitlines() if "/dev/disk" in line)
+        self.api.update("box", devices={"disk": {**node, "limits.write": "300iops"}})
+        self.assertEqual(self.disk_rates(), {"wiops": "300"})
+        self.assertIn(mount, self.api.sh("box", "cat /proc/self/mountinfo"))
+        self.api.update("box", devices={"disk": node})
+        self.assertEqual(self.disk_rates(), {})
+        numbers = {"type": "unix-block", "path": "/dev/disk", "major": major, "minor": minor, "limits.read": "7iops"}
+        self.api.update("box", devices={"disk": numbers})
+        self.assertEqual(self.disk_rates(), {"riops": "7"})
+        self.api.update("box", devices={"disk": None})
+        self.assertEqual(self.disk_rates(), {})
+        for wrong in ({**node, "limits.read": "fast"}, {**node, "limits.read": "1MiB", "required": "false"},
+                      {**node, "limits.read": "1MiB", "type": "unix-char", "source": "/dev/zero"}):
+            self.assertIn("limits.read", self.assert_api_error(400, self.api.update, "box", devices={"disk": wrong}))
 
     def test_hugepages(self):
         self.launch()

@@ -33,11 +33,15 @@ protected:
         put(stick / "1-2:1.0/tty/ttyUSB0", {{"uevent", "MAJOR=188\nMINOR=0\nDEVNAME=ttyUSB0"}}, "tty");
         put("devices/pci0000:00/0000:01:00.0", {{"vendor", "0x10DE"}, {"device", "0x1eb8"}}, "pci");
         put("devices/pci0000:00/0000:01:00.0/drm/card0", {{"uevent", "DEVNAME=dri/card0"}}, "drm");
+        put("devices/pci0000:00/0000:01:00.0/drm/renderD128", {{"uevent", "DEVNAME=dri/renderD128"}}, "drm");
+        put("devices/platform/vkms/drm/card3", {{"uevent", "DEVNAME=dri/card3"}}, "drm");
         put("devices/virtual/block/loop7", {{"uevent", "DEVNAME=loop7"}}, "block");
         put("devices/virtual/misc/odd", {{"uevent", "DEVNAME=../../etc/passwd"}}, "misc");
         link("char", "189:6", stick);
         link("char", "188:0", stick / "1-2:1.0/tty/ttyUSB0");
         link("char", "226:0", "devices/pci0000:00/0000:01:00.0/drm/card0");
+        link("char", "226:128", "devices/pci0000:00/0000:01:00.0/drm/renderD128");
+        link("char", "226:3", "devices/platform/vkms/drm/card3");
         link("char", "10:1", "devices/virtual/misc/odd");
         link("block", "7:7", "devices/virtual/block/loop7");
     }
@@ -69,18 +73,18 @@ using Nodes = std::vector<std::string>;
 
 TEST_F(HostDevicesTest, AreListedWithTheirNumbersAndMakers) {
     const auto devices = list_host_devices(root_.string());
-    ASSERT_EQ(devices.size(), 4U);
+    ASSERT_EQ(devices.size(), 6U);
     EXPECT_EQ(devices[0].node, "bus/usb/001/007");
     EXPECT_TRUE(devices[0].is_usb_device);
     EXPECT_EQ(devices[1].node, "dri/card0");
     EXPECT_EQ(devices[1].vendor, "10de");
     EXPECT_EQ(devices[1].pci, "0000:01:00.0");
-    EXPECT_EQ(devices[2].node, "loop7");
-    EXPECT_TRUE(devices[2].block);
-    EXPECT_EQ(devices[2].vendor, "");
-    EXPECT_EQ(devices[3].node, "ttyUSB0");
-    EXPECT_EQ(devices[3].product, "6001");
-    EXPECT_EQ(devices[3].major, 188U);
+    EXPECT_EQ(devices[4].node, "loop7");
+    EXPECT_TRUE(devices[4].block);
+    EXPECT_EQ(devices[4].vendor, "");
+    EXPECT_EQ(devices[5].node, "ttyUSB0");
+    EXPECT_EQ(devices[5].product, "6001");
+    EXPECT_EQ(devices[5].major, 188U);
     EXPECT_TRUE(list_host_devices("/nonexistent").empty());
 }
 
@@ -99,8 +103,12 @@ TEST_F(HostDevicesTest, HotplugIsWhatTheDeviceGives) {
 }
 
 TEST_F(HostDevicesTest, GpuIsOfTheGraphicsSubsystem) {
-    EXPECT_EQ(meant(is_meant_by_gpu, {}), Nodes{"dri/card0"});
-    EXPECT_EQ(meant(is_meant_by_gpu, {{"vendorid", "10DE"}, {"pci", "0000:01:00.0"}}), Nodes{"dri/card0"});
+    const Nodes first{"dri/card0", "dri/renderD128"};
+    EXPECT_EQ(meant(is_meant_by_gpu, {}), (Nodes{"dri/card0", "dri/card3", "dri/renderD128"}));
+    EXPECT_EQ(meant(is_meant_by_gpu, {{"vendorid", "10DE"}, {"pci", "0000:01:00.0"}}), first);
+    EXPECT_EQ(meant(is_meant_by_gpu, {{"id", "0"}}), first);
+    EXPECT_EQ(meant(is_meant_by_gpu, {{"id", "03"}}), Nodes{"dri/card3"});
+    EXPECT_TRUE(meant(is_meant_by_gpu, {{"id", "1"}}).empty());
     EXPECT_TRUE(meant(is_meant_by_gpu, {{"pci", "0000:02:00.0"}}).empty());
 }
 

@@ -62,7 +62,7 @@ TEST(ValidateInstanceConfigTest, TakesWhatTheDaemonDoes) {
 
 TEST(ValidateInstanceConfigTest, TellsUnsupportedFromUnknown) {
     EXPECT_EQ(complaint("security.secureboot", "true"),
-              "Instance option \"security.secureboot\" is not supported by this server (yet)");
+              "Instance option \"security.secureboot\" is not supported: it is for virtual machines");
     EXPECT_EQ(complaint("limits.memry", "1GB"), "Unknown configuration key: limits.memry");
     EXPECT_EQ(complaint("user.", "x"), "Unknown configuration key: user.");
     EXPECT_EQ(complaint("user", "x"), "Unknown configuration key: user");

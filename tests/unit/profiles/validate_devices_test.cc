@@ -173,6 +173,34 @@ TEST(ValidateDevicesTest, DisksNeedPathAndSource) {
                 HasSubstr("cannot be used with custom"));
 }
 
+TEST(ValidateDevicesTest, KeysOfOthersSayWhyTheyAreRefused) {
+    EXPECT_THAT(disk_complaint({{"path", "/x"}, {"source", "/srv"}, {"limits.read.burst", "1MiB"}}),
+                HasSubstr("\"limits.read.burst\" is not supported: the kernel"));
+    EXPECT_THAT(disk_complaint({{"path", "/x"}, {"source", "/srv"}, {"limits.max.burst.length", "2"}}),
+                HasSubstr("no bursts"));
+    EXPECT_THAT(disk_complaint({{"path", "/x"}, {"pool", "p"}, {"source", "v"}, {"dependent", "true"}}),
+                HasSubstr("is not supported: a volume"));
+    EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"initial.zfs.blocksize", "8KiB"}}),
+                HasSubstr("only initial.block.filesystem"));
+    EXPECT_THAT(nic_complaint({{"network", "n"}, {"ipv4.gateway", "none"}}), HasSubstr("ipv4.dhcp.gateway"));
+    EXPECT_THAT(nic_complaint({{"network", "n"}, {"ipv6.gateway", "none"}}), HasSubstr("alike"));
+    EXPECT_THAT(nic_complaint({{"nictype", "physical"}, {"parent", "p"}, {"vlan.tagged", "7"}}),
+                HasSubstr("packets of all VLANs"));
+    EXPECT_THAT(nic_complaint({{"nictype", "macvlan"}, {"network", "n"}}), HasSubstr("needs parent"));
+    EXPECT_THAT(nic_complaint({{"network", "n"}, {"boot.priority", "1"}}), HasSubstr("virtual machines"));
+    EXPECT_THAT(nic_complaint({{"network", "n"}, {"security.acls", "a"}}), HasSubstr("by this server (yet)"));
+    EXPECT_THAT(complaint({{"c", {{"type", "unix-char"}, {"path", "/dev/null"}, {"limits.read", "1MiB"}}}}),
+                HasSubstr("block devices only"));
+}
+
+TEST(ValidateDevicesTest, RatesOfABlockDeviceNeedOneThatIsThere) {
+    const api::ConfigMap device{{"type", "unix-block"}, {"path", "/dev/x"}, {"limits.read", "1MiB"}};
+    EXPECT_EQ(complaint({{"d", device}}), "");
+    auto later = device;
+    later["required"] = "false";
+    EXPECT_THAT(complaint({{"d", later}}), HasSubstr("need \"required\""));
+}
+
 TEST(ValidateDevicesTest, DeviceNamesAreSafeInKeysAndPaths) {
     for (const char* name : {"", "a/b", "..", "-x", "a b", "a\nb"}) {
         EXPECT_NE(complaint({{name, {{"type", "none"}}}}), "") << name;
