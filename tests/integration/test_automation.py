@@ -50,6 +50,22 @@ class AnsibleTest(DaemonCase):
         self.assertEqual(self.module(state="absent")["actions"], ["delete"])
         self.assertEqual(self.api.get("/1.0/instances"), [])
 
+    def connected(self, *arguments):
+        """What the instance answers to a task that goes through community.general's connection plugin of LXD."""
+        done = run("ansible", "box", "-i", "box,", "-c", "community.general.lxd", *arguments, HOME=self.daemon.base,
+                   LXD_DIR=self.daemon.root, LXD_CONF=os.path.join(self.daemon.base, "lxc-config"),
+                   ANSIBLE_LOAD_CALLBACK_PLUGINS="1", ANSIBLE_STDOUT_CALLBACK="json")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["box"]
+
+    def test_commands_and_files(self):
+        self.api.launch("box", "tiny")
+        self.assertEqual(self.connected("-m", "raw", "-a", "cat /etc/hostname")["stdout"], "box\n")
+        script = os.path.join(self.daemon.base, "script.sh")
+        with open(script, "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\necho \"pushed and run: $1\"\n")
+        self.assertIn("pushed and run: here", self.connected("-m", "script", "-a", f"{script} here")["stdout"])
+
 
 if __name__ == "__main__":
     main()
