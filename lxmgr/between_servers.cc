@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "lxmgr/choose_server.h"
 #include "lxmgr/object.h"
 #include "lxmgr/options.h"
 #include "lxmgr/remotes.h"
@@ -33,17 +34,28 @@ Result<Reachable> reachable(Client& client) {
     return out;
 }
 
+/// What is asked of the two servers.
+struct Requests {
+    std::string source_path, target_path;
+    Json offer;  ///< to the source
+    Json body;   ///< to the target, which makes the object
+    std::string doing;
+};
+
+/// An operation's URL, which another server takes without the project.
+std::string plain_url(const std::string& operation) { return operation.substr(0, operation.find('?')); }
+
 /// What the two servers do for one copy.
 class Transfer {
 public:
-    Transfer(Client& source, Client& target, std::string source_path, Json body, Json offer,
-             std::string doing)
+    Transfer(Client& source, Client& target, Requests requests)
         : source_(source),
           target_(target),
-          source_path_(std::move(source_path)),
-          body_(std::move(body)),
-          offer_(std::move(offer)),
-          doing_(std::move(doing)) {}
+          source_path_(std::move(requests.source_path)),
+          target_path_(std::move(requests.target_path)),
+          body_(std::move(requests.body)),
+          offer_(std::move(requests.offer)),
+          doing_(std::move(requests.doing)) {}
 
     Result<> run() {
         LX_TRY_AS(const Reachable from, reachable(source_));
@@ -73,10 +85,10 @@ private:
     Result<> pull(const std::string& url, const std::string& certificate) {
         LX_TRY_AS(const Answer offered, source_.send("POST", source_path_, offer_));
         body_["source"]["mode"] = "pull";
-        body_["source"]["operation"] = url + offered.operation;
+        body_["source"]["operation"] = url + plain_url(offered.operation);
         body_["source"]["certificate"] = certificate;
         body_["source"]["secrets"] = member(offered.metadata, "metadata");
-        auto asked = target_.send("POST", "/1.0/instances", body_);
+        auto asked = target_.send("POST", target_path_, body_);
         if (!asked) {
             cancel(source_, offered.operation);
             return std::unexpected(std::move(asked).error());
@@ -91,9 +103,9 @@ private:
     /// The source brings it.
     Result<> push(const std::string& url, const std::string& certificate) {
         body_["source"]["mode"] = "push";
-        LX_TRY_AS(const Answer waiting, target_.send("POST", "/1.0/instances", body_));
+        LX_TRY_AS(const Answer waiting, target_.send("POST", target_path_, body_));
         Json offer = offer_;
-        offer["target"] = {{"operation", url + waiting.operation},
+        offer["target"] = {{"operation", url + plain_url(waiting.operation)},
                            {"certificate", certificate},
                            {"secrets", member(waiting.metadata, "metadata")}};
         auto sent = source_.call("POST", source_path_, offer, {doing_});
@@ -111,7 +123,7 @@ private:
 
     Client& source_;
     Client& target_;
-    std::string source_path_;
+    std::string source_path_, target_path_;
     Json body_, offer_;
     std::string doing_;
 };
@@ -148,11 +160,24 @@ Json target_body(const Json& instance, const Args& args, const BetweenServers& w
     return body;
 }
 
+/// The server of "REMOTE:REST", and REST.
+Result<std::pair<Client, std::string>> place_there(const Args& args, const char* operand) {
+    const std::string& there = args.text(operand);
+    const auto colon = there.find(':');
+    LX_TRY_AS(const auto remotes, Remotes::load());
+    LX_TRY_AS(Server server, remotes.server(there.substr(0, colon)));
+    server.project =
+        args.given("target-project") ? encode(args.text("target-project")) : args.text(kProjectThere);
+    return std::pair(Client(std::move(server)), there.substr(colon + 1));
+}
+
+std::string doing_of(bool move, const std::string& what) {
+    return fmt::format("{} {}", move ? "Moving" : "Copying", what);
+}
+
 }  // namespace
 
-bool is_between_servers(const Args& args) {
-    return args.given("NEW-NAME") && args.text("NEW-NAME").contains(':');
-}
+bool is_between_servers(const Args& args) { return args.values.contains(kProjectThere); }
 
 Result<int> copy_between_servers(Client& source, const Args& args, const BetweenServers& wanted) {
     const std::string& from = args.text("INSTANCE");
@@ -161,19 +186,65 @@ Result<int> copy_between_servers(Client& source, const Args& args, const Between
     if (wanted.move && text_member(instance, "status") != "Stopped")
         return fail(Status::bad_request,
                     fmt::format("Instance '{}' runs: stop it before it is moved to another server", from));
-    const std::string& there = args.text("NEW-NAME");
-    const auto colon = there.find(':');
-    std::string name = there.substr(colon + 1);
+    LX_TRY_AS(auto there, place_there(args, "NEW-NAME"));
+    auto& [target, name] = there;
     if (name.empty()) name = from.substr(0, from.find('/'));
-    LX_TRY_AS(const auto remotes, Remotes::load());
-    LX_TRY_AS(Server server, remotes.server(there.substr(0, colon)));
-    Client target(std::move(server));
-    const Json offer{{"migration", true}, {"live", false}, {"instance_only", args.flag("instance-only")}};
-    Transfer transfer(source, target, object.path, target_body(instance, args, wanted, name), offer,
-                      fmt::format("{} {}", wanted.move ? "Moving" : "Copying", from));
+    Requests requests{
+        .source_path = object.path,
+        .target_path = "/1.0/instances",
+        .offer = {{"migration", true}, {"live", false}, {"instance_only", args.flag("instance-only")}},
+        .body = target_body(instance, args, wanted, name),
+        .doing = doing_of(wanted.move, from)};
+    Transfer transfer(source, target, std::move(requests));
     if (auto done = transfer.run(); !done)
         return std::unexpected(explain(object, wanted.move ? "Moving" : "Copying", std::move(done).error()));
     if (wanted.move) LX_TRY(source.call("DELETE", object.path, nullptr));
+    return 0;
+}
+
+Result<int> copy_volume_between_servers(Client& source, const Args& args, const VolumePlace& from,
+                                        bool move) {
+    if (from.name.contains('/'))
+        return misuse(args, "A snapshot of a volume goes to another server only with its volume");
+    const Object object = volume_object(from.pool, from.name);
+    LX_TRY_AS(const Json volume, read_object(source, object));
+    if (move && !member(volume, "used_by").empty())
+        return fail(Status::conflict,
+                    fmt::format("Volume '{}' is in use: detach it before it is moved to another "
+                                "server",
+                                from.name));
+    LX_TRY_AS(auto there, place_there(args, "NEW-POOL/NEW-VOLUME"));
+    auto& [target, place] = there;
+    const auto slash = place.find('/');
+    const std::string pool = place.substr(0, slash);
+    std::string name = slash == std::string::npos ? "" : place.substr(slash + 1);
+    if (pool.empty() || name.contains('/'))
+        return misuse(args, fmt::format("'{}' must be REMOTE:POOL or REMOTE:POOL/VOLUME",
+                                        args.text("NEW-POOL/NEW-VOLUME")));
+    if (name.empty()) name = from.name;
+    const bool volume_only = args.flag("volume-only");
+    Json config = Json::object();
+    for (const auto& [key, value] : member(volume, "config").items()) {
+        // Which ids its files have on disk is what the target must know.
+        if (!key.starts_with("volatile.") || key == "volatile.idmap.last") config[key] = value;
+    }
+    Requests requests{.source_path = object.path,
+                      .target_path = api_path({"storage-pools", pool, "volumes", "custom"}),
+                      .offer = {{"name", from.name}, {"migration", true}, {"volume_only", volume_only}},
+                      .body = {{"name", name},
+                               {"type", "custom"},
+                               {"content_type", text_member(volume, "content_type")},
+                               {"description", text_member(volume, "description")},
+                               {"config", std::move(config)},
+                               {"source",
+                                {{"type", "migration"},
+                                 {"volume_only", volume_only},
+                                 {"refresh", !move && args.flag("refresh")}}}},
+                      .doing = doing_of(move, "volume " + from.name)};
+    Transfer transfer(source, target, std::move(requests));
+    if (auto done = transfer.run(); !done)
+        return std::unexpected(explain(object, move ? "Moving" : "Copying", std::move(done).error()));
+    if (move) LX_TRY(source.call("DELETE", object.path, nullptr));
     return 0;
 }
 

@@ -2,10 +2,11 @@
 #include "lxmgr/client.h"
 #include "lxmgr/command.h"
 
-/// copy and move from one server to another. Their word NEW-NAME is "REMOTE:NAME" then (choose_server.cc).
+/// copy and move from one server to another. Their second place begins with "REMOTE:" then
+/// (choose_server.cc).
 namespace lxmgr::cli {
 
-/// Whether NEW-NAME is at another server than INSTANCE.
+/// Whether the second place is at another server than the first one.
 bool is_between_servers(const Args& args);
 
 /// The new instance's keys, as far as the command's options decide them.
@@ -14,5 +15,10 @@ struct BetweenServers {
     bool move = false;
 };
 Result<int> copy_between_servers(Client& source, const Args& args, const BetweenServers& wanted);
+
+struct VolumePlace {
+    std::string pool, name;
+};
+Result<int> copy_volume_between_servers(Client& source, const Args& args, const VolumePlace& from, bool move);
 
 }  // namespace lxmgr::cli

@@ -35,8 +35,21 @@ std::string chosen_project(const Remotes& remotes, const std::string& remote, co
     return project == "default" ? "" : encode(project);
 }
 
-/// copy and move: from one place to another, which may be at two servers. NEW-NAME keeps its remote then.
-Result<Server> choose_source(Invocation& invocation, const Remotes& remotes) {
+/// Commands from one place to another, which may be at two servers: what they call the places.
+struct Places {
+    std::string_view command;
+    const char *from, *to;
+};
+constexpr Places kBothPlaces[] = {
+    {"copy", "INSTANCE", "NEW-NAME"},
+    {"move", "INSTANCE", "NEW-NAME"},
+    {"storage volume copy", "POOL/VOLUME", "NEW-POOL/NEW-VOLUME"},
+    {"storage volume move", "POOL/VOLUME", "NEW-POOL/NEW-VOLUME"},
+};
+
+/// The other place keeps its remote where it is another one, and kProjectThere is the project that is
+/// chosen there.
+Result<Server> choose_source(Invocation& invocation, const Remotes& remotes, const Places& places) {
     auto& values = invocation.args.values;
     const std::string usual = invocation.global.remote.empty() ? remotes.chosen : invocation.global.remote;
     const auto place = [&](const char* operand) {
@@ -45,9 +58,12 @@ Result<Server> choose_source(Invocation& invocation, const Remotes& remotes) {
         if (!remote.empty()) words.front().erase(0, remote.size() + 1);
         return remote.empty() ? usual : remote;
     };
-    const std::string from = place("INSTANCE");
-    const std::string to = values["NEW-NAME"].empty() ? from : place("NEW-NAME");
-    if (to != from) values["NEW-NAME"].front().insert(0, to + ":");
+    const std::string from = place(places.from);
+    const std::string to = values[places.to].empty() ? from : place(places.to);
+    if (to != from) {
+        values[places.to].front().insert(0, to + ":");
+        values[kProjectThere] = {chosen_project(remotes, to, invocation.global)};
+    }
     LX_TRY_AS(Server server, remotes.server(from));
     server.remote = from;
     server.project = chosen_project(remotes, from, invocation.global);
@@ -60,7 +76,9 @@ Result<Server> choose_server(Invocation& invocation) {
     const std::string_view path = invocation.command->path;
     if (needs_no_server(path)) return Server(default_socket_path());
     LX_TRY_AS(const auto remotes, Remotes::load());
-    if (path == "copy" || path == "move") return choose_source(invocation, remotes);
+    for (const auto& places : kBothPlaces) {
+        if (path == places.command) return choose_source(invocation, remotes, places);
+    }
     std::set<std::string> named;
     if (!invocation.global.remote.empty()) named.insert(invocation.global.remote);
     bool has_plain_name = false;

@@ -1,6 +1,9 @@
 // storage volume ...: custom volumes and what uses them.
 #include <fmt/format.h>
 
+#include <optional>
+
+#include "lxmgr/between_servers.h"
 #include "lxmgr/client.h"
 #include "lxmgr/commands.h"
 #include "lxmgr/object.h"
@@ -128,27 +131,43 @@ Result<std::pair<std::string, std::string>> parse_place(const std::string& text)
     return std::pair(text.substr(0, slash), text.substr(slash + 1));
 }
 
+/// Null: both are at one server. Else its outcome.
+std::optional<Result<int>> between_servers(Client& client, const Args& args, bool move) {
+    if (!is_between_servers(args)) return std::nullopt;
+    const auto from = parse_place(args.text("POOL/VOLUME"));
+    if (!from) return misuse(args, from.error().message);
+    return copy_volume_between_servers(client, args, {from->first, from->second}, move);
+}
+
 Result<int> run_volume_copy(Client& client, const Args& args) {
+    if (auto done = between_servers(client, args, false)) return *done;
     const auto from = parse_place(args.text("POOL/VOLUME")),
                to = parse_place(args.text("NEW-POOL/NEW-VOLUME"));
     for (const auto& place : {from, to}) {
         if (!place) return misuse(args, place.error().message);
     }
     const Object source = volume_object(from->first, from->second);
-    const Json body = {{"name", to->second},
-                       {"type", "custom"},
-                       {"source",
-                        {{"type", "copy"},
-                         {"name", from->second},
-                         {"pool", from->first},
-                         {"volume_only", args.flag("volume-only")},
-                         {"refresh", args.flag("refresh")}}}};
-    auto done = client.call("POST", list_path(to->first), body, {"Copying volume " + from->second});
+    Json body = {{"name", to->second},
+                 {"type", "custom"},
+                 {"source",
+                  {{"type", "copy"},
+                   {"name", from->second},
+                   {"pool", from->first},
+                   {"volume_only", args.flag("volume-only")},
+                   {"refresh", args.flag("refresh")}}}};
+    std::string path = list_path(to->first);
+    if (args.given("target-project")) {
+        const std::string& own = client.server().project;
+        body["source"]["project"] = own.empty() ? "default" : own;
+        path += "?project=" + encode(args.text("target-project"));
+    }
+    auto done = client.call("POST", path, body, {"Copying volume " + from->second});
     if (!done) return std::unexpected(explain(source, "Copying", std::move(done).error()));
     return 0;
 }
 
 Result<int> run_volume_move(Client& client, const Args& args) {
+    if (auto done = between_servers(client, args, true)) return *done;
     const auto from = parse_place(args.text("POOL/VOLUME")),
                to = parse_place(args.text("NEW-POOL/NEW-VOLUME"));
     for (const auto& place : {from, to}) {
@@ -156,7 +175,8 @@ Result<int> run_volume_move(Client& client, const Args& args) {
     }
     const Object object = volume_object(from->first, from->second);
     Json body = {{"name", to->second}};
-    if (to->first != from->first) {
+    if (args.given("target-project")) body["project"] = args.text("target-project");
+    if (to->first != from->first || args.given("target-project")) {
         body["pool"] = to->first;
         body["volume_only"] = args.flag("volume-only");
     } else if (args.flag("volume-only")) {
@@ -246,8 +266,10 @@ constexpr Option kVolumeListOptions[] = {{"-a,--all", "", "those of instances an
                                          kFormatOption};
 constexpr Option kVolumeCreateOptions[] = {{"--description", "TEXT", "what it is for"}};
 constexpr Option kVolumeOnly = {"--volume-only", "", "leave the snapshots out"};
-constexpr Option kVolumeCopyOptions[] = {kVolumeOnly, {"--refresh", "", "bring an existing copy up to date"}};
-constexpr Option kVolumeMoveOptions[] = {kVolumeOnly};
+constexpr Option kVolumeTargetProject = {"--target-project", "PROJECT", "make it a volume of this project"};
+constexpr Option kVolumeCopyOptions[] = {
+    kVolumeOnly, {"--refresh", "", "bring an existing copy up to date"}, kVolumeTargetProject};
+constexpr Option kVolumeMoveOptions[] = {kVolumeOnly, kVolumeTargetProject};
 constexpr Option kVolumeProfile = {"-p,--profile", "", "INSTANCE is the name of a profile"};
 constexpr Option kAttachOptions[] = {{"--device", "NAME", "name of the device; else the volume's"},
                                      {"--readonly", "", "without write access"},
@@ -319,12 +341,17 @@ const Command kVolumeCommands[] = {
      "storage volume rename default data files",
      run_volume_rename},
     {"storage volume copy", "Copy a volume or a snapshot of it", kPlaces, kVolumeCopyOptions,
-     "Running instances that use the volume are frozen while it is read.",
-     "storage volume copy default/data default/data2\nstorage volume copy default/data/snap0 fast/old",
+     "Running instances that use the volume are frozen while it is read.\n"
+     "REMOTE:POOL/VOLUME is at another server: an lxmgrd, or LXD.",
+     "storage volume copy default/data default/data2\nstorage volume copy default/data/snap0 fast/old\n"
+     "storage volume copy default/data lab:default/data",
      run_volume_copy, false, "cp"},
-    {"storage volume move", "Move a volume to another pool or name", kPlaces, kVolumeMoveOptions,
-     "Devices that name the volume follow; no running instance may use it.",
-     "storage volume move default/data fast/data", run_volume_move, false, "mv"},
+    {"storage volume move", "Move a volume to another pool, project, name or server", kPlaces,
+     kVolumeMoveOptions,
+     "Devices that name the volume follow; no running instance may use it.\n"
+     "REMOTE:POOL/VOLUME is at another server: an lxmgrd, or LXD.",
+     "storage volume move default/data fast/data\nstorage volume move default/data lab:default/data",
+     run_volume_move, false, "mv"},
     {"storage volume attach", "Give a volume to an instance", kAttach, kAttachOptions,
      "Several instances may have it at the same time; a running one sees it at once.",
      "storage volume attach default data dev /srv\nstorage volume attach default data default /srv --profile",

@@ -6,7 +6,7 @@
 
 #include "lxd-daemon/base/result.h"
 
-/// Private to the folder: where requests may go.
+/// Where requests may go.
 namespace lxmgr::images {
 
 /// Loopback, link-local or unspecified: of this machine or of its neighbours, metadata services of clouds

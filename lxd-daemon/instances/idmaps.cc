@@ -69,10 +69,14 @@ Result<sys::IdMap> idmap_from_json(const std::string& text) {
             const auto found = entry.is_object() ? entry.find(key) : entry.end();
             return found != entry.end() && found->is_number_unsigned() ? found->get<std::uint32_t>() : 0U;
         };
+        const auto flag = [&entry](const char* key) {
+            const auto found = entry.is_object() ? entry.find(key) : entry.end();
+            return found != entry.end() && found->is_boolean() && found->get<bool>();
+        };
         const sys::IdRange range{number("Nsid"), number("Hostid"), number("Maprange")};
         if (range.count == 0) return fail(Status::internal, fmt::format("'{}' is no id map", text));
-        if (entry.value("Isuid", false)) map.uids.push_back(range);
-        if (entry.value("Isgid", false)) map.gids.push_back(range);
+        if (flag("Isuid")) map.uids.push_back(range);
+        if (flag("Isgid")) map.gids.push_back(range);
     }
     return map;
 }

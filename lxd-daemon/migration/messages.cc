@@ -20,13 +20,20 @@ constexpr std::array<std::string_view, 13> kArchitectures{"",       "i686",    "
 constexpr std::int64_t kGoZero = -62135596800;
 constexpr std::int64_t kLastSecond = std::numeric_limits<std::int64_t>::max() / 1'000'000'000 - 1;
 
+/// How many more fields a message may have, those of messages in it included: each takes more memory here
+/// than on the wire, many times.
+struct Allowance {
+    std::size_t fields = kMaxFields;
+};
+
 /// Calls `read` for each field.
 template <typename Read>
-Result<> each_field(std::string_view message, const Read& read) {
+Result<> each_field(std::string_view message, Allowance& left, const Read& read) {
     ProtoReader reader(message);
     for (;;) {
         LX_TRY_AS(const auto field, reader.next());
         if (!field) return {};
+        if (left.fields-- == 0) return fail(Status::bad_request, "The other server's message is too large");
         Result<> done = read(*field);
         LX_TRY(std::move(done));
     }
@@ -47,42 +54,42 @@ std::int64_t wire_time(Time time) {
     return time == Time{} ? kGoZero : std::chrono::floor<seconds>(time).time_since_epoch().count();
 }
 
-Result<> read_pair(std::string_view message, api::ConfigMap& out) {
+Result<> read_pair(std::string_view message, Allowance& left, api::ConfigMap& out) {
     std::string key, value;
     const auto read = [&](const ProtoField& field) -> Result<> {
         if (field.number != 1 && field.number != 2) return {};
         LX_TRY_AS((field.number == 1 ? key : value), text_of(field));
         return {};
     };
-    LX_TRY(each_field(message, read));
+    LX_TRY(each_field(message, left, read));
     if (!value.empty()) out[key] = value;
     return {};
 }
 
-Result<> read_device(std::string_view message, api::DeviceMap& out) {
+Result<> read_device(std::string_view message, Allowance& left, api::DeviceMap& out) {
     std::string name;
     api::ConfigMap keys;
     const auto read = [&](const ProtoField& field) -> Result<> {
-        if (field.number == 2) return read_pair(field.bytes, keys);
+        if (field.number == 2) return read_pair(field.bytes, left, keys);
         if (field.number != 1) return {};
         LX_TRY_AS(name, text_of(field));
         return {};
     };
-    LX_TRY(each_field(message, read));
+    LX_TRY(each_field(message, left, read));
     out[name] = std::move(keys);
     return {};
 }
 
-Result<Snapshot> read_snapshot(std::string_view message) {
+Result<Snapshot> read_snapshot(std::string_view message, Allowance& left) {
     Snapshot out;
-    const auto read = [&out](const ProtoField& field) -> Result<> {
+    const auto read = [&out, &left](const ProtoField& field) -> Result<> {
         switch (field.number) {
             case 1: {
                 LX_TRY_AS(out.name, text_of(field));
                 return {};
             }
             case 2:
-                return read_pair(field.bytes, out.config);
+                return read_pair(field.bytes, left, out.config);
             case 3: {
                 LX_TRY_AS(auto profile, text_of(field));
                 out.profiles.push_back(std::move(profile));
@@ -92,7 +99,7 @@ Result<Snapshot> read_snapshot(std::string_view message) {
                 out.ephemeral = field.value != 0;
                 return {};
             case 5:
-                return read_device(field.bytes, out.devices);
+                return read_device(field.bytes, left, out.devices);
             case 6:
                 out.architecture = field.value < kArchitectures.size() ? kArchitectures[field.value] : "";
                 return {};
@@ -112,7 +119,7 @@ Result<Snapshot> read_snapshot(std::string_view message) {
                 return {};
         }
     };
-    LX_TRY(each_field(message, read));
+    LX_TRY(each_field(message, left, read));
     return out;
 }
 
@@ -142,9 +149,9 @@ std::string to_wire(const Snapshot& snapshot) {
     return out.take();
 }
 
-Result<IdEntry> read_ids(std::string_view message) {
+Result<IdEntry> read_ids(std::string_view message, Allowance& left) {
     IdEntry out;
-    LX_TRY(each_field(message, [&out](const ProtoField& field) -> Result<> {
+    LX_TRY(each_field(message, left, [&out](const ProtoField& field) -> Result<> {
         const auto number = static_cast<std::uint32_t>(field.value);
         if (field.number == 1) out.of_uids = field.value != 0;
         if (field.number == 2) out.of_gids = field.value != 0;
@@ -160,9 +167,9 @@ constexpr std::uint32_t kFaithful = 1000;
 /// How LXD says that memory stays behind.
 constexpr std::uint64_t kNoProcesses = 2;
 
-Result<RsyncFeatures> read_features(std::string_view message) {
+Result<RsyncFeatures> read_features(std::string_view message, Allowance& left) {
     RsyncFeatures out;
-    LX_TRY(each_field(message, [&out](const ProtoField& field) -> Result<> {
+    LX_TRY(each_field(message, left, [&out](const ProtoField& field) -> Result<> {
         const bool on = field.value != 0;
         if (field.number == 1) out.xattrs = on;
         if (field.number == 2) out.remove = on;
@@ -184,9 +191,23 @@ std::string to_wire(const RsyncFeatures& features) {
 
 }  // namespace
 
+std::string shown_text(std::string_view text) {
+    constexpr std::size_t kMaxShown = 1000;
+    std::string out(text.substr(0, std::min(text.size(), kMaxShown)));
+    // A cut may be inside of a character.
+    for (int i = 0; i < 3 && !out.empty() && text.size() > kMaxShown && !is_utf8(out); ++i) out.pop_back();
+    const bool readable = is_utf8(out);
+    for (char& c : out) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x20 || byte == 0x7f || (!readable && byte > 0x7f)) c = '?';
+    }
+    return out;
+}
+
 Result<Header> parse_header(std::string_view message) {
     Header out;
-    const auto read = [&out](const ProtoField& field) -> Result<> {
+    Allowance left;
+    const auto read = [&out, &left](const ProtoField& field) -> Result<> {
         switch (field.number) {
             case 1:
                 out.by = field.value;
@@ -195,7 +216,7 @@ Result<Header> parse_header(std::string_view message) {
                 out.live = field.value != kNoProcesses;
                 return {};
             case 3: {
-                LX_TRY_AS(const auto entry, read_ids(field.bytes));
+                LX_TRY_AS(const auto entry, read_ids(field.bytes, left));
                 out.idmap.push_back(entry);
                 return {};
             }
@@ -205,12 +226,14 @@ Result<Header> parse_header(std::string_view message) {
                 return {};
             }
             case 5: {
-                LX_TRY_AS(auto snapshot, read_snapshot(field.bytes));
+                if (out.snapshots.size() == kMaxSnapshots)
+                    return fail(Status::bad_request, "The other server has too many snapshots");
+                LX_TRY_AS(auto snapshot, read_snapshot(field.bytes, left));
                 out.snapshots.push_back(std::move(snapshot));
                 return {};
             }
             case 8: {
-                LX_TRY_AS(out.rsync, read_features(field.bytes));
+                LX_TRY_AS(out.rsync, read_features(field.bytes, left));
                 return {};
             }
             case 9:
@@ -220,7 +243,7 @@ Result<Header> parse_header(std::string_view message) {
                 return {};
         }
     };
-    LX_TRY(each_field(message, read));
+    LX_TRY(each_field(message, left, read));
     return out;
 }
 
@@ -243,13 +266,13 @@ std::string to_wire(const Header& header) {
 
 Result<Verdict> parse_verdict(std::string_view message) {
     Verdict out;
+    Allowance left;
     const auto read = [&out](const ProtoField& field) -> Result<> {
         if (field.number == 1) out.success = field.value != 0;
-        if (field.number != 2) return {};
-        LX_TRY_AS(out.message, text_of(field));
+        if (field.number == 2) out.message = shown_text(field.bytes);
         return {};
     };
-    LX_TRY(each_field(message, read));
+    LX_TRY(each_field(message, left, read));
     return out;
 }
 

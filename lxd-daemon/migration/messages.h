@@ -17,6 +17,13 @@ namespace lxmgr::migration {
 /// A message that is longer is refused.
 inline constexpr std::size_t kMaxControlBytes = std::size_t{16} << 20;
 
+/// And so is one with more fields in all, or more snapshots.
+inline constexpr std::size_t kMaxFields = 1'000'000, kMaxSnapshots = 10'000;
+
+/// What another server or its rsync says, for people: a line of 1000 bytes at most, without control
+/// characters.
+std::string shown_text(std::string_view text);
+
 /// How the content of volumes is carried. All servers know rsync.
 inline constexpr std::uint64_t kByRsync = 0;
 
@@ -63,7 +70,7 @@ std::string to_wire(const Header& header);
 /// The end, as one side sees it.
 struct Verdict {
     bool success = false;
-    std::string message;  ///< of a failure
+    std::string message;  ///< of a failure; shown_text() of what came
 };
 Result<Verdict> parse_verdict(std::string_view message);
 std::string to_wire(const Verdict& verdict);

@@ -141,9 +141,7 @@ private:
         } else {
             error.message = line.empty() ? fmt::format("rsync ended with {}", WEXITSTATUS(status)) : line;
         }
-        for (char& c : error.message) {
-            if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-        }
+        error.message = shown_text(error.message);
         if (said.contains(std::strerror(ENOSPC))) error.sys_errno = ENOSPC;
         if (said.contains(std::strerror(EDQUOT))) error.sys_errno = EDQUOT;
         return std::unexpected(std::move(error));

@@ -4,7 +4,6 @@
 
 #include <boost/asio/post.hpp>
 
-#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/instances/migration/service.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/migration_link.h"
@@ -24,35 +23,29 @@ Reached wait_for_sockets(Services& services) {
     return {{meeting_link(services, meeting), meeting->secrets()}, meeting};
 }
 
-Result<Reached> dial_sockets(Services& services, const nlohmann::json& peer, const std::string& prefix) {
+Result<Reached> dial_sockets(const Request& request, Services& services, const nlohmann::json& peer,
+                             const std::string& prefix) {
+    const Reach reach = request.identity.is_admin() ? Reach::anywhere : Reach::elsewhere;
     LX_TRY_AS(auto where, api::parse_migration_peer(peer, prefix));
-    LX_TRY_AS(auto link, dialling_link(services, std::move(where)));
+    LX_TRY_AS(auto link, dialling_link(services, {std::move(where), reach}));
     return Reached{{std::move(link), nullptr}, nullptr};
 }
 
 /// Of a source's request.
-Result<Reached> reach_target(Services& services, const nlohmann::json& body) {
+Result<Reached> reach_target(const Request& request, Services& services, const nlohmann::json& body) {
     const auto target = body.find("target");
-    if (target != body.end() && target->is_object()) return dial_sockets(services, *target, "target.");
+    if (target != body.end() && target->is_object())
+        return dial_sockets(request, services, *target, "target.");
     return wait_for_sockets(services);
 }
 
 /// Of a target's.
-Result<Reached> reach_source(Services& services, const nlohmann::json& body, const std::string& mode) {
-    if (mode.empty() || mode == "pull") return dial_sockets(services, body.at("source"), "source.");
+Result<Reached> reach_source(const Request& request, Services& services, const nlohmann::json& body,
+                             const std::string& mode) {
+    if (mode.empty() || mode == "pull") return dial_sockets(request, services, body.at("source"), "source.");
     if (mode == "push") return wait_for_sockets(services);
     return fail(Status::bad_request,
                 fmt::format("Migration mode '{}' is not supported: use 'pull' or 'push'", mode));
-}
-
-/// Objects of other projects would arrive under their keys.
-Result<> check_default_project(const Request& request) {
-    if (request.project == api::kDefaultProject) return {};
-    return fail(
-        Status::bad_request,
-        fmt::format("Project '{}': only what is of project 'default' can be copied or moved to or from "
-                    "another server; copy it there first (lxmgr copy --target-project default)",
-                    request.project));
 }
 
 /// The operation's websockets are served from now on, until it has ended.
@@ -73,8 +66,7 @@ void open_meeting(Services& services, const operations::OperationPtr& operation,
 
 Handled send_to_server(const Request& request, Services& services, instances::MigrationSubject subject,
                        nlohmann::json body) {
-    LX_CO_TRY(check_default_project(request));
-    LX_CO_TRY_AS(const auto reached, reach_target(services, body));
+    LX_CO_TRY_AS(const auto reached, reach_target(request, services, body));
     LX_CO_TRY_AS(const auto operation, services.instances->migrations().send(std::move(subject), reached.wire,
                                                                              request.requestor_json));
     auto response = Response::operation(*operation);
@@ -84,8 +76,7 @@ Handled send_to_server(const Request& request, Services& services, instances::Mi
 
 Handled receive_from_server(const Request& request, Services& services, api::InstancesPost post,
                             nlohmann::json body) {
-    LX_CO_TRY(check_default_project(request));
-    LX_CO_TRY_AS(const auto reached, reach_source(services, body, post.source.mode));
+    LX_CO_TRY_AS(const auto reached, reach_source(request, services, body, post.source.mode));
     auto receive = [&services, post = std::move(post), wire = reached.wire,
                     requestor = request.requestor_json] {
         return services.instances->migrations().receive(post, wire, requestor);
@@ -99,8 +90,7 @@ Handled receive_from_server(const Request& request, Services& services, api::Ins
 
 Handled send_volume_to_server(const Request& request, Services& services, instances::VolumeName name,
                               bool with_snapshots, nlohmann::json body) {
-    LX_CO_TRY(check_default_project(request));
-    LX_CO_TRY_AS(const auto reached, reach_target(services, body));
+    LX_CO_TRY_AS(const auto reached, reach_target(request, services, body));
     LX_CO_TRY_AS(const auto operation, services.instances->migrations().send_volume(
                                            name, with_snapshots, reached.wire, request.requestor_json));
     auto response = Response::operation(*operation);
@@ -113,8 +103,7 @@ Handled receive_volume_from_server(const Request& request, Services& services, s
     std::string mode;
     if (const auto& source = body.at("source"); source.contains("mode") && source["mode"].is_string())
         mode = source["mode"].get<std::string>();
-    LX_CO_TRY(check_default_project(request));
-    LX_CO_TRY_AS(const auto reached, reach_source(services, body, mode));
+    LX_CO_TRY_AS(const auto reached, reach_source(request, services, body, mode));
     LX_CO_TRY_AS(const auto operation, services.instances->migrations().receive_volume(
                                            pool, post, reached.wire, request.requestor_json));
     auto response = Response::operation(*operation);

@@ -28,6 +28,9 @@ constexpr std::chrono::seconds kMeetingTime{10};
 /// How often a blocked thread looks whether the I/O thread has ended.
 constexpr std::chrono::milliseconds kLook{200};
 constexpr std::size_t kStreamChunk = 131072;
+/// What a peer may still take and send when our rsync has ended.
+constexpr std::chrono::seconds kEndTime{60};
+constexpr std::uint64_t kMaxDropped = std::uint64_t{64} << 20;
 
 std::unexpected<Error> link_lost() {
     return fail(Status::unavailable, "The connection with the other server was lost");
@@ -37,15 +40,15 @@ std::unexpected<Error> link_lost() {
 struct Carrying {
     std::shared_ptr<LinkEnd> from, to;
     std::function<void(std::uint64_t)> progress;
-    std::uint64_t sent = 0, received = 0;
+    std::uint64_t sent = 0, received = 0, dropped = 0;
+    std::optional<asio::steady_timer> limit;  ///< of the peer, once our rsync has ended
     int running = 2;
     bool lost = false;
 };
 
 class WebsocketLink final : public migration::Link, public std::enable_shared_from_this<WebsocketLink> {
 public:
-    explicit WebsocketLink(Services& services, std::shared_ptr<Meeting> meeting, api::MigrationPeer peer,
-                           ServerUrl url)
+    WebsocketLink(Services& services, std::shared_ptr<Meeting> meeting, PeerToDial peer, ServerUrl url)
         : services_(services),
           io_(services.io),
           meeting_(std::move(meeting)),
@@ -119,7 +122,7 @@ private:
     Services& services_;
     asio::io_context& io_;
     std::shared_ptr<Meeting> meeting_;  ///< null: dials
-    api::MigrationPeer peer_;
+    PeerToDial peer_;
     ServerUrl url_;
     asio::steady_timer change_;
     std::shared_ptr<Websocket> control_, fs_;
@@ -149,20 +152,22 @@ asio::awaitable<Result<>> WebsocketLink::meet(std::shared_ptr<WebsocketLink> sel
 
 asio::awaitable<Result<std::shared_ptr<Websocket>>> WebsocketLink::dial_one(
     std::shared_ptr<WebsocketLink> self, std::string secret) {
-    auto connect = [url = self->url_] { return dial_tcp(url); };
+    auto connect = [url = self->url_, reach = self->peer_.reach] { return dial_tcp(url, reach); };
     auto connecting = on_worker(self->services_, std::move(connect));
     LX_CO_TRY_AS(UniqueFd tcp, co_await std::move(connecting));
-    auto shaking = dial_tls(self->io_, std::move(tcp), self->url_, self->peer_.certificate);
+    if (self->ended_) co_return fail(Status::unavailable, "The migration was cancelled");
+    auto shaking = dial_tls(self->io_, std::move(tcp), self->url_, self->peer_.where.certificate);
     LX_CO_TRY_AS(Socket socket, co_await std::move(shaking));
+    if (self->ended_) co_return fail(Status::unavailable, "The migration was cancelled");
     const std::string target = self->url_.path + "/websocket?secret=" + url_encode(secret);
     auto asking = Websocket::connect(std::move(socket), self->url_.host, target);
     co_return co_await std::move(asking);
 }
 
 asio::awaitable<Result<>> WebsocketLink::dial(std::shared_ptr<WebsocketLink> self) {
-    auto control = dial_one(self, self->peer_.secrets.at("control"));
+    auto control = dial_one(self, self->peer_.where.secrets.at("control"));
     LX_CO_TRY_AS(self->control_, co_await std::move(control));
-    auto fs = dial_one(self, self->peer_.secrets.at("fs"));
+    auto fs = dial_one(self, self->peer_.where.secrets.at("fs"));
     LX_CO_TRY_AS(self->fs_, co_await std::move(fs));
     if (self->ended_) {
         self->end();  // what came after abort()
@@ -239,7 +244,9 @@ asio::awaitable<Result<>> WebsocketLink::carry_both(std::shared_ptr<WebsocketLin
 }
 
 void WebsocketLink::finish_one(Carrying& carrying) {
-    if (--carrying.running == 0) change_.cancel();
+    if (--carrying.running > 0) return;
+    carrying.limit.reset();
+    change_.cancel();
 }
 
 asio::awaitable<void> WebsocketLink::carry_out(std::shared_ptr<WebsocketLink> self,
@@ -261,6 +268,12 @@ asio::awaitable<void> WebsocketLink::carry_out(std::shared_ptr<WebsocketLink> se
     }
     error_code ignored;
     carrying->from->close(ignored);
+    if (carrying->running > 1) {
+        carrying->limit.emplace(self->io_, kEndTime);
+        carrying->limit->async_wait([fs = self->fs_](error_code cancelled) {
+            if (!cancelled) fs->abort();
+        });
+    }
     // An empty text message is the end of a stream.
     auto ending = self->fs_->write({}, /*text=*/true);
     if (!co_await std::move(ending)) carrying->lost = true;
@@ -281,7 +294,11 @@ asio::awaitable<void> WebsocketLink::carry_in(std::shared_ptr<WebsocketLink> sel
         message_start = got->message_end;
         carrying->received += got->size;
         if (carrying->progress) carrying->progress(std::max(carrying->sent, carrying->received));
-        if (!carrying->to->is_open()) continue;
+        if (!carrying->to->is_open()) {  // empty ones count, too
+            carrying->dropped += got->size + 1;
+            if (carrying->dropped > kMaxDropped) self->fs_->abort();
+            continue;
+        }
         error_code error;
         auto writing = asio::async_write(*carrying->to, asio::buffer(chunk.data(), got->size),
                                          asio::redirect_error(asio::use_awaitable, error));
@@ -320,11 +337,11 @@ void WebsocketLink::say_goodbye() {
 }  // namespace
 
 std::shared_ptr<migration::Link> meeting_link(Services& services, std::shared_ptr<Meeting> meeting) {
-    return std::make_shared<WebsocketLink>(services, std::move(meeting), api::MigrationPeer{}, ServerUrl{});
+    return std::make_shared<WebsocketLink>(services, std::move(meeting), PeerToDial{}, ServerUrl{});
 }
 
-Result<std::shared_ptr<migration::Link>> dialling_link(Services& services, api::MigrationPeer peer) {
-    LX_TRY_AS(auto url, parse_server_url(peer.operation));
+Result<std::shared_ptr<migration::Link>> dialling_link(Services& services, PeerToDial peer) {
+    LX_TRY_AS(auto url, parse_server_url(peer.where.operation));
     return std::make_shared<WebsocketLink>(services, nullptr, std::move(peer), std::move(url));
 }
 

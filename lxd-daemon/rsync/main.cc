@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -113,14 +114,29 @@ bool confine(bool receives, bool instance) {
     if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return say("prctl");
     const int self = open_tree_clone("/proc/self/exe");  // of this mount namespace, not of the next one
     if (self < 0) return say("/proc/self/exe");
-    if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0) return say("unshare");
+    if (::unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWPID) != 0)
+        return say("unshare");
     if (::mount("", "/", "", MS_REC | MS_PRIVATE, nullptr) != 0) return say("mount");
     if (!make_root(self, instance)) return false;
     const std::uint64_t reading = bit(CAP_DAC_READ_SEARCH);
     const std::uint64_t writing = bit(CAP_CHOWN) | bit(CAP_DAC_OVERRIDE) | bit(CAP_FOWNER) | bit(CAP_FSETID) |
                                   bit(CAP_MKNOD) | bit(CAP_SETFCAP);
     if (!keep_capabilities(receives ? reading | writing : reading)) return say("capset");
-    return forbid_devices() || say("seccomp");
+    return confine_calls() || say("seccomp");
+}
+
+/// rsync's parent: outside of its namespace of processes, so that it can send signals to nobody but itself.
+/// Ends as it does.
+int wait_for(pid_t child) {
+    for (const int fd : {0, 1, kTree, kRootfs, kHandover}) ::close(fd);  // their ends are rsync's
+    int status = 0;
+    while (::waitpid(child, &status, 0) < 0) {
+        if (errno != EINTR) return 1;
+    }
+    if (!WIFSIGNALED(status)) return WEXITSTATUS(status);
+    ::signal(WTERMSIG(status), SIG_DFL);
+    ::raise(WTERMSIG(status));
+    return 1;
 }
 
 int hand_over() {
@@ -150,6 +166,9 @@ int main(int argc, char** argv) {
     if (argc < 4) return 2;
     const bool receives = ::strcmp(argv[1], "receive") == 0;
     if (!confine(receives, ::strcmp(argv[2], "instance") == 0)) return 1;
+    const pid_t child = ::fork();
+    if (child != 0) return child > 0 ? wait_for(child) : 1;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     ::umask(0);
     ::execv("/usr/bin/rsync", argv + 3);
     say("/usr/bin/rsync");

@@ -197,6 +197,33 @@ class LxmgrTest(Migration, DaemonCase):
         self.assertNotIn("dev", self.daemon.instance_names())
         self.there.delete("dev")
 
+    def test_our_client_with_volumes(self):
+        mine = remote.RemoteClient(self.daemon, str(daemons.binaries() / "lxmgr"), {
+            "LXMGR_DIR": self.daemon.root, "LXMGR_CONF": os.path.join(self.daemon.base, "own")})
+        if "yard" not in mine("remote", "list", "-f", "csv"):
+            mine("remote", "add", "yard", pair.url(pair.FAR), "--accept-certificate", "--password", "pw")
+        url = "/1.0/storage-pools/default/volumes/custom"
+        self.there.call("POST", "/1.0/projects", {"name": "shop"})
+        mine("storage", "volume", "create", "default", "data", "user.note=kept")
+        mine("storage", "volume", "snapshot", "default", "data", "v1")
+        mine("storage", "volume", "copy", "default/data", "yard:default/data")
+        mine("storage", "volume", "copy", "default/data", "yard:default", "--target-project", "shop", "--volume-only")
+        self.assertEqual(self.there.get(f"{url}/data")["config"]["user.note"], "kept")
+        self.assertEqual(self.there.get(f"{url}/data/snapshots"), [f"{url}/data/snapshots/v1"])
+        self.assertEqual(self.there.get(f"{url}/data/snapshots?project=shop"), [])
+        mine("storage", "volume", "snapshot", "default", "data", "v2")
+        mine("storage", "volume", "copy", "default/data", "yard:default/data", "--refresh")
+        self.assertEqual(len(self.there.get(f"{url}/data/snapshots")), 2)
+        self.assertNotEqual(mine.run("storage", "volume", "copy", "default/data/v1", "yard:default/x", check=False).returncode, 0)
+        mine("storage", "volume", "delete", "default", "data")
+        mine("storage", "volume", "move", "yard:default/data", "default/home")
+        self.assertEqual(self.there.get(url), [])
+        self.assertEqual(len(self.api.get(f"{url}/home/snapshots")), 2)
+        mine("storage", "volume", "move", "yard:default/data", "default/more", "--project", "shop", "--target-project", "default")
+        for name in ("home", "more"):
+            self.api.call("DELETE", f"{url}/{name}")
+        self.there.call("DELETE", "/1.0/projects/shop")
+
     # ---- what goes wrong
     def source_operation(self, name):
         return self.api.call("POST", f"/1.0/instances/{name}", {"migration": True, "live": False})["metadata"]

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/metadata.h"
@@ -16,7 +17,7 @@ migration::Snapshot offered(const database::SnapshotRecord& row) {
     out.config = row.config;
     std::erase_if(out.config, [](const auto& entry) { return !is_portable(entry.first); });
     out.devices = row.devices;
-    out.profiles = row.profiles;
+    out.profiles = api::plain_names(row.profiles);
     out.ephemeral = row.ephemeral;
     out.created_at = row.created_at;
     out.last_used_at = row.last_used_at;
@@ -49,8 +50,8 @@ public:
     }
 
     Result<> send(migration::Link& link, operations::Operation& operation, const migration::Header& answer) {
-        if (only_)
-            return send_volume(link, operation, answer, only_->volume, record_->name + "/" + only_->name);
+        const std::string name(api::instance_name(record_->name));
+        if (only_) return send_volume(link, operation, answer, only_->volume, name + "/" + only_->name);
         // A root in use cannot be mounted a second time, and goes on changing.
         const auto moment = new_snapshot_volume();
         LX_TRY(copy_root(context_, *record_, driver_, moment));
@@ -61,9 +62,9 @@ public:
             const bool wanted =
                 std::ranges::find(answer.snapshot_names, row->name) != answer.snapshot_names.end();
             if (answer.refresh && !wanted) continue;
-            LX_TRY(send_volume(link, operation, answer, row->volume, record_->name + "/" + row->name));
+            LX_TRY(send_volume(link, operation, answer, row->volume, name + "/" + row->name));
         }
-        return send_volume(link, operation, answer, moment.name, record_->name);
+        return send_volume(link, operation, answer, moment.name, name);
     }
 
 private:

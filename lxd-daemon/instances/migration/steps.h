@@ -99,6 +99,10 @@ Result<> receive_instance(Context& context, const ArrivalPlan& plan, migration::
 Result<> receive_refresh(Context& context, const ArrivalPlan& plan, migration::Link& link,
                          operations::Operation& operation, std::stop_token stop);
 
+/// Bytes that each of them may take; 0: no limit. Where the project limits its disk, as much as what they are
+/// snapshots of: so it is for those that are made here.
+std::uint64_t limit_of_arriving_snapshots(const Context& context, const std::string& project,
+                                          std::uint64_t limit_of_object);
 /// What came with an offer, as rows; checked as what clients send is. Errors: `bad_request`.
 Result<std::vector<database::SnapshotRecord>> arriving_snapshots(Context& context, const ArrivalPlan& plan,
                                                                  const std::string& pool,

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "images/metadata_json.h"
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/backups/steps.h"
@@ -50,8 +51,10 @@ public:
     Result<> take(const migration::Header& offer, const migration::Header& answer,
                   const storage::Volume& root, ArrivingVolumes& volumes) {
         LX_TRY_AS(auto rows, arriving_snapshots(context_, plan_, pool_, answer));
+        const auto limit = limit_of_arriving_snapshots(context_, project_of(plan_.record), root.size_bytes);
         for (std::size_t i = 0; i < rows.size(); ++i) {
-            const auto volume = new_snapshot_volume();
+            auto volume = new_snapshot_volume();
+            volume.size_bytes = limit;
             rows[i].volume = volume.name;
             rows_.push_back(rows[i]);
             LX_TRY_AS(const auto idmap, source_idmap(answer.snapshots[i].config));
@@ -117,8 +120,9 @@ Result<ArrivalPlan> plan_arrival(Context& context, api::InstancesPost post) {
     LX_TRY(check_arriving_post(post));
     ArrivalPlan plan;
     auto& record = plan.record;
-    record.name = post.name.empty() ? random_name() : post.name;
-    LX_TRY(profiles::validate_instance_name(record.name));
+    const std::string name = post.name.empty() ? random_name() : post.name;
+    LX_TRY(profiles::validate_instance_name(name));
+    record.name = api::instance_key(post.in_project, name);
     plan.with_snapshots = !post.source.instance_only;
     plan.start = post.start;
     plan.refresh = post.source.refresh && context.rows().find(record.name);
@@ -171,9 +175,8 @@ Result<std::vector<database::SnapshotRecord>> arriving_snapshots(Context& contex
             row.config["volatile.apply_template"] = "copy";
         }
         row.devices = snapshot.devices;
-        for (const auto& profile : snapshot.profiles) {
-            const bool twice = std::ranges::find(row.profiles, profile) != row.profiles.end();
-            if (!twice && context.deps.database.profiles().find(profile)) row.profiles.push_back(profile);
+        for (const auto& key : profiles_there(context, project_of(plan.record), snapshot.profiles)) {
+            if (std::ranges::find(row.profiles, key) == row.profiles.end()) row.profiles.push_back(key);
         }
         row.ephemeral = snapshot.ephemeral;
         row.created_at = snapshot.created_at == Time{} ? now() : snapshot.created_at;
@@ -212,8 +215,10 @@ Result<> receive_instance(Context& context, const ArrivalPlan& plan, migration::
             return answer;
         },
         .receive = [&](const migration::Header& offer, const migration::Header& answer) -> Result<> {
-            ArrivingVolumes volumes(context, record.pool,
-                                    {link, *answer.rsync, show_progress(operation, record.name), stop});
+            ArrivingVolumes volumes(
+                context, record.pool,
+                {link, *answer.rsync, show_progress(operation, std::string(api::instance_name(record.name))),
+                 stop});
             LX_TRY(arrival.take(offer, answer, root, volumes));
             failpoint("instances.migration.arrived");
             LX_TRY(store_arrival(context, plan, arrival, intent));
@@ -262,8 +267,9 @@ Result<> receive_refresh(Context& context, const ArrivalPlan& plan, migration::L
         return answer;
     };
     const auto receive = [&](const migration::Header& offer, const migration::Header& answer) -> Result<> {
-        ArrivingVolumes volumes(context, target->pool,
-                                {link, *answer.rsync, show_progress(operation, name), stop});
+        ArrivingVolumes volumes(
+            context, target->pool,
+            {link, *answer.rsync, show_progress(operation, std::string(api::instance_name(name))), stop});
         volumes.begin_with({storage::VolumeType::container, name});
         LX_TRY(arrival.take(offer, answer, fresh, volumes));
         failpoint("instances.migration.refreshed");

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "images/metadata_json.h"
 #include "images/write_all.h"
 #include "lxd-daemon/base/clock.h"
@@ -40,6 +42,20 @@ Result<std::string> read_foreign(int tree, const std::string& path) {
     if (size < 0) return fail_errno("Reading", path);
     out.resize(static_cast<std::size_t>(size));
     return out;
+}
+
+/// As the kernel has them, user_namespaces(7).
+Result<sys::IdMap> checked(sys::IdMap map) {
+    constexpr std::size_t kMaxRanges = 340;
+    const auto fits = [](const sys::IdRange& range) {
+        constexpr std::uint64_t kEnd = std::uint64_t{1} << 32;
+        return range.count > 0 && std::uint64_t{range.host_first} + range.count <= kEnd &&
+               std::uint64_t{range.container_first} + range.count <= kEnd;
+    };
+    if (map.uids.size() <= kMaxRanges && map.gids.size() <= kMaxRanges &&
+        std::ranges::all_of(map.uids, fits) && std::ranges::all_of(map.gids, fits))
+        return map;
+    return fail(Status::bad_request, "The other server's map of ids is none");
 }
 
 }  // namespace
@@ -108,7 +124,7 @@ Result<sys::IdMap> source_idmap(const std::vector<migration::IdEntry>& entries) 
         if (entry.of_uids) out.uids.push_back(range);
         if (entry.of_gids) out.gids.push_back(range);
     }
-    return out;
+    return checked(std::move(out));
 }
 
 Result<sys::IdMap> source_idmap(const api::ConfigMap& config) {
@@ -116,7 +132,13 @@ Result<sys::IdMap> source_idmap(const api::ConfigMap& config) {
     if (text.empty() || text == "[]" || text == "null") return sys::IdMap{};
     auto map = idmap_from_json(text);
     if (!map) return fail(Status::bad_request, "The other server's volatile.last_state.idmap is none");
-    return map;
+    return checked(*std::move(map));
+}
+
+std::uint64_t limit_of_arriving_snapshots(const Context& context, const std::string& project,
+                                          std::uint64_t limit_of_object) {
+    const auto record = context.deps.database.projects().find(project);
+    return record && record->config.contains("limits.disk") ? limit_of_object : 0;
 }
 
 ArrivingVolumes::~ArrivingVolumes() {

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <set>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/migration/service.h"
 #include "lxd-daemon/instances/migration/steps.h"
 #include "lxd-daemon/instances/project_limits.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "lxd-daemon/instances/volumes/block.h"
@@ -43,16 +45,19 @@ Result<VolumeArrivalPlan> plan_volume_arrival(Context& context, const std::strin
     LX_TRY(context.deps.pools.driver(pool));
     VolumeArrivalPlan plan;
     plan.record.pool = pool;
-    plan.record.name = post.name;
+    plan.record.name = volume_key(context, post.in_project, post.name);
     plan.record.description = post.description.value_or("");
     plan.record.config = post.config.value_or(api::ConfigMap{});
     plan.idmap = api::value_of(plan.record.config, "volatile.idmap.last");
     drop_volatile(plan.record.config);
-    LX_TRY(profiles::validate_volume_config(plan.record.config));
+    LX_TRY(context.deps.pools.check_volume_config(pool, plan.record.config));
     plan.with_snapshots = !post.source.volume_only;
     plan.refresh = post.source.refresh;
-    if (!plan.refresh && context.deps.database.volumes().find(pool, post.name))
+    if (context.deps.database.volumes().find(pool, plan.record.name)) {
+        if (plan.refresh) return plan;
         return fail(Status::conflict, "Volume by that name already exists");
+    }
+    LX_TRY(check_in_project(context, plan.record));  // a look; what counts is done when it is stored
     return plan;
 }
 
@@ -129,13 +134,15 @@ public:
         LX_TRY_AS(const auto idmap, source_idmap({{"volatile.last_state.idmap", plan_.idmap}}));
         if (target_) volumes.begin_with({storage::VolumeType::custom, target_->volume});
         const auto& shaped = target_ ? *target_ : plan_.record;
+        auto shape = shape_of(shaped), snapshot_shape = snapshot_shape_of(shaped);
+        snapshot_shape.size_bytes = limit_of_arriving_snapshots(
+            context_, api::split_object_key(shaped.name).project, shape.size_bytes);
         for (std::size_t i = 0; i <= rows_.size(); ++i) {
             const bool last = i == rows_.size();
             LX_TRY_AS(NewDirectory fresh,
-                      NewDirectory::begin(context_, plan_.record.pool,
-                                          last ? shape_of(shaped) : snapshot_shape_of(shaped)));
+                      NewDirectory::begin(context_, plan_.record.pool, last ? shape : snapshot_shape));
             directories_.push_back(std::move(fresh));
-            LX_TRY(in_room_for(fmt::format("storage volume '{}'", plan_.record.name),
+            LX_TRY(in_room_for(fmt::format("storage volume '{}'", api::plain_name(plan_.record.name)),
                                volumes.add(directories_.back().place().volume, -1, idmap)));
             if (!last) rows_[i].volume = directories_.back().name();
         }
@@ -203,8 +210,9 @@ Result<> receive_volume_now(Context& context, const VolumeArrivalPlan& plan, mig
     const migration::TargetSteps steps{
         .choose = [&](const Header& offer) { return arrival.choose(offer); },
         .receive = [&](const Header&, const Header& answer) -> Result<> {
-            ArrivingVolumes volumes(context, plan.record.pool,
-                                    {link, *answer.rsync, show_progress(operation, plan.record.name), stop});
+            ArrivingVolumes volumes(
+                context, plan.record.pool,
+                {link, *answer.rsync, show_progress(operation, api::plain_name(plan.record.name)), stop});
             return arrival.receive(answer, volumes);
         }};
     LX_TRY(migration::talk_as_target(link, steps));
@@ -220,6 +228,7 @@ Result<> send_volume_now(Context& context, const VolumeName& name, bool with_sna
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
     std::vector<database::VolumeSnapshotPtr> snapshots;
     if (with_snapshots) snapshots = context.deps.database.volumes().snapshots(record->id);
+    const std::string shown = api::plain_name(name.name);
     Header offer;
     offer.rsync = migration::our_features();
     for (const auto& row : snapshots) {
@@ -245,9 +254,9 @@ Result<> send_volume_now(Context& context, const VolumeName& name, bool with_sna
             const bool wanted =
                 std::ranges::find(answer.snapshot_names, row->name) != answer.snapshot_names.end();
             if (answer.refresh && !wanted) continue;
-            LX_TRY(send_one(row->volume, answer, name.name + "/" + row->name));
+            LX_TRY(send_one(row->volume, answer, shown + "/" + row->name));
         }
-        return send_one(moment.name(), answer, name.name);
+        return send_one(moment.name(), answer, shown);
     });
 }
 
@@ -283,7 +292,8 @@ Result<operations::OperationPtr> MigrationService::receive_volume(const std::str
                                                                   const std::string& requestor) {
     LX_TRY_AS(VolumeArrivalPlan plan, plan_volume_arrival(context_, pool, post));
     plan.requestor = requestor;
-    auto request = volume_request(context_, "Creating storage volume", {pool, post.name}, requestor, false);
+    auto request = volume_request(context_, "Creating storage volume",
+                                  {pool, plan.record.name, post.in_project}, requestor, false);
     describe_wire(request, wire);
     request.body = [this, plan = std::move(plan), link = wire.link](
                        operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -18,6 +19,7 @@
 #include <memory>
 #include <vector>
 
+#include "images/web/address.h"
 #include "lxd-daemon/auth/certificate.h"
 #include "lxd-daemon/auth/openssl.h"
 #include "lxd-daemon/base/strings.h"
@@ -31,11 +33,11 @@ using boost::system::error_code;
 using Tcp = asio::ip::tcp;
 using Local = asio::local::stream_protocol::socket;
 
-constexpr int kDialMs = 10'000;
+constexpr std::chrono::seconds kAddressTime{10}, kHostTime{20};
 constexpr std::chrono::seconds kDialHandshakeTime{10};
 constexpr std::size_t kTlsChunk = 65536;
 
-Result<UniqueFd> dial_address(const addrinfo& address) {
+Result<UniqueFd> dial_address(const addrinfo& address, std::chrono::milliseconds limit) {
     UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return fail_errno("socket", "");
     if (::connect(fd.get(), address.ai_addr, address.ai_addrlen) == 0) return fd;
@@ -43,7 +45,8 @@ Result<UniqueFd> dial_address(const addrinfo& address) {
     pollfd waited{fd.get(), POLLOUT, 0};
     int failed = ETIMEDOUT;
     socklen_t size = sizeof failed;
-    if (::poll(&waited, 1, kDialMs) > 0) ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &failed, &size);
+    if (::poll(&waited, 1, static_cast<int>(limit.count())) > 0)
+        ::getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &failed, &size);
     if (failed == 0) return fd;
     errno = failed;
     return fail_errno("connect", "");
@@ -147,7 +150,7 @@ Result<ServerUrl> parse_server_url(const std::string& url) {
     return out;
 }
 
-Result<UniqueFd> dial_tcp(const ServerUrl& url) {
+Result<UniqueFd> dial_tcp(const ServerUrl& url, Reach reach) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
     addrinfo* list = nullptr;
@@ -155,9 +158,19 @@ Result<UniqueFd> dial_tcp(const ServerUrl& url) {
         return fail(Status::bad_request,
                     fmt::format("'{}' is not found: {}", url.host, ::gai_strerror(error)));
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(list, &::freeaddrinfo);
+    using std::chrono::milliseconds, std::chrono::steady_clock;
+    const auto deadline = steady_clock::now() + kHostTime;
     Result<UniqueFd> dialled = fail(Status::bad_request, "no address");
-    for (const addrinfo* one = list; one != nullptr && !dialled; one = one->ai_next)
-        dialled = dial_address(*one);
+    for (const addrinfo* one = list; one != nullptr && !dialled; one = one->ai_next) {
+        if (reach == Reach::elsewhere && images::is_local_address(one->ai_addr))
+            return fail(Status::forbidden,
+                        fmt::format("'{}' leads to a loopback or link-local address, where "
+                                    "a restricted certificate must not lead this server",
+                                    url.host));
+        const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
+        if (left.count() <= 0) break;
+        dialled = dial_address(*one, std::min<milliseconds>(left, kAddressTime));
+    }
     if (dialled) {
         watch_over(dialled->get());
         return dialled;

@@ -19,8 +19,15 @@ struct ServerUrl {
 /// Errors: `bad_request`.
 Result<ServerUrl> parse_server_url(const std::string& url);
 
-/// Blocking: a TCP connection to the first of the host's addresses that takes one. Errors: `bad_request`.
-Result<UniqueFd> dial_tcp(const ServerUrl& url);
+/// Where who asks for it may lead the daemon.
+enum class Reach {
+    anywhere,
+    elsewhere,  ///< not to loopback and link-local addresses: services of this machine trust those
+};
+
+/// Blocking: a TCP connection to the first of the host's addresses that takes one, in 20 seconds. Errors:
+/// `bad_request`, `forbidden`.
+Result<UniqueFd> dial_tcp(const ServerUrl& url, Reach reach);
 
 /// TLS over it: bytes written to the socket that is given back reach the server, until either side closes.
 /// @param certificate  the server has this one (PEM); empty: one for the host, of an authority that is

@@ -12,20 +12,22 @@ def url(address):
 
 
 class Peer:
-    """`kind` is a class of harness.daemon: another lxmgrd, or the real LXD."""
+    """`kind` is a class of harness.daemon: another lxmgrd, or the real LXD. `number`: which of several it is."""
 
-    def __init__(self, first, kind):
+    def __init__(self, first, kind, number=0):
         self.first = first
+        self.near, self.far = (address.replace(".0.", f".{number}.") for address in (NEAR, FAR))
+        self.link = f"peer{number}"
         self.daemon = kind()
         try:
             pids = [str(one.sandbox.pid) for one in (first, self.daemon)]
-            first.sandbox.run("ip", "link", "add", "peer0", "type", "veth", "peer", "name", "peer0", "netns", pids[1])
-            for one, address in ((first, NEAR), (self.daemon, FAR)):
-                one.sandbox.run("ip", "address", "add", f"{address}/24", "dev", "peer0")
-                one.sandbox.run("ip", "link", "set", "peer0", "up")
+            first.sandbox.run("ip", "link", "add", self.link, "type", "veth", "peer", "name", self.link, "netns", pids[1])
+            for one, address in ((first, self.near), (self.daemon, self.far)):
+                one.sandbox.run("ip", "address", "add", f"{address}/24", "dev", self.link)
+                one.sandbox.run("ip", "link", "set", self.link, "up")
             self.daemon.start()
             self.daemon.initialise()
-            for one, address in ((first, NEAR), (self.daemon, FAR)):
+            for one, address in ((first, self.near), (self.daemon, self.far)):
                 self.set_config(one, {"core.https_address": f"{address}:{remote.PORT}", "core.trust_password": "pw"})
         except BaseException:
             self.daemon.close()
@@ -39,7 +41,7 @@ class Peer:
     def client(self):
         """The real `lxc`, with both as remotes "a" and "b"."""
         client = remote.lxc(self.first, "pair")
-        for name, address in (("a", NEAR), ("b", FAR)):
+        for name, address in (("a", self.near), ("b", self.far)):
             client("remote", "add", name, url(address), "--accept-certificate", "--password", "pw")
         return client
 
@@ -48,5 +50,5 @@ class Peer:
             self.first.api.call("DELETE", certificate)
         self.set_config(self.first, {"core.https_address": "", "core.trust_password": ""})
         self.daemon.close()
-        self.first.sandbox.run("ip", "link", "delete", "peer0", check=False)
+        self.first.sandbox.run("ip", "link", "delete", self.link, check=False)
         assert not os.path.exists(self.daemon.base)

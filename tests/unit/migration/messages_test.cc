@@ -93,7 +93,33 @@ TEST(MessagesTest, VerdictsAreAsLxdWritesThem) {
 TEST(MessagesTest, RefusesNamesThatAreNoText) {
     EXPECT_FALSE(parse_header("\x22\x02\xff\xfe"s).has_value());
     EXPECT_FALSE(parse_header("\x22\x05"s).has_value());
-    EXPECT_FALSE(parse_verdict("\x12\x01\xff"s).has_value());
+}
+
+std::string many(const std::string& field, std::size_t count) {
+    std::string out;
+    for (std::size_t i = 0; i < count; ++i) out += field;
+    return out;
+}
+
+TEST(MessagesTest, RefusesMessagesThatTakeMoreMemoryThanTheyAreWorth) {
+    EXPECT_TRUE(parse_header(many("\x2a\x00"s, kMaxSnapshots)).has_value());
+    EXPECT_FALSE(parse_header(many("\x2a\x00"s, kMaxSnapshots + 1)).has_value());
+    EXPECT_FALSE(parse_header(many("\x22\x00"s, kMaxFields + 1)).has_value());
+    // Fields of messages inside count, too.
+    const std::string snapshot = ProtoWriter().bytes(5, many("\x1a\x00"s, kMaxFields)).take();
+    EXPECT_FALSE(parse_header(snapshot).has_value());
+}
+
+TEST(MessagesTest, ShowsWhatOthersSayAsOneLine) {
+    EXPECT_EQ(shown_text("no\x1b[2J\nroom\x7f"), "no?[2J?room?");
+    EXPECT_EQ(shown_text("gr\xc3\xb6\xc3\x9f"
+                         "er"),
+              "gr\xc3\xb6\xc3\x9f"
+              "er");
+    EXPECT_EQ(shown_text("a\xff\xfe"), "a??");
+    EXPECT_EQ(shown_text(std::string(5000, 'x')).size(), 1000U);
+    EXPECT_EQ(shown_text(std::string(999, 'x') + "\xc3\xb6"), std::string(999, 'x'));
+    EXPECT_EQ(parse_verdict(ProtoWriter().bytes(2, "a\tb").take())->message, "a?b");
 }
 
 }  // namespace
