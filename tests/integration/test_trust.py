@@ -1,10 +1,14 @@
 """The trust store, tokens and passwords, and what each kind of client may do."""
+import concurrent.futures
+import contextlib
 import os
 import pathlib
+import re
 import threading
 import time
 
-from harness import images, remote
+from harness import daemon as daemons
+from harness import images, pair, remote
 from harness.case import DaemonCase, main
 
 TABLE = pathlib.Path(__file__).with_name("access.tsv")
@@ -176,45 +180,102 @@ class JoinTest(TrustCase):
 
 
 class AccessTest(TrustCase):
+    KINDS = {"nothing": {"restricted": True}, "default": {"restricted": True, "projects": ["default"]},
+             "web": {"restricted": True, "projects": ["web"]}, "metrics": {"type": "metrics"}, "full": {}}
+    # Who may call what needs this: of project default, and of project "web".
+    OPEN = {"anyone": ("none", "unknown", *KINDS), "authenticated": ("nothing", "default", "web", "full"), "admin": ("full",),
+            "project": ("default", "full"), "project web": ("web", "full"), "default": ("default", "full"),
+            "metrics": ("default", "metrics", "full")}
+
     def rows(self):
         for line in TABLE.read_text().splitlines():
             if line and not line.startswith("#"):
                 yield line.split("\t")
 
     @staticmethod
-    def call(client, method, path):
+    def call(client, method, path, query=""):
         """The reply, with names in place of the {parts} that no object has; a change is stopped by its ETag at the latest."""
         for part in ("{type}", "{poolName}", "{name}"):
             path = path.replace(part, {"{type}": "custom"}.get(part, "nosuch"))
         while "{" in path:
             path = path[:path.index("{")] + "nosuch" + path[path.index("}") + 1:]
         headers = {"If-Match": "nothing"} if method in ("PUT", "PATCH") else {}
-        return client.raw(method, path, {} if method in ("PUT", "PATCH", "POST") else None, headers)
+        return client.raw(method, path + query, {} if method in ("PUT", "PATCH", "POST") else None, headers)
 
-    def test_every_endpoint_as_everybody(self):
-        clients = {"none": self.client(), "unknown": self.client(self.certificate()),
-                   "nothing": self.trusted(restricted=True)[1],
-                   "default": self.trusted(restricted=True, projects=["default"])[1],
-                   "metrics": self.trusted(type="metrics")[1], "full": self.trusted()[1]}
-        open_to = {"anyone": clients, "secret": clients, "authenticated": ("nothing", "default", "full"),
-                   "project": ("default", "full"), "metrics": ("default", "metrics", "full"), "admin": ("full",)}
+    def wrong_answers(self, clients):
+        """What is open that must not be, and the other way round; and how many endpoints there are."""
         wrong, served = [], 0
         for method, path, need in self.rows():
             full = self.call(clients["full"], "GET" if method == "HEAD" else method, path)
             there = not (full.status == 501 or (full.status == 404 and b'"not found"' in full.body))
             served += there
-            for name, client in clients.items():
-                if need == "secret" or (not there and name in ("nothing", "default")):
+            for query in ("", "?project=web") if need == "project" and there else ("",):
+                for name, client in clients.items():
+                    if need == "secret" or (not there and name in ("nothing", "default", "web")):
+                        continue
+                    known = name == "full" and not query and method != "HEAD"
+                    status = full.status if known else self.call(client, method, path, query).status
+                    allowed = name == "full" or (there and name in self.OPEN[need + query.replace("?project=", " ")])
+                    if (status != 403) != allowed:
+                        wrong.append(f"{method} {path}{query} as {name}: {status}")
+        return wrong, served
+
+    def test_every_endpoint_as_everybody(self):
+        """On three servers, of which each knows the same certificates as something else."""
+        certificates, unknown = [self.certificate() for _ in self.KINDS], self.certificate()
+        with contextlib.ExitStack() as stack:
+            servers, walks = [(self.daemon, "127.0.0.1")], []
+            for number in (0, 1):
+                peer = pair.Peer(self.daemon, daemons.Daemon, number)
+                stack.callback(peer.close)
+                servers.append((peer.daemon, peer.far))
+            remote.set_config(self.api, core__https_address="[::]:8443")
+            for shift, (daemon, address) in enumerate(servers):
+                daemon.api.call("POST", "/1.0/projects", {"name": "web"})
+                stack.callback(daemon.api.call, "DELETE", "/1.0/projects/web")
+                clients = {"none": None, "unknown": unknown} if shift == 0 else {"none": None}
+                for number, certificate in enumerate(certificates):
+                    kind = list(self.KINDS)[(number + shift) % len(certificates)]
+                    daemon.api.call("POST", "/1.0/certificates", {"certificate": certificate.encoded, "name": certificate.name,
+                                                                  **self.KINDS[kind]})
+                    clients[kind] = certificate
+                walks.append({kind: stack.enter_context(remote.HttpsApi(self.daemon, one, address))
+                              for kind, one in clients.items()})
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                for wrong, served in pool.map(self.wrong_answers, walks):
+                    self.assertEqual(wrong, [])
+                    self.assertGreater(served, 150)
+            for daemon, _ in servers:
+                self.assertTrue(daemon.api.get("/1.0")["config"]["core.https_address"].endswith(":8443"))
+            for url in self.api.get("/1.0/certificates"):  # of whom the project is
+                self.api.call("DELETE", url)
+
+    def test_the_table_is_whole(self):
+        """Every route of the source has a row, and of the contract all but what is served elsewhere."""
+        def plain(path):
+            return re.sub(r"\{[^}]*\}", "{}", path)
+
+        source = pathlib.Path(__file__).parents[2] / "lxd-daemon/rest"
+        table = {(method, plain(path)): need for method, path, need in self.rows()}
+        allowed = {"can_view": "project", "can_edit": "project", "can_push": "project"}
+        odd = {("PATCH", "/1.0"): "anyone", ("GET", "/1.0/events"): "authenticated",
+               ("GET", "/1.0/network-acls/{}/log"): "can_view"}  # they decide by themselves
+        missing = []
+        for file in source.rglob("*.cc"):
+            for verb, path, need in re.findall(r'\{Verb::(\w+),\s*"([^"]+)",\s*Access::(\w+)', file.read_text()):
+                row = ({"del": "DELETE"}.get(verb, verb.upper()), plain(path))
+                if need == "local" or file.name == "guest_routes.cc":
                     continue
-                status = self.call(client, method, path).status
-                allowed = name in open_to[need] and there
-                if name == "full":
-                    allowed = True
-                if (status != 403) != allowed:
-                    wrong.append(f"{method} {path} as {name}: {status}")
-        self.assertEqual(wrong, [])
-        self.assertGreater(served, 100)
-        self.assertEqual(self.api.get("/1.0")["config"]["core.https_address"], "[::]:8443")
+                said = table.get(row)
+                if said != allowed.get(need, need) and odd.get(row) != need and said != "secret":
+                    missing.append((file.name, *row, need, said))
+        contract = pathlib.Path(__file__).parents[3] / "shared/api/endpoints.tsv"
+        if contract.exists():
+            for line in contract.read_text().splitlines()[1:]:
+                row = tuple(line.split("\t")[:2])
+                if row[0] != "ANY" and not row[1].startswith("guest:") and (row[0], plain(row[1])) not in table:
+                    missing.append(("endpoints.tsv", *row))
+        self.assertEqual(missing, [])
 
     def test_what_the_untrusted_see_of_the_server(self):
         shown = self.client().get("/1.0")
