@@ -115,6 +115,14 @@ public:
     /// A volume may be mounted writable once at a time only: the same overlay mounted twice is undefined
     /// (kernel, overlayfs.rst). not_found when there is no such volume.
     virtual Result<MountedVolume> mount(const Volume& volume, const MountRequest& request) = 0;
+    /// The image that a volume stands on, where each of its regular files that is not the image's differs
+    /// from that in size or time of change, too: what begins as the image becomes like the volume without
+    /// reading the files of both. Empty: there is none, or it is not known. The volume must not change
+    /// meanwhile.
+    virtual Result<std::string> evident_base(const Volume& volume) {
+        static_cast<void>(volume);
+        return std::string();
+    }
     /// Bytes the volume holds by itself (for copy-on-write: without what it shares). Walks the tree where the
     /// driver has no cheaper way.
     virtual Result<std::uint64_t> usage_bytes(const Volume& volume) = 0;

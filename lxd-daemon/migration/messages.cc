@@ -163,7 +163,7 @@ Result<IdEntry> read_ids(std::string_view message, Allowance& left) {
     return out;
 }
 
-constexpr std::uint32_t kFaithful = 1000;
+constexpr std::uint32_t kFaithful = 1000, kBase = 1001;
 /// How LXD says that memory stays behind.
 constexpr std::uint64_t kNoProcesses = 2;
 
@@ -239,6 +239,10 @@ Result<Header> parse_header(std::string_view message) {
             case 9:
                 out.refresh = field.value != 0;
                 return {};
+            case kBase: {
+                LX_TRY_AS(out.base, text_of(field));
+                return {};
+            }
             default:
                 return {};
         }
@@ -261,6 +265,7 @@ std::string to_wire(const Header& header) {
     out.flag(7, false);
     if (header.rsync) out.bytes(8, to_wire(*header.rsync));
     out.flag(9, header.refresh);
+    if (!header.base.empty()) out.bytes(kBase, header.base);
     return out.take();
 }
 

@@ -62,6 +62,9 @@ struct Header {
     std::optional<RsyncFeatures> rsync;
     bool refresh = false;
     bool live = false;  ///< of a source: it wants to carry processes, too
+    /// Our own, of a source: fingerprint of the image that the first tree stands on (storage::Driver's
+    /// evident_base()). A target that has it begins with it. LXD leaves it out.
+    std::string base;
     bool operator==(const Header&) const = default;
 };
 Result<Header> parse_header(std::string_view message);

@@ -79,6 +79,15 @@ bool Layers::has_image(const std::string& fingerprint) const {
     return exists(pool_.fd(VolumeType::image), fingerprint);
 }
 
+Result<std::string> Layers::image_of(const std::string& layer) const {
+    LX_TRY_AS(const auto images, pool_.list(pool_.fd(VolumeType::image)));
+    for (const auto& image : images) {
+        LX_TRY_AS(const auto own, layer_of(pool_.fd(VolumeType::image), image));
+        if (own == layer) return image;
+    }
+    return std::string();
+}
+
 Result<std::string> Layers::image_layer(const std::string& fingerprint) const {
     LX_TRY_AS(auto layer, layer_of(pool_.fd(VolumeType::image), fingerprint));
     if (layer) return *std::move(layer);

@@ -25,6 +25,8 @@ public:
     /// Removes the image's name, and its layer unless something stands on it.
     Result<> remove_image(const std::string& fingerprint);
     bool has_image(const std::string& fingerprint) const;
+    /// Fingerprint of the image whose layer it is; empty: the image was deleted.
+    Result<std::string> image_of(const std::string& layer) const;
     /// Errors: `not_found`.
     Result<std::string> image_layer(const std::string& fingerprint) const;
 

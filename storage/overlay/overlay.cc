@@ -12,6 +12,7 @@
 #include "lxd-daemon/sys/mount.h"
 #include "storage/carried_map.h"
 #include "storage/limits/image_file.h"
+#include "storage/overlay/evident.h"
 #include "storage/tree/copy.h"
 #include "storage/tree/list.h"
 #include "storage/tree/metadata.h"
@@ -273,6 +274,19 @@ Result<> OverlayDriver::resize_volume(const Volume& volume, bool in_use) {
     if (done) return {};
     LX_TRY_AS(const auto carried, carried_map(directory.get()));
     return remake(volume, directory.get(), nullptr, carried ? &*carried : nullptr);
+}
+
+Result<std::string> OverlayDriver::evident_base(const Volume& volume) {
+    LX_TRY_AS(const UniqueFd directory, pool_.open_volume(volume));
+    LX_TRY_AS(const auto layer, Layers::base_of(directory.get()));
+    if (!layer) return std::string();
+    LX_TRY_AS(std::string image, layers_.image_of(*layer));
+    LX_TRY_AS(const UniqueFd layer_fd, layers_.open_layer(*layer));
+    LX_TRY_AS(const UniqueFd lower, open_tree_root(layer_fd.get(), "rootfs"));
+    LX_TRY_AS(const Contents contents, open_contents(directory.get()));
+    LX_TRY_AS(const UniqueFd upper, open_tree_root(contents.directory.get(), kUpper));
+    LX_TRY_AS(const bool evident, differs_evidently(upper.get(), lower.get()));
+    return evident ? image : std::string();
 }
 
 Result<std::uint64_t> OverlayDriver::usage_bytes(const Volume& volume) {

@@ -46,6 +46,7 @@ public:
         return pool_.rename(volume, new_name);
     }
     Result<MountedVolume> mount(const Volume& volume, const MountRequest& request) override;
+    Result<std::string> evident_base(const Volume& volume) override;
     Result<std::uint64_t> usage_bytes(const Volume& volume) override;
     Result<> resize_volume(const Volume& volume, bool in_use) override;
     Result<std::uint64_t> volume_limit(const Volume& volume) override { return trees_.limit(volume); }

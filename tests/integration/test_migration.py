@@ -4,62 +4,15 @@ import shutil
 import unittest
 
 from harness import daemon as daemons
-from harness import pair, remote
+from harness import images, pair
 from harness.case import DaemonCase, main
+from harness.migration import PairCases
 
 MODES = ("pull", "push", "relay")
 
 
-class Migration:
-    """`peer_kind`: the server at the other end, "b"; the daemon under test is "a"."""
-    peer_kind = None
+class Migration(PairCases):
     refreshes_home = True
-    later = b"TWO"  # of the same size and second as what it replaces
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.peer = pair.Peer(cls.daemon, cls.peer_kind)
-        cls.addClassCleanup(cls.peer.daemon.close)
-        cls.client = cls.peer.client()
-        cls.there = cls.peer.api
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.peer.close()
-        super().tearDownClass()
-
-    def make(self, name, **more):
-        """With two snapshots."""
-        self.api.create(name, "tiny", config={"user.note": "kept", **more})
-        self.api.push(name, "/root/first", b"one", uid=1000, gid=1001, mode="0640")
-        self.api.push(name, "/root/second", b"two", uid=0, gid=0)
-        self.api.do("POST", f"/1.0/instances/{name}/snapshots", {"name": "s1"})
-        self.api.push(name, "/root/second", self.later)
-        self.api.do("POST", f"/1.0/instances/{name}/snapshots", {"name": "s2", "expires_at": "2035-01-02T03:04:05Z"})
-        self.api.push(name, "/root/third", b"three")
-        self.api.call("DELETE", self.api.file_target(name, "/root/first"))
-
-    def check(self, api, name, snapshots=("s1", "s2"), start=True):
-        """It is what make() made, and works."""
-        self.assertEqual(api.instance(name)["config"]["user.note"], "kept")
-        listed = api.get(f"/1.0/instances/{name}/snapshots?recursion=1")
-        self.assertEqual([one["name"].split("/")[-1] for one in listed], list(snapshots))
-        self.assertEqual((api.pull(name, "/root/second").body, api.pull(name, "/root/third").body), (self.later, b"three"))
-        self.assert_api_error(404, api.pull, name, "/root/first")
-        if start:
-            api.start(name)
-            self.assertEqual(api.sh(name, "stat -c %u:%g:%a /root/second; cat /root/third; hostname"),
-                             f"0:0:644\nthree{name}")
-            api.stop(name)
-        if "s1" in snapshots:
-            self.assertEqual(listed[-1]["expires_at"][:19], "2035-01-02T03:04:05")
-            api.do("PUT", f"/1.0/instances/{name}", {"restore": "s1"})
-            first = api.pull(name, "/root/first")
-            self.assertEqual((first.body, first.headers["X-LXD-uid"], first.headers["X-LXD-gid"],
-                              first.headers["X-LXD-mode"]), (b"one", "1000", "1001", "0640"))
-            self.assertEqual(api.pull(name, "/root/second").body, b"two")
-            self.assert_api_error(404, api.pull, name, "/root/third")
 
     def there_and_back(self, mode):
         self.make("trip")
@@ -175,54 +128,40 @@ class LxmgrTest(Migration, DaemonCase):
         self.there.stop("odd")
         self.there.delete("odd")
 
-    def test_our_client(self):
-        """The commands of docs/how-to/keep-and-copy-instances.md; by push, too, from a server that nobody reaches."""
-        mine = remote.RemoteClient(self.daemon, str(daemons.binaries() / "lxmgr"), {
-            "LXMGR_DIR": self.daemon.root, "LXMGR_CONF": os.path.join(self.daemon.base, "own")})
-        mine("remote", "add", "lab", pair.url(pair.FAR), "--accept-certificate", "--password", "pw")
-        self.make("dev")
-        mine("copy", "dev", "lab:dev")
-        self.check(self.there, "dev")
-        self.api.push("dev", "/root/fourth", b"four")
-        mine("copy", "dev", "lab:dev", "--refresh")
-        self.assertEqual(self.there.pull("dev", "/root/fourth").body, b"four")
-        mine("copy", "lab:dev", "back", "-c", "user.more=yes", "--instance-only")
-        self.assertEqual(self.api.instance("back")["config"]["user.more"], "yes")
-        self.there.delete("dev")
-        address = self.api.get("/1.0")["config"]["core.https_address"]
-        self.api.call("PATCH", "/1.0", {"config": {"core.https_address": ""}})
-        self.addCleanup(self.api.call, "PATCH", "/1.0", {"config": {"core.https_address": address}})
-        mine("move", "dev", "lab:dev")
-        self.assertEqual(self.peer.daemon.instance_names(), ["dev"])
-        self.assertNotIn("dev", self.daemon.instance_names())
-        self.there.delete("dev")
+    def test_image_at_both_servers(self):
+        """The copy stands on it, as the source does, and holds what that holds even where size and time look alike."""
+        fingerprint = self.peer.daemon.import_image(images.tiny(), "tiny")
 
-    def test_our_client_with_volumes(self):
-        mine = remote.RemoteClient(self.daemon, str(daemons.binaries() / "lxmgr"), {
-            "LXMGR_DIR": self.daemon.root, "LXMGR_CONF": os.path.join(self.daemon.base, "own")})
-        if "yard" not in mine("remote", "list", "-f", "csv"):
-            mine("remote", "add", "yard", pair.url(pair.FAR), "--accept-certificate", "--password", "pw")
-        url = "/1.0/storage-pools/default/volumes/custom"
-        self.there.call("POST", "/1.0/projects", {"name": "shop"})
-        mine("storage", "volume", "create", "default", "data", "user.note=kept")
-        mine("storage", "volume", "snapshot", "default", "data", "v1")
-        mine("storage", "volume", "copy", "default/data", "yard:default/data")
-        mine("storage", "volume", "copy", "default/data", "yard:default", "--target-project", "shop", "--volume-only")
-        self.assertEqual(self.there.get(f"{url}/data")["config"]["user.note"], "kept")
-        self.assertEqual(self.there.get(f"{url}/data/snapshots"), [f"{url}/data/snapshots/v1"])
-        self.assertEqual(self.there.get(f"{url}/data/snapshots?project=shop"), [])
-        mine("storage", "volume", "snapshot", "default", "data", "v2")
-        mine("storage", "volume", "copy", "default/data", "yard:default/data", "--refresh")
-        self.assertEqual(len(self.there.get(f"{url}/data/snapshots")), 2)
-        self.assertNotEqual(mine.run("storage", "volume", "copy", "default/data/v1", "yard:default/x", check=False).returncode, 0)
-        mine("storage", "volume", "delete", "default", "data")
-        mine("storage", "volume", "move", "yard:default/data", "default/home")
-        self.assertEqual(self.there.get(url), [])
-        self.assertEqual(len(self.api.get(f"{url}/home/snapshots")), 2)
-        mine("storage", "volume", "move", "yard:default/data", "default/more", "--project", "shop", "--target-project", "default")
-        for name in ("home", "more"):
-            self.api.call("DELETE", f"{url}/{name}")
-        self.there.call("DELETE", "/1.0/projects/shop")
+        def base(daemon, name):
+            path = os.path.join(daemon.root, "storage-pools/default/containers", name, "base")
+            return os.path.lexists(path)
+
+        self.api.create("plain", "tiny")
+        self.api.start("plain")
+        self.api.sh("plain", "rm /etc/group; echo own > /root/own; chmod 750 /root; mkdir /etc/new; ln -s x /etc/new/y")
+        self.client("copy", "a:plain", "b:running", "--stateless")
+        self.api.stop("plain")
+        self.make("kept")
+        for name in ("plain", "kept"):
+            self.client("copy", f"a:{name}", f"b:{name}")
+        self.check(self.there, "kept")
+        for name in ("plain", "running"):
+            self.assertTrue(base(self.peer.daemon, name), name)
+            self.there.start(name)
+            self.assertEqual(self.there.sh(name, "test ! -e /etc/group; cat /root/own; stat -c %a /root; readlink /etc/new/y"),
+                             "own\n750\nx")
+            self.there.stop(name)
+        self.assertTrue(base(self.peer.daemon, "kept"))
+        self.api.create("sly", "tiny")
+        self.api.start("sly")
+        self.api.sh("sly", "cd /etc; touch -r passwd /t; tr a-z b-za < passwd > /u; cat /u > passwd; touch -r /t passwd")
+        self.api.stop("sly")
+        self.client("copy", "a:sly", "b:sly")
+        self.assertEqual(self.there.pull("sly", "/etc/passwd").body, self.api.pull("sly", "/etc/passwd").body)
+        self.assertFalse(base(self.peer.daemon, "sly"))
+        for name in ("plain", "running", "kept", "sly"):
+            self.there.delete(name)
+        self.there.do("DELETE", f"/1.0/images/{fingerprint}")
 
     # ---- what goes wrong
     def source_operation(self, name):

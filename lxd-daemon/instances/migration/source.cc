@@ -31,6 +31,10 @@ public:
     Departure(Context& context, const MigrationSubject& subject, database::InstancePtr record,
               storage::Driver& driver)
         : context_(context), subject_(subject), record_(std::move(record)), driver_(driver) {}
+    Departure(Departure&&) = delete;
+    ~Departure() {
+        if (moment_) delete_snapshot_volume(context_, record_->pool, moment_->name);
+    }
 
     /// What there is to send.
     Result<migration::Header> offer() {
@@ -46,6 +50,7 @@ public:
             out.snapshot_names.push_back(row->name);
             out.snapshots.push_back(offered(*row));
         }
+        LX_TRY_AS(out.base, base());
         return out;
     }
 
@@ -53,21 +58,37 @@ public:
         const std::string name(api::instance_name(record_->name));
         if (only_) return send_volume(link, operation, answer, only_->volume, name + "/" + only_->name);
         // A root in use cannot be mounted a second time, and goes on changing.
-        const auto moment = new_snapshot_volume();
-        LX_TRY(copy_root(context_, *record_, driver_, moment));
-        Revert undo;
-        undo.add([&] { delete_snapshot_volume(context_, record_->pool, moment.name); });
-        failpoint("instances.migration.moment");
+        LX_TRY(take_moment());
         for (const auto& row : snapshots_) {
             const bool wanted =
                 std::ranges::find(answer.snapshot_names, row->name) != answer.snapshot_names.end();
             if (answer.refresh && !wanted) continue;
             LX_TRY(send_volume(link, operation, answer, row->volume, name + "/" + row->name));
         }
-        return send_volume(link, operation, answer, moment.name, name);
+        return send_volume(link, operation, answer, moment_->name, name);
     }
 
 private:
+    Result<> take_moment() {
+        if (moment_) return {};
+        const auto moment = new_snapshot_volume();
+        LX_TRY(copy_root(context_, *record_, driver_, moment));
+        moment_ = moment;
+        failpoint("instances.migration.moment");
+        return {};
+    }
+
+    /// Of what goes first: each of the others begins as the one before it.
+    Result<std::string> base() {
+        if (only_) return driver_.evident_base({storage::VolumeType::snapshot, only_->volume});
+        if (!snapshots_.empty())
+            return driver_.evident_base({storage::VolumeType::snapshot, snapshots_.front()->volume});
+        if (context_.live.get(record_->name).status == api::StatusCode::stopped)
+            return driver_.evident_base({storage::VolumeType::container, record_->name});
+        LX_TRY(take_moment());
+        return driver_.evident_base(*moment_);
+    }
+
     Result<> send_volume(migration::Link& link, operations::Operation& operation,
                          const migration::Header& answer, const std::string& volume,
                          const std::string& what) {
@@ -85,6 +106,7 @@ private:
     std::shared_ptr<const images::Metadata> metadata_;
     std::vector<database::SnapshotPtr> snapshots_;
     database::SnapshotPtr only_;
+    std::optional<storage::Volume> moment_;  ///< the root as it is sent
 };
 
 }  // namespace

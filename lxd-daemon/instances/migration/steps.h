@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <stop_token>
 #include <string>
 
@@ -64,6 +65,8 @@ public:
 
     /// The next one begins as this volume.
     void begin_with(storage::Volume volume) { last_ = std::move(volume); }
+    /// The first one is made by this, where what is there too much of it can be removed.
+    void begin_with_image(std::function<Result<>(const storage::Volume&)> make) { image_ = std::move(make); }
     /// @param tree   for an instance: what came beside its root, a detached mount; -1: for a custom volume
     /// @param idmap  of the ids that arrive
     /// On failure the volume may be left.
@@ -77,6 +80,7 @@ private:
     std::string pool_;
     Stream stream_;
     std::optional<storage::Volume> last_;
+    std::function<Result<>(const storage::Volume&)> image_;
     std::vector<storage::Volume> raw_;  ///< with the ids of the source
 };
 

@@ -106,6 +106,14 @@ Result<> store_arrival(Context& context, const ArrivalPlan& plan, Arrival& arriv
     });
 }
 
+/// The image that the source names, if it is here for instances of that project.
+database::ImagePtr base_image(const Context& context, const database::InstanceRecord& record,
+                              const std::string& fingerprint) {
+    const auto image = context.deps.database.images().find(fingerprint);
+    const bool usable = image && database::is_visible(*image, image_project(context, project_of(record)));
+    return usable ? image : nullptr;
+}
+
 migration::Header all_of(const migration::Header& offer, bool with_snapshots) {
     migration::Header answer;
     if (!with_snapshots) return answer;
@@ -219,6 +227,10 @@ Result<> receive_instance(Context& context, const ArrivalPlan& plan, migration::
                 context, record.pool,
                 {link, *answer.rsync, show_progress(operation, std::string(api::instance_name(record.name))),
                  stop});
+            if (const auto image = base_image(context, record, offer.base))
+                volumes.begin_with_image([&, image](const storage::Volume& volume) {
+                    return make_image_root(context, *driver, volume, record, *image, &operation, stop);
+                });
             LX_TRY(arrival.take(offer, answer, root, volumes));
             failpoint("instances.migration.arrived");
             LX_TRY(store_arrival(context, plan, arrival, intent));

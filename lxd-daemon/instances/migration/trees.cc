@@ -160,6 +160,8 @@ Result<> ArrivingVolumes::add(const storage::Volume& volume, int tree, const sys
     }
     if (last_) {
         LX_TRY(driver->create_copy(target, *last_, {}));
+    } else if (image_ && !shifted && stream_.features.remove) {
+        LX_TRY(image_(target));
     } else {
         LX_TRY(driver->create_volume(target, [](int) { return Result<>{}; }));
     }
