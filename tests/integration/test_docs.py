@@ -40,7 +40,8 @@ PAGES = {
         DEV, FAST, before={"lxmgr copy dev/before-upgrade old-dev": ["lxmgr snapshot dev before-upgrade"],
                            "lxmgr copy dev backup --refresh": ["lxmgr copy dev backup"],
                            "lxmgr move dev --storage fast": ["lxmgr stop --force dev"]},
-        elsewhere={"lxmgr copy dev lab:": "test_migration.py", "lxmgr move dev lab:": "", "lxmgr copy lab:": ""}),
+        elsewhere={"lxmgr copy dev lab:": "test_migration.py", "lxmgr move dev lab:": "", "lxmgr copy lab:": "",
+                   "lxmgr storage volume copy default/data lab:": ""}),
     "docs/how-to/limit-resources.md": Page(
         DEV, before={"lxmgr config set dev limits.memory.enforce soft": ["lxmgr config unset dev limits.memory.swap"]}),
     "docs/how-to/remote.md": Page(elsewhere={"lxmgr exec server": "test_remote_cli.py", "lxmgr exec client": ""}),
