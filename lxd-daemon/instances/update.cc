@@ -21,26 +21,40 @@
 namespace lxmgr::instances {
 namespace {
 
-/// volatile.* belongs to the daemon: what a client leaves out or changes is refused for ids, kept for the
-/// rest; only a NIC's MAC address may be given.
+/// `lxc copy --refresh` ends with a PUT of the other server's instance, volatile.* and all. One that was
+/// itself brought up to date from here may have our uuid, and is not told by it.
+bool is_of_another(const api::ConfigMap& before, const api::ConfigMap& after) {
+    const auto mine = before.find("volatile.uuid"), given = after.find("volatile.uuid");
+    return mine != before.end() && given != after.end() && mine->second != given->second;
+}
+
+/// Of an instance that has run elsewhere.
+bool comes_from_a_run(const std::string& key) {
+    return key == "volatile.idmap.current" || key.starts_with("volatile.last_state.");
+}
+
+/// volatile.* belongs to the daemon: what a client changes is kept as it was, and ids that it leaves out are
+/// an error, as LXD's are; only a NIC's MAC address may be given, of this instance.
 Result<> keep_volatile(const api::ConfigMap& before, api::ConfigMap& after) {
+    const bool of_another = is_of_another(before, after);
     for (const auto& [key, value] : before) {
         if (!key.starts_with("volatile.")) continue;
-        const auto found = after.find(key);
-        const bool same = found != after.end() && found->second == value;
+        const bool given = after.contains(key);
         const bool ids = key.starts_with("volatile.idmap.") || key == "volatile.last_state.idmap";
-        if (ids && !same)
+        if (ids && !given && !of_another && key != "volatile.idmap.current")
             return fail(Status::bad_request,
-                        fmt::format("'{}' belongs to the server and cannot be changed or removed", key));
-        if (!key.ends_with(".hwaddr")) after[key] = value;
+                        fmt::format("'{}' belongs to the server and cannot be removed", key));
+        const bool may_change = key.ends_with(".hwaddr") && !of_another;
+        if (!may_change) after[key] = value;
     }
     for (auto it = after.begin(); it != after.end();) {
-        const bool invented = it->first.starts_with("volatile.") && !it->first.ends_with(".hwaddr") &&
-                              !before.contains(it->first);
-        if (invented)
+        const bool may_be_new = it->first.ends_with(".hwaddr") && !of_another;
+        const bool invented =
+            it->first.starts_with("volatile.") && !may_be_new && !before.contains(it->first);
+        if (invented && !of_another && !comes_from_a_run(it->first))
             return fail(Status::bad_request,
                         fmt::format("'{}' belongs to the server and cannot be set", it->first));
-        ++it;
+        it = invented ? after.erase(it) : std::next(it);
     }
     return {};
 }

@@ -12,8 +12,6 @@ MODES = ("pull", "push", "relay")
 
 
 class Migration(PairCases):
-    refreshes_home = True
-
     def there_and_back(self, mode):
         self.make("trip")
         self.client("copy", "a:trip", "b:trip", "--mode", mode)
@@ -47,7 +45,8 @@ class Migration(PairCases):
     def test_refresh(self):
         self.make("base")
         self.client("copy", "a:base", "b:base")
-        self.api.push("base", "/root/third", b"THREE")
+        changed = self.later + b"!!"  # between two lxmgrd, of the size of what it replaces
+        self.api.push("base", "/root/third", changed)
         self.api.do("POST", "/1.0/instances/base/snapshots", {"name": "s3"})
         self.api.do("DELETE", "/1.0/instances/base/snapshots/s2")
         self.api.push("base", "/root/fourth", b"four")
@@ -55,12 +54,17 @@ class Migration(PairCases):
         listed = self.there.get("/1.0/instances/base/snapshots?recursion=1")
         self.assertEqual([one["name"].split("/")[-1] for one in listed], ["s1", "s3"])
         self.assertEqual((self.there.pull("base", "/root/third").body, self.there.pull("base", "/root/fourth").body),
-                         (b"THREE", b"four"))
+                         (changed, b"four"))
         self.there.do("PUT", "/1.0/instances/base", {"restore": "s3"})
         self.assert_api_error(404, self.there.pull, "base", "/root/fourth")
-        if self.refreshes_home:
-            self.client("copy", "b:base", "a:base", "--refresh")
-            self.assert_api_error(404, self.api.pull, "base", "/root/fourth")
+        before = self.api.instance("base")["config"]
+        self.there.do("PATCH", "/1.0/instances/base", {"config": {"user.note": "from there"}})
+        self.client("copy", "b:base", "a:base", "--refresh")
+        self.assert_api_error(404, self.api.pull, "base", "/root/fourth")
+        self.assertEqual(self.api.instance("base")["config"],
+                         {**before, "user.note": "from there", "volatile.apply_template": "copy"})
+        self.api.start("base")
+        self.api.stop("base")
         self.there.delete("base")
 
     def test_running_and_partial(self):
@@ -271,7 +275,6 @@ class LxmgrTest(Migration, DaemonCase):
 @unittest.skipUnless(shutil.which("lxd"), "LXMGR_SKIP: no lxd here")
 class LxdTest(Migration, DaemonCase):
     peer_kind = daemons.Lxd
-    refreshes_home = False  # lxc then gives a's volatile.idmap.* the values that b has, which is refused
     later = b"longer"  # LXD's rsync looks at size and second
 
 
