@@ -58,13 +58,18 @@ Result<std::unique_ptr<ImageServer>> LxdServer::open(ServerAddress address, std:
 }
 
 std::string LxdServer::image_url(const std::string& fingerprint, const char* more) const {
-    const std::string secret = address_.secret.empty() ? "" : "?secret=" + url_encode(address_.secret);
-    return fmt::format("{}/1.0/images/{}{}{}", address_.url, url_encode(fingerprint), more, secret);
+    std::string url = fmt::format("{}/1.0/images/{}{}?", address_.url, url_encode(fingerprint), more);
+    if (!address_.project.empty()) url += "project=" + url_encode(address_.project) + "&";
+    if (!address_.secret.empty()) url += "secret=" + url_encode(address_.secret) + "&";
+    url.pop_back();
+    return url;
 }
 
 Result<OfferedImage> LxdServer::find(const std::string& name, const std::string&) {
     std::string fingerprint = name;
-    const std::string alias_url = fmt::format("{}/1.0/images/aliases/{}", address_.url, url_encode(name));
+    const std::string alias_url =
+        fmt::format("{}/1.0/images/aliases/{}{}{}", address_.url, url_encode(name),
+                    address_.project.empty() ? "" : "?project=", url_encode(address_.project));
     auto alias = Result<std::string>(fail(Status::not_found, ""));
     if (!is_sha256(name)) alias = web_.get_text(alias_url, kMaxAnswer);
     if (alias) {

@@ -39,7 +39,8 @@ public:
 struct ServerAddress {
     std::string protocol;  ///< "simplestreams", "lxd" or "direct"
     std::string url;
-    std::string secret;  ///< of a private image of an LXD server
+    std::string secret;   ///< of a private image of an LXD server
+    std::string project;  ///< of such a server's image; empty: the default one
     WebAccess access;
 };
 /// Errors: `bad_request` for a protocol or URL that is none.

@@ -20,7 +20,7 @@ Result<> read_source(const nlohmann::json& object, ImagesPost::Source& out) {
     reader.text("type", out.type).text("mode", out.mode).text("server", out.server);
     reader.text("protocol", out.protocol).text("certificate", out.certificate).text("secret", out.secret);
     reader.text("alias", out.alias).text("fingerprint", out.fingerprint).text("image_type", out.image_type);
-    return reader.text("name", out.name).text("url", out.url).done();
+    return reader.text("name", out.name).text("url", out.url).text("project", out.project).done();
 }
 
 Result<AliasOfImage> parse_alias(const nlohmann::json& object) {

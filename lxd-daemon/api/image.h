@@ -54,6 +54,7 @@ struct ImagesPost {
         std::string image_type;  ///< empty: container
         std::string name;        ///< of an instance, "X" or "X/S"
         std::string url;
+        std::string project;  ///< at that server
     };
     Source source;
     ImagePut fields;

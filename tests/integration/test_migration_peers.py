@@ -29,6 +29,7 @@ def part(field, value):
 class HostileTest(DaemonCase):
     """The test is the source that brings an instance."""
     needs_images = ()
+    stay = []
 
     def arrive(self, **more):
         operation = self.api.call("POST", "/1.0/instances", {"name": "prey", "source": {"type": "migration", "mode": "push"},
@@ -39,13 +40,13 @@ class HostileTest(DaemonCase):
             self.addCleanup(one.socket.close)
         return url, control, fs
 
-    def ends(self, url):
-        """Its failure; nothing is left."""
+    def ends(self, url, status="Failure"):
+        """Why; nothing is left."""
         said = self.api.get(f"{url}/wait?timeout=30")
-        self.assertEqual(said["status"], "Failure")
-        self.assertEqual(self.daemon.instance_names(), [])
-        for kind in ("containers", "snapshots"):
-            self.assertEqual(os.listdir(os.path.join(self.daemon.root, "storage-pools/default", kind)), [])
+        self.assertEqual(said["status"], status)
+        self.assertEqual(self.daemon.instance_names(), self.stay)
+        for kind, there in (("containers", self.stay), ("snapshots", [])):
+            self.assertEqual(os.listdir(os.path.join(self.daemon.root, "storage-pools/default", kind)), there)
         self.assertEqual(self.rsyncs(), [])
         return said["err"]
 
@@ -107,10 +108,7 @@ class HostileTest(DaemonCase):
         url, control, fs = self.arrive()
         control.send(FEATURES)
         self.assertIsNotNone(control.message())
-        deadline = time.monotonic() + 10
-        while not (found := self.rsyncs()) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        status = found[0]
+        status = self.running_rsync()
         self.assertEqual((len(status["NSpid"].split()), status["NoNewPrivs"], status["Seccomp"]), (2, "1", "2"))
         self.assertEqual(int(status["CapEff"], 16) & (1 << 21), 0)  # CAP_SYS_ADMIN
         pid = status["Pid"]
@@ -120,6 +118,22 @@ class HostileTest(DaemonCase):
         for one in (control, fs):
             one.socket.close()
         self.assertIn("lost", self.ends(url))
+
+    def running_rsync(self):
+        deadline = time.monotonic() + 10
+        while not (found := self.rsyncs()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return found[0]
+
+    def test_cancelled_in_the_middle(self):
+        url, control, fs = self.arrive()
+        control.send(FEATURES)
+        self.assertIsNotNone(control.message())
+        self.running_rsync()
+        self.api.call("DELETE", url)
+        self.ends(url, "Cancelled")
+        for one in (control, fs):
+            one.read_all()  # to its end
 
     def test_a_restricted_client_leads_it_nowhere_near(self):
         remote.set_config(self.api, core__https_address="[::]:8443")
@@ -135,6 +149,48 @@ class HostileTest(DaemonCase):
                         "type": "migration", "mode": "pull", "operation": f"https://{host}:1/1.0/operations/x",
                         "secrets": {"control": "x", "fs": "y"}}})
                 self.assertIn(said, self.ends(made["operation"]))
+
+
+class HostileTargetTest(HostileTest):
+    """The test is the target that fetches one."""
+    needs_images = ("tiny",)
+    stay = ["victim"]
+    test_messages_that_grow = test_snapshots_with_odd_config = test_rsync_is_in_a_box = None
+    test_a_restricted_client_leads_it_nowhere_near = None
+
+    def setUp(self):
+        super().setUp()
+        self.api.create("victim", "tiny")
+        self.api.push("victim", "/root/big", os.urandom(8 << 20))
+
+    def arrive(self, **more):
+        operation = self.api.call("POST", "/1.0/instances/victim", {"migration": True, "live": False, **more})["metadata"]
+        url = f"/1.0/operations/{operation['id']}"
+        control, fs = (self.api.attach(url, operation["metadata"][name]) for name in ("control", "fs"))
+        for one in (control, fs):
+            self.addCleanup(one.socket.close)
+        return url, control, fs
+
+    def test_it_vanishes(self):
+        for answered in (False, True):
+            url, control, fs = self.arrive()
+            self.assertIsNotNone(control.message())
+            if answered:
+                control.send(FEATURES)
+                self.running_rsync()
+            for one in (control, fs):
+                one.socket.close()
+            self.assertIn("lost", self.ends(url))
+        self.api.start("victim")
+        self.api.stop("victim")
+
+    def test_answers_that_are_none(self):
+        for answer, said in ((b"\xff" * 100, "none of the migration protocol"), (b"\x08\x01" + FEATURES, "another way"),
+                             (b"\x08\x00", "too old"), (b"\x22\x00" * 1_500_000, "too large")):
+            url, control, _ = self.arrive()
+            self.assertIsNotNone(control.message())
+            control.send(answer)
+            self.assertIn(said, self.ends(url))
 
 
 class ProjectsTest(ProjectCase):
@@ -213,6 +269,18 @@ class ProjectsTest(ProjectCase):
         self.client("storage", "volume", "move", "b:default/pull", "a:default/back", "--project", "shop",
                     "--target-project", "web")
         self.assertEqual(self.api.get(f"{url}/back?project=web")["project"], "web")
+
+    def test_images(self):
+        self.client("image", "copy", "a:tiny", "b:", "--alias", "small", "--target-project", "shop")
+        self.assertEqual(len(self.there.get("/1.0/images?project=shop")), 1)
+        self.assertEqual(self.there.get("/1.0/images"), [])
+        self.clear("web")
+        self.made.remove("web")
+        self.project("web")
+        self.client("project", "switch", "b:shop")  # of its --project, lxc 5.0.2 makes nothing for images
+        self.addCleanup(self.client, "project", "switch", "b:default")
+        self.client("image", "copy", "b:small", "a:", "--alias", "mine", "--target-project", "web")
+        self.assertEqual(self.api.get("/1.0/images/aliases/mine?project=web")["name"], "mine")
 
     def refused(self, *arguments, **config):
         self.shop(**config)

@@ -150,6 +150,7 @@ Result<database::ImagePtr> fetch_from(Context& context, const RemoteImage& wante
     LX_TRY_AS(const auto server, images::open_image_server({.protocol = source.protocol,
                                                             .url = source.server,
                                                             .secret = wanted.secret,
+                                                            .project = wanted.project,
                                                             .access = web_access(context, source)},
                                                            stop));
     LX_TRY_AS(const auto found, server->find(source.alias, wanted.architecture));

@@ -96,6 +96,7 @@ Result<RemoteImage> remote_image_of(const Context& context, const api::InstanceS
     out.source = {source.server, source.protocol.empty() ? "lxd" : source.protocol, source.certificate,
                   name_on_server(source)};
     out.secret = source.secret;
+    out.project = source.project;
     out.architecture = architecture.empty() ? default_architecture(context)
                                             : std::string(images::architecture_name(architecture));
     out.cached = true;

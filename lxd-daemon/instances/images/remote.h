@@ -21,6 +21,7 @@ struct Context;
 struct RemoteImage {
     database::ImageSource source;
     std::string secret;        ///< of a private image
+    std::string project;       ///< at the server; empty: its default one
     std::string architecture;  ///< LXD's name
     bool cached = false;       ///< only kept because an instance was made of it
     bool auto_update = false;

@@ -35,6 +35,7 @@ RemoteImage remote_of(const Context& context, const api::ImagesPost& post) {
     out.source = {post.source.server, post.source.protocol.empty() ? "lxd" : post.source.protocol,
                   post.source.certificate, name_on_server(post.source)};
     out.secret = post.source.secret;
+    out.project = post.source.project;
     out.architecture = default_architecture(context);
     out.auto_update = post.fields.auto_update;
     out.is_public = post.fields.is_public;
