@@ -28,6 +28,7 @@
 #include "lxd-daemon/rest/admission.h"
 #include "lxd-daemon/rest/expiry.h"
 #include "lxd-daemon/rest/guest_api.h"
+#include "lxd-daemon/rest/history.h"
 #include "lxd-daemon/rest/https/https.h"
 #include "lxd-daemon/rest/router.h"
 #include "lxd-daemon/rest/routes.h"
@@ -83,6 +84,7 @@ struct Daemon::Parts {
     boost::asio::io_context io{1};
     std::optional<rest::ServerInfo> server_info;
     std::optional<rest::Services> services;
+    std::optional<rest::History> history;
     std::optional<rest::Router> router;
     std::optional<rest::Server> server;
     std::optional<rest::Admission> admission;
@@ -143,6 +145,8 @@ Result<> Daemon::Parts::open_rest(const Options& options) {
     services->pools = &*pools;
     services->networks = &*networks;
     services->server = &*server_info;
+    history.emplace(*services);
+    services->history = &*history;
     services->shut_down = [this] { begin_stop(true); };
     services->exec_target.prepare = [this](const std::string& name,
                                            std::map<std::string, std::string>& environment) -> Result<> {

@@ -20,6 +20,7 @@ std::vector<const Command*> all_commands() {
         storage_commands,      volume_commands,
         remote_commands,       operation_commands,
         warning_commands,      monitor_commands,
+        history_commands,      top_commands,
         admin_commands,        recover_commands,
         query_commands,        version_commands,
         completion_commands,

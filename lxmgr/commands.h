@@ -36,6 +36,8 @@ std::span<const Command> storage_commands();
 std::span<const Command> volume_commands();
 std::span<const Command> operation_commands();
 std::span<const Command> warning_commands();
+std::span<const Command> history_commands();
+std::span<const Command> top_commands();
 std::span<const Command> monitor_commands();
 std::span<const Command> admin_commands();
 std::span<const Command> query_commands();

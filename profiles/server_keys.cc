@@ -1,5 +1,6 @@
 #include "profiles/checks.h"
 #include "profiles/key_tables.h"
+#include "profiles/web_checks.h"
 
 namespace lxmgr::profiles {
 namespace {
@@ -8,6 +9,22 @@ constexpr ConfigKey kServerKeys[] = {
     {KeyScope::server, "core.https_address", "string", "", Live::yes, check::listen_address,
      "Where the API is served over HTTPS: an IP address, with a port unless that is 8443; `[::]` or nothing "
      "before the port is all addresses. Unset: the unix socket only."},
+    {KeyScope::server, "core.https_allowed_credentials", "bool", "false", Live::yes, check::boolean,
+     "Whether pages of core.https_allowed_origin may use the client certificate that the browser has."},
+    {KeyScope::server, "core.https_allowed_headers", "string", "", Live::yes, check::http_words,
+     "Headers that such pages may send (Access-Control-Allow-Headers)."},
+    {KeyScope::server, "core.https_allowed_methods", "string", "", Live::yes, check::http_words,
+     "Methods that such pages may use (Access-Control-Allow-Methods)."},
+    {KeyScope::server, "core.https_allowed_origin", "string", "", Live::yes, check::web_origin,
+     "The other site whose pages may use the API over HTTPS, such as `https://panel.example`; `*` is every "
+     "site. "
+     "Unset: what browsers send for other sites is refused."},
+    {KeyScope::server, "core.https_allowed_websocket_origin", "string", "", Live::yes, check::web_origins,
+     "Further sites, with commas between, whose pages may open websockets."},
+    {KeyScope::server, "core.https_trusted_proxy", "string", "", Live::yes, check::ip_addresses,
+     "IP addresses, with commas between, of proxies whose PROXY header (version 1 or 2) says from where a "
+     "connection "
+     "comes."},
     {KeyScope::server, "core.metrics_address", "string", "", Live::yes, check::listen_address,
      "A second address that serves `/1.0/metrics` and nothing else."},
     {KeyScope::server, "core.metrics_authentication", "bool", "true", Live::yes, check::boolean,
@@ -16,6 +33,10 @@ constexpr ConfigKey kServerKeys[] = {
      "How long a token for a new client is good for, such as `30S`, `3H` or `1d`. Unset: until it is used, "
      "or the "
      "daemon ends."},
+    {KeyScope::server, "core.trust_ca_certificates", "bool", "false", Live::yes, check::boolean,
+     "Whether every client is trusted whose certificate is signed by the authority in `server.ca` of the "
+     "state directory, "
+     "and not in its list `ca.crl`. A certificate in the trust store has the rights that stand there."},
     {KeyScope::server, "core.trust_password", "string", "", Live::yes, nullptr,
      "With which a client may add its own certificate. Stored hashed, and shown as `true`."},
     {KeyScope::server, "core.proxy_https", "string", "", Live::yes, check::proxy_url,

@@ -23,6 +23,7 @@ struct Database::Impl {
             LX_TRY(backups.load());
             LX_TRY(certificates.load());
             LX_TRY(network_objects.load());
+            LX_TRY(history.load());
             return networks.load();
         });
     }
@@ -42,6 +43,7 @@ struct Database::Impl {
     Networks networks{*connection};
     ServerConfig server_config{*connection};
     Warnings warnings{*connection};
+    History history{*connection};
     Intents intents{*connection};
 };
 
@@ -74,6 +76,7 @@ Networks& Database::networks() { return impl_->networks; }
 ServerConfig& Database::server_config() { return impl_->server_config; }
 Certificates& Database::certificates() { return impl_->certificates; }
 Warnings& Database::warnings() { return impl_->warnings; }
+History& Database::history() { return impl_->history; }
 Intents& Database::intents() { return impl_->intents; }
 
 }  // namespace lxmgr::database

@@ -11,6 +11,7 @@
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/backups.h"
 #include "lxd-daemon/database/certificates.h"
+#include "lxd-daemon/database/history.h"
 #include "lxd-daemon/database/network_objects.h"
 #include "lxd-daemon/database/projects.h"
 #include "lxd-daemon/database/volumes.h"
@@ -355,6 +356,7 @@ public:
     ServerConfig& server_config();
     Certificates& certificates();
     Warnings& warnings();
+    History& history();
     Intents& intents();
 
 private:

@@ -260,6 +260,30 @@ CREATE TABLE projects (
 ALTER TABLE images ADD COLUMN projects TEXT NOT NULL DEFAULT 'default';
 )sql";
 
+// "running" is what few rows are, and what is searched for when an operation ends.
+constexpr const char* kHistory = R"sql(
+CREATE TABLE history (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    created_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    known INTEGER NOT NULL,
+    username TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    address TEXT NOT NULL,
+    certificate TEXT NOT NULL,
+    project TEXT NOT NULL,
+    method TEXT NOT NULL,
+    path TEXT NOT NULL,
+    http_status INTEGER NOT NULL,
+    result TEXT NOT NULL,
+    error TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    description TEXT NOT NULL
+);
+CREATE INDEX history_by_known ON history (known);
+CREATE INDEX history_running ON history (operation) WHERE result='running';
+)sql";
+
 constexpr Migration kMigrations[] = {
     {1, "initial schema", kInitial},
     {2, "image metadata and templates", kMetadataSets},
@@ -271,6 +295,7 @@ constexpr Migration kMigrations[] = {
     {8, "trusted certificates", kCertificates},
     {9, "ACLs, forwards and zones of networks", kNetworkObjects},
     {11, "projects", kProjects},
+    {12, "history of requests", kHistory},
 };
 
 constexpr int kApplicationId =

@@ -37,6 +37,7 @@ const std::vector<std::string>& api_extensions() {
         "explicit_trust_token",
         "remote_token_expiry",
         "metrics",
+        "https_allowed_credentials",
         "metrics_authentication",
         "metrics_cpu_seconds",
         "metrics_memory_oom_total",
@@ -76,6 +77,7 @@ const std::vector<std::string>& api_extensions() {
         "cloud_init_ssh_keys",
         "instance_ready_state",
         "instance_state_started_at",
+        "lxmgr_history",  // GET lxmgr/history
         "lxmgr_ready",    // lxmgr_ready_at of the state, GET instances/NAME/lxmgr_wait
         "snapshot_scheduling",
         "snapshot_schedule_aliases",

@@ -16,4 +16,12 @@ auth::Identity identify(const database::Certificates& store, const auth::Certifi
     return out;
 }
 
+auth::Identity identify_remote(const database::Certificates& store, const Remote& remote) {
+    auto out = identify(store, remote.certificate.get());
+    const auto& peer = remote.certificate;
+    if (peer && !remote.vouched_by.expired() && peer->is_valid_now() && !store.find(peer->fingerprint))
+        out.who = Who::client;
+    return out;
+}
+
 }  // namespace lxmgr::rest

@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "lxd-daemon/auth/authority.h"
 #include "lxd-daemon/auth/certificate.h"
 
 namespace lxmgr::rest {
@@ -12,8 +13,9 @@ struct Remote {
     std::string host;                                      ///< IP address
     std::string address;                                   ///< with the port
     std::shared_ptr<const auth::Certificate> certificate;  ///< null: it showed none
-    bool metrics_only = false;                             ///< came to core.metrics_address
-    bool gone = false;                                     ///< has closed its side
+    std::weak_ptr<const auth::Authority> vouched_by{};  ///< expires when that authority is no longer trusted
+    bool metrics_only = false;                          ///< came to core.metrics_address
+    bool gone = false;                                  ///< has closed its side
     std::function<void()> on_gone{};
 };
 

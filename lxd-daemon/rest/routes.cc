@@ -29,6 +29,7 @@ std::vector<std::span<const Route>> all_routes() {
             certificate_routes(),
             server_certificate_routes(),
             warning_routes(),
+            history_routes(),
             instance_metadata_routes(),
             instance_sftp_routes(),
             instance_snapshot_routes(),

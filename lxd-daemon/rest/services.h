@@ -33,6 +33,7 @@ class ServerInfo;  ///< what GET /1.0 shows, see server_info.h
 class Meeting;     ///< the websockets of one operation, see meeting.h
 class Https;       ///< the listener for clients elsewhere, see https/https.h
 class Admission;   ///< how clients become trusted, see admission.h
+class History;     ///< who asked for what, see history.h
 class GuestApi;    ///< what instances ask about themselves, see guest_api.h
 
 /// What exec and console ask of the instances room. Memory only: runs on the I/O thread.
@@ -64,6 +65,7 @@ struct Services {
     GuestApi* guests = nullptr;
     Https* https = nullptr;
     Admission* admission = nullptr;
+    History* history = nullptr;
     Turns config_changes{io, 1};  ///< of the server: one at a time, from the check of the ETag to the end
     std::function<void()> shut_down{};  ///< begins to stop all instances, then the daemon; returns at once
     ExecTarget exec_target{};

@@ -16,6 +16,8 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/rest/authorise.h"
+#include "lxd-daemon/rest/cross_origin.h"
+#include "lxd-daemon/rest/history.h"
 #include "lxd-daemon/rest/identify.h"
 #include "lxd-daemon/rest/image_tokens.h"
 #include "lxd-daemon/rest/projects.h"
@@ -121,10 +123,15 @@ asio::awaitable<Result<Response>> Session::handle(Request& request) {
     fill_request(request);
     auto match = hosting_->router.find(verb.value_or(Verb::get), target.segments);
     if (!verb) match.route = nullptr;
-    LX_CO_TRY(check_access(request, match));
-    request.verb = *verb;
+    request.verb = verb.value_or(Verb::get);
     for (const auto& segment : target.segments) request.path.append("/").append(segment);
     if (request.path.empty()) request.path = "/";
+    // A browser asks before it sends what a page of another site wants; it shows no certificate with that.
+    const bool asks_first =
+        remote_ && !remote_->metrics_only && parser_->get().method() == http::verb::options;
+    if (asks_first && is_allowed_origin(request, hosting_->services.server))
+        co_return Response::raw("", "text/plain");
+    LX_CO_TRY(check_access(request, match));
     request.args = std::move(match.args);
     LX_CO_TRY(enter_project(request, *match.route, hosting_->services));
     auto reading = read_body(request, *match.route);
@@ -174,6 +181,12 @@ asio::awaitable<bool> Session::serve_one() {
         auto pending = answer(request);
         response = co_await std::move(pending);
         current_ = nullptr;
+        auto* history = hosting_->services.history;
+        if (remote_) {
+            for (auto& header : cross_origin_headers(request, hosting_->services.server))
+                response.headers.push_back(std::move(header));
+        }
+        if (history != nullptr) history->note(request, parser_->get().method_string(), response);
         if (response.upgraded) co_return false;
         error_code ignored;  // the client may have gone meanwhile
         if (std::exchange(hangup_, nullptr)) socket_.cancel(ignored);
@@ -196,7 +209,7 @@ asio::awaitable<bool> Session::serve_one() {
 auth::Identity Session::identify() const {
     auth::Identity out;
     if (remote_) {
-        out = rest::identify(hosting_->services.database->certificates(), remote_->certificate.get());
+        out = identify_remote(hosting_->services.database->certificates(), *remote_);
         out.address = remote_->host;
     } else {
         out.who = hosting_->guest.empty() ? auth::Who::local : auth::Who::guest;
@@ -208,7 +221,7 @@ Result<> Session::check_access(const Request& request, const Router::Match& matc
     const auto* server = hosting_->services.server;
     const bool for_metrics = match.route != nullptr && match.route->access == Access::metrics;
     if (remote_) {
-        LX_TRY(refuse_other_sites(request));
+        if (!is_allowed_origin(request, server)) LX_TRY(refuse_other_sites(request));
         if (remote_->metrics_only && !for_metrics) return fail(Status::not_found, "not found");
     }
     // Asked before the body is taken.

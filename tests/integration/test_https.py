@@ -3,7 +3,9 @@ import hashlib
 import json
 import os
 import re
+import socket
 import ssl
+import struct
 import time
 import unittest
 
@@ -204,6 +206,72 @@ class HttpsTest(unittest.TestCase):
             self.assertEqual(self.https.raw("GET", "/1.0", headers=headers).status, 403, headers)
         self.assertEqual(self.https.raw("GET", "/1.0", headers={"Origin": "https://127.0.0.1:8443"}).status, 200)
         self.assertEqual(self.https.raw("GET", "/1.0", headers={"Sec-Fetch-Site": "none"}).status, 200)
+
+    def test_pages_of_an_allowed_site(self):
+        site, keys = {"Origin": "https://panel.example"}, {"core.https_allowed_origin": "https://panel.example",
+                                                           "core.https_allowed_methods": "GET, PUT, DELETE",
+                                                           "core.https_allowed_headers": "Content-Type, If-Match",
+                                                           "core.https_allowed_credentials": "true",
+                                                           "core.https_allowed_websocket_origin": "https://second.example"}
+        self.assertEqual(self.https.raw("OPTIONS", "/1.0", headers=site).status, 403)
+        for key, bad in (("core.https_allowed_origin", "panel.example"), ("core.https_allowed_methods", "GET\r\nX: y"),
+                         ("core.https_allowed_headers", "a b"), ("core.https_allowed_websocket_origin", "https://a, b")):
+            self.error_of(**{key.replace(".", "__"): bad})
+        self.api.call("PATCH", "/1.0", {"config": keys})
+        try:
+            asked = self.https.raw("OPTIONS", "/1.0/instances/x", headers={**site, "Access-Control-Request-Method": "PUT"})
+            shown = self.https.raw("GET", "/1.0", headers={**site, "Sec-Fetch-Site": "cross-site"})
+            for reply in (asked, shown):
+                self.assertEqual(reply.status, 200)
+                self.assertEqual(reply.headers["Access-Control-Allow-Origin"], "https://panel.example")
+                self.assertEqual(reply.headers["Access-Control-Allow-Methods"], "GET, PUT, DELETE")
+                self.assertEqual(reply.headers["Access-Control-Allow-Headers"], "Content-Type, If-Match")
+                self.assertEqual(reply.headers["Access-Control-Allow-Credentials"], "true")
+            # Being allowed to ask is not being trusted.
+            self.assertEqual(self.https.raw("GET", "/1.0/instances", headers=site).status, 403)
+            for other in ("https://evil.example", "https://panel.example.evil", "https://second.example", "null"):
+                reply = self.https.raw("GET", "/1.0", headers={"Origin": other})
+                self.assertEqual((reply.status, "Access-Control-Allow-Origin" in reply.headers), (403, False), other)
+                self.assertEqual(self.https.raw("OPTIONS", "/1.0", headers={"Origin": other}).status, 403)
+            upgrade = {"Origin": "https://second.example", "Upgrade": "websocket", "Connection": "Upgrade"}
+            self.assertIn(b"not authorized", self.https.raw("GET", "/1.0/events", headers=upgrade).body)
+        finally:
+            self.api.call("PATCH", "/1.0", {"config": dict.fromkeys(keys, "")})
+        self.assertNotIn("Access-Control-Allow-Origin", self.https.raw("GET", "/1.0").headers)
+
+    def behind_proxy(self, header, path="/1.0", source="127.0.0.1"):
+        """The reply to a request that came with this header."""
+        with remote.connect(self.daemon, source) as raw:
+            raw.sendall(header)
+            with remote.context().wrap_socket(raw) as wrapped:
+                wrapped.sendall(f"DELETE {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                reply = b""
+                while data := wrapped.recv(4096):
+                    reply += data
+                return reply
+
+    def test_a_trusted_proxy_says_who_comes(self):
+        line = b"PROXY TCP4 203.0.113.7 127.0.0.1 4711 8443\r\n"
+        binary = b"\r\n\r\n\0\r\nQUIT\n\x21\x21\x00\x24" + socket.inet_pton(socket.AF_INET6, "2001:db8::7") + \
+            socket.inet_pton(socket.AF_INET6, "::1") + struct.pack(">HH", 4712, 8443)
+        for header in (line, binary):
+            with self.assertRaises((ssl.SSLError, OSError)):  # of one that is not trusted it is no TLS
+                self.behind_proxy(header)
+        self.assertIn("IP addresses", self.error_of(core__https_trusted_proxy="127.0.0.1, localhost"))
+        remote.set_config(self.api, core__https_trusted_proxy="192.0.2.1, 127.0.0.1")
+        try:
+            for header, path, address in ((line, "/1.0/line", "203.0.113.7:4711"), (binary, "/1.0/binary", "[2001:db8::7]:4712"),
+                                          (b"PROXY UNKNOWN\r\n", "/1.0/unknown", "127.0.0.1:"), (b"", "/1.0/none", "127.0.0.1:")):
+                self.assertIn(b" 403 ", self.behind_proxy(header, path).splitlines()[0])
+                records = self.api.get("/1.0/lxmgr/history?recursion=1&filter=path+eq+" + path)
+                self.assertTrue(records[-1]["requestor"]["address"].startswith(address), records)
+            for junk in (b"PROXY TCP4 203.0.113.7 127.0.0.1 99999 8443\r\n", b"PROXY " + b"x" * 200,
+                         binary[:12] + b"\x31" + binary[13:], binary[:14] + b"\xff\xff" + binary[16:]):
+                with self.assertRaises((ssl.SSLError, OSError)):
+                    self.behind_proxy(junk)
+        finally:
+            remote.set_config(self.api, core__https_trusted_proxy="")
+        self.assertEqual(self.https.get("/1.0")["auth"], "untrusted")
 
     def test_client_certificate_of_junk_fails_the_handshake_only(self):
         done = self.daemon.sandbox.run("sh", "-c", "head -c 4096 /dev/urandom | timeout 5 openssl s_client -connect "

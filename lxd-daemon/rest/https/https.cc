@@ -9,11 +9,14 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <set>
 
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/rest/https/listening.h"
 #include "lxd-daemon/rest/https/tunnel.h"
 #include "lxd-daemon/rest/https/watch_over.h"
+#include "profiles/config_keys.h"
 
 namespace lxmgr::rest {
 namespace {
@@ -55,6 +58,29 @@ std::optional<profiles::ListenAddress> wanted_address(const api::ConfigMap& conf
     return *std::move(parsed);
 }
 
+std::set<std::string> trusted_proxies(const api::ConfigMap& config) {
+    std::set<std::string> out;
+    for (const auto& part : split(api::value_of(config, "core.https_trusted_proxy"), ',')) {
+        error_code error;
+        const auto address = asio::ip::make_address(std::string(trim(part)), error);
+        if (!error) out.insert(address.to_string());
+    }
+    return out;
+}
+
+using AuthorityPtr = std::shared_ptr<const auth::Authority>;
+
+/// Null: none is trusted. One that cannot be read must not keep the daemon from starting.
+Result<AuthorityPtr> wanted_authority(const std::string& root, const api::ConfigMap& config,
+                                      Https::When when) {
+    if (!profiles::parse_bool(api::value_of(config, "core.trust_ca_certificates"))) return AuthorityPtr();
+    auto opened = auth::Authority::open(root);
+    if (opened) return std::make_shared<const auth::Authority>(*std::move(opened));
+    if (when == Https::When::now) return std::unexpected(std::move(opened).error());
+    log::error("clients of the authority are not trusted", {{"error", opened.error().message}});
+    return AuthorityPtr();
+}
+
 std::string host_of(const Tcp::endpoint& peer) {
     const auto address = peer.address();
     if (address.is_v6() && address.to_v6().is_v4_mapped())
@@ -88,6 +114,7 @@ struct Https::Impl : std::enable_shared_from_this<Impl> {
     Result<> move_to(Spot& place, const std::optional<profiles::ListenAddress>& address, When when);
     void open(Spot& place, UniqueFd fd);
     static void close(Spot& place);
+    void trust(std::set<std::string> proxies, AuthorityPtr authority);
     bool make_room(const std::string& host);
     void admit(Tcp::socket socket, bool metrics_only);
     static asio::awaitable<void> accept_loop(std::shared_ptr<Impl> self,
@@ -100,6 +127,10 @@ Result<> Https::Impl::prepare() {
     LX_TRY_AS(auto context, make_tls_context(certificate));
     hosting = std::make_shared<TlsHosting>(
         TlsHosting{services, server, std::move(context), Turns(services.io, kHandshakesAtOnce)});
+    hosting->make_room = [weak = weak_from_this()](const std::string& host) {
+        const auto self = weak.lock();
+        return self && self->make_room(host);
+    };
     return {};
 }
 
@@ -144,6 +175,16 @@ Result<> Https::Impl::move_to(Spot& place, const std::optional<profiles::ListenA
     return {};
 }
 
+void Https::Impl::trust(std::set<std::string> proxies, AuthorityPtr authority) {
+    hosting->proxies = std::move(proxies);
+    const auto before = hosting->authority;
+    if (before && authority && *before == *authority) return;
+    hosting->authority = std::move(authority);
+    for (Tunnel* tunnel : hosting->tunnels) {
+        if (before && tunnel->remote().vouched_by.lock() == before) tunnel->end_soon();
+    }
+}
+
 /// Whoever has proved nothing yet goes first, so that an honest client gets through.
 bool Https::Impl::make_room(const std::string& host) {
     const auto count = [this](auto&& wanted_one) {
@@ -174,7 +215,8 @@ void Https::Impl::admit(Tcp::socket socket, bool metrics_only) {
     const auto peer = socket.remote_endpoint(error);
     if (error) return;  // gone again
     const std::string host = host_of(peer);
-    if (!make_room(host)) return;
+    // Of a proxy the room is made when it has said for whom it comes.
+    if (!hosting->proxies.contains(host) && !make_room(host)) return;
     watch_over(socket.native_handle());
     auto remote = std::make_shared<Remote>();
     remote->host = host;
@@ -227,14 +269,17 @@ Https::Https(Services& services, const Router& router, auth::ServerCertificate c
 Https::~Https() { close(); }
 
 Result<> Https::listen(const api::ConfigMap& config, When when) {
+    LX_TRY_AS(auto authority, wanted_authority(impl_->services.root, config, when));
     const auto before = impl_->api.address;
     LX_TRY(impl_->move_to(impl_->api, wanted_address(config, "core.https_address"), when));
     auto moved = impl_->move_to(impl_->metrics, wanted_address(config, "core.metrics_address"), when);
     if (!moved) {
         if (auto back = impl_->move_to(impl_->api, before, When::boot); !back)
             log::warn("cannot listen again", {{"error", back.error().message}});
+        return moved;
     }
-    return moved;
+    if (impl_->hosting) impl_->trust(trusted_proxies(config), std::move(authority));
+    return {};
 }
 
 bool Https::is_listening() const { return impl_->api.address.has_value(); }

@@ -14,8 +14,10 @@
 #include "lxd-daemon/auth/openssl.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/database/database.h"
+#include "lxd-daemon/rest/https/proxy_header.h"
 #include "lxd-daemon/rest/identify.h"
 #include "lxd-daemon/rest/on_worker.h"
+#include "profiles/listen_address.h"
 
 namespace lxmgr::rest {
 namespace {
@@ -101,12 +103,27 @@ asio::awaitable<bool> Tunnel::wait_for(int ssl_result) {
     co_return false;
 }
 
+/// For whom a trusted proxy has made the connection. False: it ends.
+asio::awaitable<bool> Tunnel::learn_from_proxy() {
+    if (!hosting_->proxies.contains(remote_->host)) co_return true;
+    auto reading = read_proxy_header(tcp_);
+    const auto source = co_await std::move(reading);
+    if (!source || aborted_) co_return false;
+    if (*source && !(*source)->host.empty()) {
+        remote_->host = (*source)->host;
+        remote_->address = profiles::host_and_port(remote_->host, (*source)->port);
+    }
+    co_return !hosting_->make_room || hosting_->make_room(remote_->host);
+}
+
 /// On a worker.
-Tunnel::Outcome Tunnel::handshake_step() {
+Tunnel::Outcome Tunnel::handshake_step(const std::shared_ptr<const auth::Authority>& authority) {
     ERR_clear_error();
     const int done = SSL_accept(ssl_.get());
     if (done == 1) {
         remote_->certificate = peer_certificate(ssl_.get());
+        if (authority && remote_->certificate && authority->vouches_for(*remote_->certificate))
+            remote_->vouched_by = authority;
         return Outcome::done;
     }
     const int why = SSL_get_error(ssl_.get(), done);
@@ -125,7 +142,9 @@ asio::awaitable<bool> Tunnel::shake_hands() {
         auto queueing = hosting_->handshakes.take();
         std::shared_ptr<void> turn = co_await std::move(queueing);
         if (aborted_) co_return false;
-        auto step = [self = shared_from_this()] { return self->handshake_step(); };
+        auto step = [self = shared_from_this(), authority = hosting_->authority] {
+            return self->handshake_step(authority);
+        };
         auto stepping = on_worker(hosting_->services, std::move(step));
         const Outcome outcome = co_await std::move(stepping);
         turn.reset();
@@ -153,13 +172,15 @@ asio::awaitable<void> Tunnel::run(std::shared_ptr<Tunnel> self) {
     error_code error;
     self->tcp_.native_non_blocking(true, error);
     if (error || !self->ssl_ || SSL_set_fd(self->ssl_.get(), self->tcp_.native_handle()) != 1) co_return;
+    auto learning = self->learn_from_proxy();
+    if (!co_await std::move(learning)) co_return;
     auto shaking = self->shake_hands();
     const bool shaken = co_await std::move(shaking);
     if (!shaken || self->aborted_) co_return;
     self->shaking_ = false;
     self->deadline_ = Clock::time_point::max();
     auto& store = self->hosting_->services.database->certificates();
-    self->trusted_ = rest::identify(store, self->remote_->certificate.get()).who != auth::Who::untrusted;
+    self->trusted_ = identify_remote(store, *self->remote_).who != auth::Who::untrusted;
     if (!self->connect_session()) co_return;
     auto& io = self->hosting_->services.io;
     asio::co_spawn(io, pump_in(self), asio::detached);

@@ -3,8 +3,10 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <chrono>
+#include <functional>
 #include <list>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -25,6 +27,10 @@ struct TlsHosting {
     TlsContext context;
     Turns handshakes;  ///< few at a time: each is a millisecond of a worker
     std::list<Tunnel*> tunnels{};
+    std::shared_ptr<const auth::Authority>
+        authority{};                  ///< whose clients are trusted, core.trust_ca_certificates
+    std::set<std::string> proxies{};  ///< whose word for whom they speak is taken, core.https_trusted_proxy
+    std::function<bool(const std::string& host)> make_room{};  ///< false: the host has connections enough
 };
 
 /// One TLS connection: the handshake, then bytes between the client and one end of a socket pair. A Session
@@ -42,6 +48,8 @@ public:
     static boost::asio::awaitable<void> run(std::shared_ptr<Tunnel> self);
     /// Ends it at once.
     void abort();
+    /// Within a second or two: what it is being answered now still gets there.
+    void end_soon() { deadline_ = Clock::now() + std::chrono::seconds(1); }
     [[nodiscard]] const Remote& remote() const { return *remote_; }
     [[nodiscard]] bool is_shaking() const { return shaking_; }
     [[nodiscard]] bool is_aborted() const { return aborted_; }
@@ -53,7 +61,8 @@ private:
     enum class Outcome { done, want_read, want_write, failed };
     using Local = boost::asio::local::stream_protocol::socket;
 
-    Outcome handshake_step();
+    boost::asio::awaitable<bool> learn_from_proxy();
+    Outcome handshake_step(const std::shared_ptr<const auth::Authority>& authority);
     boost::asio::awaitable<bool> shake_hands();
     boost::asio::awaitable<bool> wait_tcp(Tcp::wait_type what);
     boost::asio::awaitable<bool> wait_local(Local::wait_type what);

@@ -105,8 +105,8 @@ TEST(ValidateInstanceConfigTest, VolatileKeysNeedPermission) {
 TEST(ValidateServerConfigTest, TellsUnsupportedFromUnknown) {
     EXPECT_TRUE(validate_server_config({{"user.a", "b"}}));
     EXPECT_TRUE(validate_server_config({{"core.https_address", "[::]"}}));
-    EXPECT_EQ(validate_server_config({{"core.trust_ca_certificates", "true"}}).error().message,
-              "Server option \"core.trust_ca_certificates\" is not supported by this server (yet)");
+    EXPECT_EQ(validate_server_config({{"core.debug_address", "true"}}).error().message,
+              "Server option \"core.debug_address\" is not supported by this server (yet)");
     EXPECT_EQ(validate_server_config({{"core.bogus", "1"}}).error().message,
               "Unknown configuration key: core.bogus");
 }
