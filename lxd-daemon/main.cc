@@ -10,12 +10,19 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/daemon.h"
 #include "lxd-daemon/options.h"
+#include "lxd-daemon/take_down.h"
 
 namespace {
 
 std::string default_root() {
     const char* dir = std::getenv("LXMGR_DIR");
     return dir != nullptr && *dir != '\0' ? dir : "/var/lib/lxmgr";
+}
+
+int take_down(const lxmgr::Options& options) {
+    auto done = lxmgr::take_down_networks(options);
+    if (!done) fmt::print(stderr, "lxmgrd: {}\n", done.error().message);
+    return done ? 0 : 1;
 }
 
 int serve(const lxmgr::Options& options) {
@@ -40,6 +47,9 @@ int main(int argc, char** argv) {
                                        "Group that may use the unix socket (default: lxmgr, else root)");
     app.add_flag("--debug", options.debug, "Log debug messages");
     app.add_option("--log-file", options.log_file, "Log to this file too");
+    bool only_take_down = false;
+    app.add_flag("--take-down-networks", only_take_down,
+                 "Remove bridges, rules and servers of networks, which outlive the daemon, and end");
     app.set_version_flag("--version", LXMGR_VERSION);
     CLI11_PARSE(app, argc, argv);
     options.group_given = group->count() > 0;
@@ -58,7 +68,7 @@ int main(int argc, char** argv) {
     try {
         lxmgr::log::open(options.debug ? lxmgr::log::Level::debug : lxmgr::log::Level::info,
                          options.log_file);
-        return serve(options);
+        return only_take_down ? take_down(options) : serve(options);
     } catch (const std::exception& error) {
         fmt::print(stderr, "lxmgrd ended by a bug: {}\n", error.what());
         return 1;
