@@ -9,7 +9,7 @@
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
 
-// Ours, announced as lxmgr_history: who changed what. See docs/how-to/see-who-did-what.md.
+// Ours, announced as lxmgr_history: who changed what. See docs/how-to/watch-a-server.md.
 namespace lxmgr::rest {
 namespace {
 
