@@ -1,16 +1,13 @@
 """Who asked for what and what came of it: the audit trail, its endpoint and `lxmgr history`."""
 import json
-import re
-import shlex
 import time
 
 from harness import remote
 from harness.case import DaemonCase, main
 from harness.clients import Client
-from harness.daemon import REPOSITORY, binaries
+from harness.daemon import binaries
 
 URL = "/1.0/lxmgr/history"
-PAGE = REPOSITORY / "docs" / "how-to" / "watch-a-server.md"
 
 
 class HistoryTest(DaemonCase):
@@ -123,13 +120,6 @@ class HistoryTest(DaemonCase):
         self.assertIn("root", text)
         listed = json.loads(lxmgr("history", "--filter", "method eq DELETE", "-f", "json"))
         self.assertEqual((listed[-1]["path"], listed[-1]["result"]), ("/1.0/profiles/seen", "success"))
-
-    def test_page(self):
-        lxmgr = Client(self.daemon, str(binaries() / "lxmgr"), {"LXMGR_DIR": self.daemon.root})
-        commands = re.findall(r"^    \$ lxmgr (.*)$", PAGE.read_text(), re.MULTILINE)
-        self.assertGreater(len(commands), 5)
-        for line in commands:
-            lxmgr(*shlex.split(line))
 
     def test_top(self):
         for name in ("busy", "idle"):
