@@ -4,8 +4,9 @@ import os
 import time
 
 from harness import daemon as daemons
-from harness import pair, remote
+from harness import remote
 from harness.case import DaemonCase, main
+from harness.migration import WithPeer
 from harness.projects import ProjectCase
 
 FEATURES = b"\x42\x06\x08\x01\x10\x01\x20\x01"  # xattrs, delete, streams with an end
@@ -193,21 +194,9 @@ class HostileTargetTest(HostileTest):
             self.assertIn(said, self.ends(url))
 
 
-class ProjectsTest(ProjectCase):
+class ProjectsTest(WithPeer, ProjectCase):
     """From project "web" of server a to "shop" of server b, and back."""
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.peer = pair.Peer(cls.daemon, daemons.Daemon)
-        cls.addClassCleanup(cls.peer.daemon.close)
-        cls.client = cls.peer.client()
-        cls.there = cls.peer.api
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.peer.close()
-        super().tearDownClass()
+    peer_kind = daemons.Daemon
 
     def setUp(self):
         super().setUp()

@@ -2,10 +2,9 @@
 from . import pair
 
 
-class PairCases:
+class WithPeer:
     """`peer_kind`: the server at the other end, "b"; the daemon under test is "a"."""
     peer_kind = None
-    later = b"TWO"  # of the same size and second as what it replaces
 
     @classmethod
     def setUpClass(cls):
@@ -19,6 +18,10 @@ class PairCases:
     def tearDownClass(cls):
         cls.peer.close()
         super().tearDownClass()
+
+
+class PairCases(WithPeer):
+    later = b"TWO"  # of the same size and second as what it replaces
 
     def make(self, name, **more):
         """With two snapshots."""
