@@ -15,7 +15,7 @@
 namespace lxmgr::network {
 namespace {
 
-constexpr std::size_t kMaxBytes = 1 << 20;
+constexpr std::size_t kMaxLogBytes = 1 << 20;
 
 /// Seconds since 1970 at which the kernel's clock began.
 std::int64_t boot_us() {
@@ -56,7 +56,7 @@ Result<std::string> read_acl_log(const std::string& acl) {
         const auto at = fields.size() > 2 ? parse_int(fields[2]) : std::nullopt;
         out += fmt::format("{} {}\n", format_time(boot + at.value_or(0)),
                            trim(line.substr(semicolon + 1 + mark.size())));
-        if (out.size() > kMaxBytes) out.erase(0, out.find('\n', out.size() - kMaxBytes) + 1);
+        if (out.size() > kMaxLogBytes) out.erase(0, out.find('\n', out.size() - kMaxLogBytes) + 1);
     }
 }
 

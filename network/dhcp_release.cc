@@ -10,8 +10,8 @@
 namespace lxmgr::network {
 namespace {
 
-constexpr std::size_t kHeaderBytes = 236;   // RFC 2131, figure 1, up to the options
-constexpr std::size_t kMinimumBytes = 300;  // BOOTP's size, which some servers insist on
+constexpr std::size_t kDhcpHeaderBytes = 236;  // RFC 2131, figure 1, up to the options
+constexpr std::size_t kMinimumBytes = 300;     // BOOTP's size, which some servers insist on
 constexpr std::uint16_t kServerPort = 67;
 
 void put_u32(std::string& packet, std::size_t at, std::uint32_t value) {
@@ -27,7 +27,7 @@ void add_option(std::string& packet, int code, std::string_view value) {
 }  // namespace
 
 std::string release_packet(const FileLease& lease, std::uint32_t server, std::uint32_t transaction) {
-    std::string packet(kHeaderBytes, '\0');
+    std::string packet(kDhcpHeaderBytes, '\0');
     packet[0] = 1;  // BOOTREQUEST
     packet[1] = 1;  // Ethernet
     packet[2] = 6;  // bytes of a MAC

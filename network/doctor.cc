@@ -21,7 +21,7 @@ namespace {
 using Json = nlohmann::json;
 using Findings = std::vector<Finding>;
 
-constexpr std::chrono::milliseconds kPatience{2000};
+constexpr std::chrono::milliseconds kDnsPatience{2000};
 
 void look_at_interface(Findings& out, const std::string& bridge, const BridgeConfig& config) {
     const auto state = interface_state(bridge);
@@ -62,7 +62,7 @@ void look_at_server(Findings& out, const BridgeConfig& config) {
     if (config.ipv6.address) address = config.ipv6.address->address;
     if (config.ipv4.address) address = config.ipv4.address->address;
     if (!address) return;
-    const bool answers = dns_answers(*address, kPatience);
+    const bool answers = dns_answers(*address, kDnsPatience);
     out.push_back(
         {"dnsmasq", answers,
          answers ? "dnsmasq answers" : "dnsmasq does not answer: it is replaced when an instance starts"});

@@ -32,12 +32,12 @@ Family family_of(const Ipv6Net& net) {
     return {"ipv6", "ip6", format_ipv6(net.address), format_ipv6(net.network()), net.prefix, 547};
 }
 
-std::string text_of(std::uint32_t address) { return format_ipv4(address); }
-std::string text_of(const Ipv6& address) { return format_ipv6(address); }
+std::string address_text(std::uint32_t address) { return format_ipv4(address); }
+std::string address_text(const Ipv6& address) { return format_ipv6(address); }
 
-class RuleList {
+class BridgeRuleList {
 public:
-    explicit RuleList(const std::string& bridge) : bridge_(bridge) {}
+    explicit BridgeRuleList(const std::string& bridge) : bridge_(bridge) {}
 
     template <typename FamilyConfig>
     void add_family(const FamilyConfig& config) {
@@ -70,7 +70,7 @@ private:
     void add_nat(const Family& family, bool after, const std::optional<Address>& address) {
         const Json subnet = prefix_of(family.network, family.prefix);
         Json translate = verdict("masquerade");
-        if (address) translate = {{"snat", {{"family", family.header}, {"addr", text_of(*address)}}}};
+        if (address) translate = {{"snat", {{"family", family.header}, {"addr", address_text(*address)}}}};
         add(after ? kPostroutingAfter : kPostrouting,
             {match(payload(family.header, "saddr"), subnet),
              match(payload(family.header, "daddr"), subnet, "!="), std::move(translate)});
@@ -106,7 +106,7 @@ private:
 
 std::vector<Rule> firewall_rules(const std::string& bridge, const BridgeConfig& config,
                                  const FirewallPolicy& policy) {
-    RuleList list(bridge);
+    BridgeRuleList list(bridge);
     add_forward_rules(list.rules(), config, policy);
     list.add_family(config.ipv4);
     list.add_family(config.ipv6);

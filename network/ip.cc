@@ -71,6 +71,12 @@ std::optional<Mac> parse_mac(std::string_view text) {
     return mac;
 }
 
+Result<Mac> require_mac(const std::string& text) {
+    const auto mac = parse_mac(text);
+    if (!mac) return fail(Status::bad_request, fmt::format("'{}' is not a MAC address", text));
+    return *mac;
+}
+
 std::string format_mac(const Mac& mac) {
     return fmt::format("{:02x}:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3], mac[4],
                        mac[5]);

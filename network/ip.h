@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "lxd-daemon/base/result.h"
+
 /// Addresses as values: parsing, printing and the arithmetic of subnets. Pure functions.
 namespace lxmgr::network {
 
@@ -18,6 +20,8 @@ std::optional<Ipv6> parse_ipv6(std::string_view text);
 std::string format_ipv6(const Ipv6& address);
 /// "aa:bb:cc:dd:ee:ff" in either case.
 std::optional<Mac> parse_mac(std::string_view text);
+/// As parse_mac(); bad_request names what is not one.
+Result<Mac> require_mac(const std::string& text);
 std::string format_mac(const Mac& mac);
 
 /// An interface's IPv4 address with the length of its prefix.

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "network/ip.h"
@@ -9,6 +10,10 @@
 
 /// Links, addresses and routes of the calling thread's network namespace.
 namespace lxmgr::network {
+
+/// IFLA_IFNAME of an interface that may be called anything: the kernel puts the lowest free number in
+/// (dev_alloc_name).
+inline constexpr std::string_view kAnyEthernetName = "eth%d";
 
 struct Link {
     int index = 0;

@@ -10,21 +10,12 @@
 namespace lxmgr::network {
 namespace {
 
-// The kernel puts the lowest free number in (dev_alloc_name).
-constexpr std::string_view kAnyEthernetName = "eth%d";
-
 /// linux/if_link.h, MACVLAN_MODE_*.
 std::uint32_t mode_number(const std::string& mode) {
     if (mode == "private") return MACVLAN_MODE_PRIVATE;
     if (mode == "vepa") return MACVLAN_MODE_VEPA;
     if (mode == "passthru") return MACVLAN_MODE_PASSTHRU;
     return MACVLAN_MODE_BRIDGE;
-}
-
-Result<Mac> mac_of(const std::string& text) {
-    const auto mac = parse_mac(text);
-    if (!mac) return fail(Status::bad_request, fmt::format("'{}' is not a MAC address", text));
-    return *mac;
 }
 
 Result<> raise(int netns_fd, const Mac& hwaddr) {
@@ -37,7 +28,7 @@ Result<> raise(int netns_fd, const Mac& hwaddr) {
 }  // namespace
 
 Result<> create_macvlan(const MacvlanRequest& request) {
-    LX_TRY_AS(const Mac hwaddr, mac_of(request.hwaddr));
+    LX_TRY_AS(const Mac hwaddr, require_mac(request.hwaddr));
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
     LX_TRY_AS(const auto parent, find_link(socket, request.parent));
     if (!parent)
@@ -64,7 +55,7 @@ Result<> create_macvlan(const MacvlanRequest& request) {
 }
 
 Result<> delete_macvlan(int netns_fd, const std::string& hwaddr) {
-    LX_TRY_AS(const Mac mac, mac_of(hwaddr));
+    LX_TRY_AS(const Mac mac, require_mac(hwaddr));
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open_in(netns_fd));
     LX_TRY_AS(const auto link, find_link(socket, mac));
     if (!link || link->kind != "macvlan") return {};

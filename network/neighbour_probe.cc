@@ -17,8 +17,8 @@ namespace lxmgr::network {
 namespace {
 
 /// Of a machine on the same link; arping(8) waits as long for a first answer.
-constexpr std::chrono::milliseconds kPatience{250};
-constexpr std::size_t kBufferBytes = 8192;
+constexpr std::chrono::milliseconds kProbePatience{250};
+constexpr std::size_t kReplyBytes = 8192;
 
 NetlinkMessage entry(std::uint16_t type, std::uint16_t flags, int link, const AnyNet& address) {
     ndmsg info{};
@@ -57,7 +57,7 @@ const AnyNet* found_in(const nlmsghdr* message, int link, const std::vector<AnyN
 }
 
 const AnyNet* read_answers(int fd, int link, const std::vector<AnyNet>& addresses) {
-    alignas(nlmsghdr) std::array<char, kBufferBytes> buffer;
+    alignas(nlmsghdr) std::array<char, kReplyBytes> buffer;
     while (true) {
         const ssize_t size = ::recv(fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
         if (size < 0 && errno == ENOBUFS) continue;
@@ -71,7 +71,7 @@ const AnyNet* read_answers(int fd, int link, const std::vector<AnyNet>& addresse
 }
 
 const AnyNet* wait_for_answer(int fd, int link, const std::vector<AnyNet>& addresses) {
-    const auto end = std::chrono::steady_clock::now() + kPatience;
+    const auto end = std::chrono::steady_clock::now() + kProbePatience;
     while (true) {
         if (const AnyNet* found = read_answers(fd, link, addresses)) return found;
         const auto left =

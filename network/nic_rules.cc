@@ -17,11 +17,11 @@ using Json = nlohmann::json;
 constexpr const char* kFamily = "netdev";
 constexpr const char* kPrefix = "nic.";
 /// What a limited sender may send at once: some packets that the guest's kernel joined (64 KiB each).
-constexpr std::uint64_t kMinBurstBytes = 256 << 10;
-constexpr std::uint64_t kBurstsPerSecond = 20;
+constexpr std::uint64_t kMinPolicedBytes = 256 << 10;
+constexpr std::uint64_t kPolicedBurstsPerSecond = 20;
 
 /// Names of interfaces whose chains this daemon has made or taken over. Hold table_mutex().
-std::set<std::string>& applied() {
+std::set<std::string>& nics_with_rules() {
     static std::set<std::string> names;
     return names;
 }
@@ -62,7 +62,7 @@ std::string hex(const Ipv6& address) {
     return out;
 }
 
-class RuleList {
+class NicRuleList {
 public:
     void only_mac(const std::string& hwaddr) {
         add({match(payload("ether", "saddr"), "!=", hwaddr), drop()});
@@ -103,7 +103,7 @@ public:
     void limit(std::uint64_t bits_per_second) {
         const std::uint64_t rate = std::max<std::uint64_t>(bits_per_second / 8, 1);
         const std::uint64_t burst =
-            std::clamp<std::uint64_t>(rate / kBurstsPerSecond, kMinBurstBytes, 1U << 31);
+            std::clamp<std::uint64_t>(rate / kPolicedBurstsPerSecond, kMinPolicedBytes, 1U << 31);
         const Json over{{"rate", rate},   {"rate_unit", "bytes"},  {"per", "second"},
                         {"burst", burst}, {"burst_unit", "bytes"}, {"inv", true}};
         add({Json{{"limit", over}}, drop()});
@@ -116,7 +116,7 @@ private:
 };
 
 std::vector<Json> expressions_of(const NicRules& rules) {
-    RuleList list;
+    NicRuleList list;
     if (!rules.hwaddr.empty()) list.only_mac(rules.hwaddr);
     if (rules.ipv4 || rules.ipv6) list.only_ip();
     if (rules.ipv4) list.only_ipv4(*rules.ipv4, rules.ipv4_nets);
@@ -131,7 +131,7 @@ Result<> remove_locked(const std::set<std::string>& host_names) {
     add_table(transaction);
     for (const auto& name : host_names) remove_chain(transaction, kPrefix + name);
     LX_TRY(transaction.run("Removing a NIC's rules"));
-    for (const auto& name : host_names) applied().erase(name);
+    for (const auto& name : host_names) nics_with_rules().erase(name);
     return remove_table_if_empty(kFamily);
 }
 
@@ -157,13 +157,13 @@ Result<> apply_nic_rules(const NicRules& rules) {
         transaction.add("add", {{"rule", std::move(rule)}});
     }
     LX_TRY(transaction.run(fmt::format("Rules of interface '{}'", rules.host_name)));
-    applied().insert(rules.host_name);
+    nics_with_rules().insert(rules.host_name);
     return {};
 }
 
 Result<> remove_nic_rules(const std::string& host_name) {
     const std::lock_guard lock(table_mutex());
-    return applied().contains(host_name) ? remove_locked({host_name}) : Result<>{};
+    return nics_with_rules().contains(host_name) ? remove_locked({host_name}) : Result<>{};
 }
 
 void expect_no_nic_rules(const std::string& host_name) {
@@ -173,12 +173,12 @@ void expect_no_nic_rules(const std::string& host_name) {
 
 bool nic_rules_lost() {
     const std::lock_guard lock(table_mutex());
-    if (applied().empty()) return false;
+    if (nics_with_rules().empty()) return false;
     std::set<std::string> held;
     for (const Json& entry : held_entries(kFamily)) {
         if (const auto rule = entry.find("rule"); rule != entry.end()) held.insert(rule->value("chain", ""));
     }
-    return std::ranges::any_of(applied(),
+    return std::ranges::any_of(nics_with_rules(),
                                [&held](const std::string& name) { return !held.contains(kPrefix + name); });
 }
 
@@ -192,9 +192,9 @@ Result<> sweep_nic_rules() {
         const std::string name = chain == entry.end() ? "" : chain->value("name", "");
         if (!name.starts_with(kPrefix)) continue;
         const std::string host_name = name.substr(std::string_view(kPrefix).size());
-        if (applied().contains(host_name)) continue;
+        if (nics_with_rules().contains(host_name)) continue;
         LX_TRY_AS(const auto link, find_link(socket, host_name));
-        (link && !without.contains(host_name) ? applied() : unwanted).insert(host_name);
+        (link && !without.contains(host_name) ? nics_with_rules() : unwanted).insert(host_name);
     }
     return unwanted.empty() ? Result<>{} : remove_locked(unwanted);
 }

@@ -10,15 +10,6 @@
 namespace lxmgr::network {
 namespace {
 
-// The kernel puts the lowest free number in (dev_alloc_name).
-constexpr std::string_view kAnyEthernetName = "eth%d";
-
-Result<Mac> mac_of(const std::string& text) {
-    const auto mac = parse_mac(text);
-    if (!mac) return fail(Status::bad_request, fmt::format("'{}' is not a MAC address", text));
-    return *mac;
-}
-
 ifinfomsg down(int index) {
     ifinfomsg info{};
     info.ifi_index = index;
@@ -51,7 +42,7 @@ Result<> lend_link(const std::string& name, const Loan& loan) {
     if (!link) return fail(Status::bad_request, fmt::format("Parent interface '{}' does not exist", name));
     Mac hwaddr = link->hwaddr;
     if (!loan.hwaddr.empty()) {
-        LX_TRY_AS(hwaddr, mac_of(loan.hwaddr));
+        LX_TRY_AS(hwaddr, require_mac(loan.hwaddr));
     }
     // Address and MTU first: what the kernel refuses leaves the interface where it was.
     NetlinkMessage change(RTM_SETLINK, 0, down(link->index));
@@ -80,8 +71,8 @@ Result<> lend_link(const std::string& name, const Loan& loan) {
 }
 
 Result<> take_link_back(int netns_fd, const std::string& inside, const HostLink& host) {
-    LX_TRY_AS(const Mac mac, mac_of(inside));
-    LX_TRY_AS(const Mac hwaddr, mac_of(host.hwaddr));
+    LX_TRY_AS(const Mac mac, require_mac(inside));
+    LX_TRY_AS(const Mac hwaddr, require_mac(host.hwaddr));
     const UniqueFd ours(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
     if (!ours) return fail_errno("Opening", "/proc/thread-self/ns/net");
     LX_TRY_AS(NetlinkSocket there, NetlinkSocket::open_in(netns_fd));
@@ -99,8 +90,8 @@ Result<> take_link_back(int netns_fd, const std::string& inside, const HostLink&
 }
 
 Result<> restore_link(const std::string& inside, const HostLink& host) {
-    LX_TRY_AS(const Mac mac, mac_of(inside));
-    LX_TRY_AS(const Mac hwaddr, mac_of(host.hwaddr));
+    LX_TRY_AS(const Mac mac, require_mac(inside));
+    LX_TRY_AS(const Mac hwaddr, require_mac(host.hwaddr));
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
     LX_TRY_AS(const auto present, find_link(socket, host.name));
     if (present) return {};

@@ -32,7 +32,7 @@ constexpr NatHook kOutput{"out", "output", -100};
 constexpr NatHook kPostrouting{"pstrt", "postrouting", 98};  ///< before the bridges' own
 
 /// Names of chains are shorter than those of instance and device may be together.
-std::string chain_name(const NatHook& hook, const std::string& owner) {
+std::string nat_chain_name(const NatHook& hook, const std::string& owner) {
     return fmt::format("{}.proxy.{:016x}", hook.prefix, digest(owner));
 }
 
@@ -57,7 +57,7 @@ std::set<std::string> chains_with(const Json& entries, const std::string& commen
 }
 
 /// What is in force, by owner. Hold table_mutex().
-std::map<std::string, ProxyNat>& applied() {
+std::map<std::string, ProxyNat>& nats_in_force() {
     static std::map<std::string, ProxyNat> owners;
     return owners;
 }
@@ -73,7 +73,7 @@ bool share_address(const ProxyNat& a, const ProxyNat& b) {
 }
 
 Result<> check_ports(const ProxyNat& nat) {
-    for (const auto& [owner, other] : applied()) {
+    for (const auto& [owner, other] : nats_in_force()) {
         if (owner == nat.owner || other.protocol != nat.protocol || !share_address(nat, other)) continue;
         for (const auto& [port, to] : nat.ports) {
             if (std::ranges::find(other.ports, port, &std::pair<int, int>::first) == other.ports.end())
@@ -111,7 +111,7 @@ void add_rule(Transaction& transaction, const NatHook& hook, const ProxyNat& nat
     transaction.add("add", {{"rule",
                              {{"family", "inet"},
                               {"table", kTable},
-                              {"chain", chain_name(hook, nat.owner)},
+                              {"chain", nat_chain_name(hook, nat.owner)},
                               {"comment", comment_of(nat)},
                               {"expr", std::move(expressions)}}}});
 }
@@ -153,13 +153,13 @@ Result<> apply_proxy_nat(const ProxyNat& nat) {
         if (!side.ipv6 && side.listen.empty() && !side.bridge.empty()) LX_TRY(route_loopback(side.bridge));
     }
     const auto held = chains_with(held_entries(), comment_of(nat));
-    applied()[nat.owner] = nat;
-    const auto is_held = [&](const NatHook& hook) { return held.contains(chain_name(hook, nat.owner)); };
+    nats_in_force()[nat.owner] = nat;
+    const auto is_held = [&](const NatHook& hook) { return held.contains(nat_chain_name(hook, nat.owner)); };
     if (is_held(kPrerouting) && is_held(kOutput) && is_held(kPostrouting)) return {};
     Transaction transaction;
     transaction.add_table();
     for (const NatHook& hook : {kPrerouting, kOutput, kPostrouting}) {
-        const std::string name = chain_name(hook, nat.owner);
+        const std::string name = nat_chain_name(hook, nat.owner);
         transaction.remove_chain(name);
         Json chain = chain_identity(name);
         chain.update({{"type", "nat"}, {"hook", hook.hook}, {"prio", hook.priority}, {"policy", "accept"}});
@@ -171,20 +171,21 @@ Result<> apply_proxy_nat(const ProxyNat& nat) {
 
 bool proxy_nat_lost() {
     const std::lock_guard lock(table_mutex());
-    if (applied().empty()) return false;
+    if (nats_in_force().empty()) return false;
     std::set<std::string> held;
     for (const Json& entry : held_entries()) {
         if (const auto rule = entry.find("rule"); rule != entry.end()) held.insert(rule->value("chain", ""));
     }
-    return std::ranges::any_of(
-        applied(), [&held](const auto& one) { return !held.contains(chain_name(kPrerouting, one.first)); });
+    return std::ranges::any_of(nats_in_force(), [&held](const auto& one) {
+        return !held.contains(nat_chain_name(kPrerouting, one.first));
+    });
 }
 
 Result<> remove_proxy_nat(const std::string& owner) {
     const std::lock_guard lock(table_mutex());
-    applied().erase(owner);
+    nats_in_force().erase(owner);
     const Json entries = held_entries();
-    const std::string known = chain_name(kPrerouting, owner);
+    const std::string known = nat_chain_name(kPrerouting, owner);
     const bool held = std::ranges::any_of(entries, [&known](const Json& entry) {
         const auto chain = entry.find("chain");
         return chain != entry.end() && chain->value("name", "") == known;
@@ -193,7 +194,7 @@ Result<> remove_proxy_nat(const std::string& owner) {
     Transaction transaction;
     transaction.add_table();
     for (const NatHook& hook : {kPrerouting, kOutput, kPostrouting})
-        transaction.remove_chain(chain_name(hook, owner));
+        transaction.remove_chain(nat_chain_name(hook, owner));
     LX_TRY(transaction.run(fmt::format("Address translation of '{}'", owner)));
     return remove_table_if_empty();
 }

@@ -10,7 +10,7 @@
 namespace lxmgr::network {
 namespace {
 
-constexpr std::size_t kMaxBytes = 16384;
+constexpr std::size_t kMaxConfigBytes = 16384;
 
 /// dnsmasq(8), 2.90.
 constexpr std::array<std::string_view, 58> kAllowed{
@@ -77,7 +77,7 @@ constexpr std::array<std::string_view, 58> kAllowed{
 }  // namespace
 
 Result<std::vector<std::string>> parse_raw_dnsmasq(std::string_view text) {
-    if (text.size() > kMaxBytes)
+    if (text.size() > kMaxConfigBytes)
         return fail(Status::bad_request, "Network key 'raw.dnsmasq': more than 16384 bytes");
     std::vector<std::string> out;
     for (const auto& raw : split(text, '\n')) {

@@ -16,7 +16,7 @@ using Json = nlohmann::json;
 
 constexpr int kMaxDepth = 16;  // NFT_JUMP_STACK_SIZE
 
-std::string text_of(const Json& object, const char* key) {
+std::string string_in(const Json& object, const char* key) {
     const auto found = object.is_object() ? object.find(key) : object.end();
     return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
@@ -55,7 +55,7 @@ public:
             if (entry.contains("chain")) chains_.push_back(&entry["chain"]);
             if (entry.contains("rule")) {
                 const Json& rule = entry["rule"];
-                rules_[key_of(text_of(rule, "family"), text_of(rule, "table"), text_of(rule, "chain"))]
+                rules_[key_of(string_in(rule, "family"), string_in(rule, "table"), string_in(rule, "chain"))]
                     .push_back(&rule);
             }
         }
@@ -63,18 +63,19 @@ public:
 
     std::optional<std::string> walk() {
         for (const Json* chain : chains_) {
-            const std::string family = text_of(*chain, "family");
+            const std::string family = string_in(*chain, "family");
             const bool concerns = family == "inet" || family == (packet_.ipv6 ? "ip6" : "ip");
-            if (!concerns || text_of(*chain, "hook") != packet_.hook || text_of(*chain, "type") != "filter")
+            if (!concerns || string_in(*chain, "hook") != packet_.hook ||
+                string_in(*chain, "type") != "filter")
                 continue;
-            if (text_of(*chain, "table") == kTable) continue;
+            if (string_in(*chain, "table") == kTable) continue;
             culprit_.clear();
-            const Verdict verdict = run(family, text_of(*chain, "table"), text_of(*chain, "name"), 0);
+            const Verdict verdict = run(family, string_in(*chain, "table"), string_in(*chain, "name"), 0);
             if (verdict == Verdict::drop) return culprit_;
-            const bool falls = verdict != Verdict::accept && text_of(*chain, "policy") == "drop";
+            const bool falls = verdict != Verdict::accept && string_in(*chain, "policy") == "drop";
             if (falls) {
-                return fmt::format("table {} {}, chain {}: policy drop", family, text_of(*chain, "table"),
-                                   text_of(*chain, "name"));
+                return fmt::format("table {} {}, chain {}: policy drop", family, string_in(*chain, "table"),
+                                   string_in(*chain, "name"));
             }
         }
         return std::nullopt;
@@ -116,7 +117,7 @@ private:
                 return Verdict::back;
             } else if (kind == "jump" || kind == "goto") {
                 const Verdict verdict =
-                    run(family, table, text_of(step.begin().value(), "target"), depth + 1);
+                    run(family, table, string_in(step.begin().value(), "target"), depth + 1);
                 if (verdict != Verdict::pass) return verdict;
                 if (kind == "goto") return Verdict::back;
             } else if (kind != "counter" && kind != "log" && kind != "comment") {
@@ -129,16 +130,16 @@ private:
     /// The packet is the first of its connection.
     [[nodiscard]] std::string value_of(const Json& left) const {
         if (left.contains("meta")) {
-            const std::string key = text_of(left["meta"], "key");
+            const std::string key = string_in(left["meta"], "key");
             if (key == "iifname" || key == "iif") return packet_.iifname;
             if (key == "oifname" || key == "oif") return packet_.oifname;
             if (key == "nfproto") return packet_.ipv6 ? "ipv6" : "ipv4";
             if (key == "l4proto") return packet_.protocol;
         }
-        if (left.contains("ct") && text_of(left["ct"], "key") == "state") return "new";
+        if (left.contains("ct") && string_in(left["ct"], "key") == "state") return "new";
         if (left.contains("payload")) {
-            const std::string field = text_of(left["payload"], "field");
-            const std::string protocol = text_of(left["payload"], "protocol");
+            const std::string field = string_in(left["payload"], "field");
+            const std::string protocol = string_in(left["payload"], "protocol");
             if (field == "protocol" || field == "nexthdr") return packet_.protocol;
             if (field == "dport" && protocol != packet_.protocol && protocol != "th") return "none";
             if (field == "dport" && packet_.destination_port != 0)
@@ -151,7 +152,7 @@ private:
         if (!match.contains("left") || !match.contains("right") || !match["left"].is_object())
             return Truth::unknown;
         const Truth found = is_in(match["right"], value_of(match["left"]));
-        const std::string op = text_of(match, "op");
+        const std::string op = string_in(match, "op");
         if (found == Truth::unknown || (op != "!=" && op != "==" && op != "in")) return Truth::unknown;
         if (op == "!=") return found == Truth::yes ? Truth::no : Truth::yes;
         return found;

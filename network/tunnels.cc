@@ -2,6 +2,9 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
+// clang-format off: linux/if_tunnel.h takes in linux/if.h, which stands back for net/if.h only where that came first.
+#include <net/if.h>
+// clang-format on
 #include <linux/if_link.h>
 #include <linux/if_tunnel.h>
 
@@ -28,7 +31,7 @@ bool is_multicast(const AnyAddress& address) {
     if (const auto* v4 = std::get_if<std::uint32_t>(&address)) return *v4 >> 28 == 0xe;
     return std::get<Ipv6>(address)[0] == 0xff;
 }
-std::string text_of(const AnyAddress& address) {
+std::string format_any(const AnyAddress& address) {
     if (const auto* v4 = std::get_if<std::uint32_t>(&address)) return format_ipv4(*v4);
     return format_ipv6(std::get<Ipv6>(address));
 }
@@ -99,7 +102,7 @@ std::string description_of(const Tunnel& tunnel, std::uint32_t mtu) {
     std::string out = fmt::format("{} {} {} {} {} {}", static_cast<int>(tunnel.protocol), tunnel.interface,
                                   tunnel.id, tunnel.port, tunnel.ttl, mtu);
     for (const auto& address : {tunnel.local, tunnel.remote, tunnel.group})
-        out += " " + (address ? text_of(*address) : "-");
+        out += " " + (address ? format_any(*address) : "-");
     return out;
 }
 

@@ -16,9 +16,6 @@ constexpr ifinfomsg kUp{.ifi_family = 0,
                         .ifi_flags = IFF_UP,
                         .ifi_change = IFF_UP};
 
-/// The kernel puts the lowest free number in (dev_alloc_name).
-constexpr std::string_view kAnyEthernetName = "eth%d";
-
 struct Master {
     int index = 0;
     std::uint32_t mtu = 0;

@@ -68,7 +68,7 @@ Result<> change_port(NetlinkSocket& socket, std::uint16_t type, const Link& port
     return socket.change(std::move(message), fmt::format("Setting the VLANs of '{}'", port.name));
 }
 
-void add_range(std::vector<bridge_vlan_info>& out, std::uint16_t first, std::uint16_t last) {
+void add_vlan_range(std::vector<bridge_vlan_info>& out, std::uint16_t first, std::uint16_t last) {
     if (first == last) {
         out.push_back({0, first});
         return;
@@ -111,10 +111,10 @@ Result<> set_port_vlans(const std::string& port, const std::string& bridge, cons
     LX_TRY_AS(const auto link, find_link(socket, port));
     if (!link) return fail(Status::not_found, fmt::format("Interface '{}' is gone", port));
     std::vector<bridge_vlan_info> all;
-    add_range(all, 1, 4094);
+    add_vlan_range(all, 1, 4094);
     LX_TRY(change_port(socket, RTM_DELLINK, *link, all));
     std::vector<bridge_vlan_info> wanted;
-    for (const auto& [first, last] : vlans.tagged) add_range(wanted, first, last);
+    for (const auto& [first, last] : vlans.tagged) add_vlan_range(wanted, first, last);
     const std::uint16_t untagged = vlans.untagged.value_or(filtering.default_vlan);
     if (!vlans.no_untagged && untagged != 0)
         wanted.push_back({BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED, untagged});

@@ -6,11 +6,6 @@ namespace lxmgr::profiles {
 namespace {
 
 // The scope is filled in by each table.
-constexpr ConfigKey of(KeyScope scope, ConfigKey row) {
-    row.scope = scope;
-    return row;
-}
-
 constexpr auto U = KeyScope::usb;
 constexpr ConfigKey kGid{
     U, "gid", "integer", "0", Live::yes, check::owner_id, "Group of the nodes inside the instance."};

@@ -24,6 +24,12 @@ std::span<const ConfigKey> server_keys();
 std::span<const ConfigKey> volume_keys();
 std::span<const ConfigKey> project_keys();
 
+/// A row that several scopes share, in one of them.
+constexpr ConfigKey of(KeyScope scope, ConfigKey row) {
+    row.scope = scope;
+    return row;
+}
+
 /// True for a key that LXD or Incus have and we do not (yet): another error than for a typing mistake.
 bool is_foreign_key(KeyScope scope, std::string_view name);
 /// What is said of a foreign key after its name: "is not supported: ...", and why not.

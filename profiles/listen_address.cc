@@ -10,7 +10,7 @@
 namespace lxmgr::profiles {
 namespace {
 
-bool is_address(int family, const std::string& text) {
+bool is_literal(int family, const std::string& text) {
     in6_addr parsed;
     return ::inet_pton(family, text.c_str(), &parsed) == 1;
 }
@@ -25,7 +25,7 @@ std::unexpected<Error> not_an_address() {
 Result<ListenAddress> parse_listen_address(std::string_view text) {
     ListenAddress out;
     std::string host(text);
-    if (!is_address(AF_INET6, host)) {  // a bare IPv6 address has colons of its own
+    if (!is_literal(AF_INET6, host)) {  // a bare IPv6 address has colons of its own
         const auto colon = host.rfind(':');
         if (colon != std::string::npos && !host.ends_with(']')) {
             const auto port = parse_uint(host.substr(colon + 1));
@@ -36,13 +36,13 @@ Result<ListenAddress> parse_listen_address(std::string_view text) {
         }
         if (host.starts_with('[') && host.ends_with(']')) {
             host = host.substr(1, host.size() - 2);
-            if (!is_address(AF_INET6, host)) return not_an_address();
+            if (!is_literal(AF_INET6, host)) return not_an_address();
         } else if (host.contains(':')) {
             return not_an_address();
         }
     }
     if (host.empty() || host == "*") host = "::";
-    if (!is_address(AF_INET, host) && !is_address(AF_INET6, host)) return not_an_address();
+    if (!is_literal(AF_INET, host) && !is_literal(AF_INET6, host)) return not_an_address();
     out.host = host;
     return out;
 }

@@ -8,11 +8,6 @@
 namespace lxmgr::profiles {
 namespace {
 
-constexpr ConfigKey of(KeyScope scope, ConfigKey row) {
-    row.scope = scope;
-    return row;
-}
-
 // The scope is filled in by each table.
 constexpr ConfigKey kAttached{KeyScope::nic_p2p,
                               "attached",
@@ -141,18 +136,18 @@ constexpr ConfigKey kMacvlan[] = {
     of(M, kUser),
 };
 
-constexpr auto H = KeyScope::nic_physical;
+constexpr auto Y = KeyScope::nic_physical;
 constexpr ConfigKey kPhysical[] = {
-    of(H, kAttached),
-    of(H, kGvrp),
-    of(H, kVlan),
-    of(H, {H, "hwaddr", "string", "as on the host", Live::yes, check::hwaddr, "MAC address inside."}),
-    of(H, {H, "mtu", "integer", "as on the host", Live::yes, check::mtu, "MTU inside."}),
-    of(H, kName),
-    of(H, kNictype),
-    of(H, {H, "parent", "string", "", Live::yes, check::interface_name,
+    of(Y, kAttached),
+    of(Y, kGvrp),
+    of(Y, kVlan),
+    of(Y, {Y, "hwaddr", "string", "as on the host", Live::yes, check::hwaddr, "MAC address inside."}),
+    of(Y, {Y, "mtu", "integer", "as on the host", Live::yes, check::mtu, "MTU inside."}),
+    of(Y, kName),
+    of(Y, kNictype),
+    of(Y, {Y, "parent", "string", "", Live::yes, check::interface_name,
            "Interface of the host that is moved into the instance."}),
-    of(H, kUser),
+    of(Y, kUser),
 };
 
 constexpr auto R = KeyScope::nic_routed;

@@ -12,7 +12,7 @@
 namespace lxmgr::profiles {
 namespace {
 
-constexpr auto P = KeyScope::project;
+constexpr auto J = KeyScope::project;
 
 Result<> one_of(std::string_view value, std::initializer_list<std::string_view> allowed) {
     for (const auto word : allowed) {
@@ -55,76 +55,76 @@ Result<> path_list(std::string_view key, std::string_view value) {
 }
 
 constexpr ConfigKey kProjectKeys[] = {
-    {P, "features.images", "bool", "true", Live::yes, check::boolean,
+    {J, "features.images", "bool", "true", Live::yes, check::boolean,
      "Whether the project has images and aliases of its own, or uses those of the project default."},
-    {P, "features.networks", "bool", "false", Live::yes, check::boolean,
+    {J, "features.networks", "bool", "false", Live::yes, check::boolean,
      "Always false but in the project default: networks are shared by all projects."},
-    {P, "features.profiles", "bool", "true", Live::yes, check::boolean,
+    {J, "features.profiles", "bool", "true", Live::yes, check::boolean,
      "Whether the project has profiles of its own, or uses those of the project default."},
-    {P, "features.storage.volumes", "bool", "true", Live::yes, check::boolean,
+    {J, "features.storage.volumes", "bool", "true", Live::yes, check::boolean,
      "Whether the project has custom volumes of its own, or uses those of the project default."},
-    {P, "limits.containers", "integer", "", Live::yes, check::natural, "How many containers there may be."},
-    {P, "limits.cpu", "integer", "", Live::yes, check::natural,
+    {J, "limits.containers", "integer", "", Live::yes, check::natural, "How many containers there may be."},
+    {J, "limits.cpu", "integer", "", Live::yes, check::natural,
      "What limits.cpu of all instances may add up to; each must have one, and none may pin CPUs."},
-    {P, "limits.disk", "size", "", Live::yes, total_size,
+    {J, "limits.disk", "size", "", Live::yes, total_size,
      "What the sizes of all root disks and custom volumes may add up to; each must have one."},
-    {P, "limits.instances", "integer", "", Live::yes, check::natural, "How many instances there may be."},
-    {P, "limits.memory", "size", "", Live::yes, total_size,
+    {J, "limits.instances", "integer", "", Live::yes, check::natural, "How many instances there may be."},
+    {J, "limits.memory", "size", "", Live::yes, total_size,
      "What limits.memory of all instances may add up to; each must have one that is no percentage."},
-    {P, "limits.networks", "integer", "", Live::yes, check::natural,
+    {J, "limits.networks", "integer", "", Live::yes, check::natural,
      "How many networks there may be: of use in the project default, which has them all."},
-    {P, "limits.processes", "integer", "", Live::yes, check::natural,
+    {J, "limits.processes", "integer", "", Live::yes, check::natural,
      "What limits.processes of all instances may add up to; each must have one."},
-    {P, "limits.virtual-machines", "integer", "", Live::yes, check::natural,
+    {J, "limits.virtual-machines", "integer", "", Live::yes, check::natural,
      "How many virtual machines there may be; this server has none."},
-    {P, "restricted", "bool", "false", Live::yes, check::boolean,
+    {J, "restricted", "bool", "false", Live::yes, check::boolean,
      "Whether the restricted.* keys, set or not, are in force."},
-    {P, "restricted.backups", "string", "block", Live::yes, block_allow,
+    {J, "restricted.backups", "string", "block", Live::yes, block_allow,
      "Whether backups of instances and custom volumes may be made: block or allow."},
-    {P, "restricted.containers.interception", "string", "block", Live::yes, block_allow_full,
+    {J, "restricted.containers.interception", "string", "block", Live::yes, block_allow_full,
      "Whether security.syscalls.intercept.* may be set: block, allow (but for mounts) or full."},
-    {P, "restricted.containers.lowlevel", "string", "block", Live::yes, block_allow,
+    {J, "restricted.containers.lowlevel", "string", "block", Live::yes, block_allow,
      "Whether low-level options such as raw.* and linux.kernel_modules may be set: block or allow."},
-    {P, "restricted.containers.nesting", "string", "block", Live::yes, block_allow,
+    {J, "restricted.containers.nesting", "string", "block", Live::yes, block_allow,
      "Whether security.nesting may be set: block or allow."},
-    {P, "restricted.containers.privilege", "string", "unprivileged", Live::yes, privilege,
+    {J, "restricted.containers.privilege", "string", "unprivileged", Live::yes, privilege,
      "unprivileged: no security.privileged; isolated: also security.idmap.isolated on each; allow: any."},
-    {P, "restricted.devices.disk", "string", "managed", Live::yes, block_allow_managed,
+    {J, "restricted.devices.disk", "string", "managed", Live::yes, block_allow_managed,
      "Which disks there may be beside the root: none (block), of pools (managed), any (allow)."},
-    {P, "restricted.devices.disk.paths", "string", "", Live::yes, path_list,
+    {J, "restricted.devices.disk.paths", "string", "", Live::yes, path_list,
      "With restricted.devices.disk=allow: directories of the host beneath which sources must be, with commas "
      "between; none: any."},
-    {P, "restricted.devices.gpu", "string", "block", Live::yes, block_allow,
+    {J, "restricted.devices.gpu", "string", "block", Live::yes, block_allow,
      "Whether there may be gpu devices: block or allow."},
-    {P, "restricted.devices.infiniband", "string", "block", Live::yes, block_allow,
+    {J, "restricted.devices.infiniband", "string", "block", Live::yes, block_allow,
      "Whether there may be infiniband devices: block or allow; this server has none."},
-    {P, "restricted.devices.nic", "string", "managed", Live::yes, block_allow_managed,
+    {J, "restricted.devices.nic", "string", "managed", Live::yes, block_allow_managed,
      "Which NICs there may be: none (block), of managed networks (managed), any (allow)."},
-    {P, "restricted.devices.pci", "string", "block", Live::yes, block_allow,
+    {J, "restricted.devices.pci", "string", "block", Live::yes, block_allow,
      "Whether there may be pci devices: block or allow; this server has none."},
-    {P, "restricted.devices.proxy", "string", "block", Live::yes, block_allow,
+    {J, "restricted.devices.proxy", "string", "block", Live::yes, block_allow,
      "Whether there may be proxy devices: block or allow."},
-    {P, "restricted.devices.unix-block", "string", "block", Live::yes, block_allow,
+    {J, "restricted.devices.unix-block", "string", "block", Live::yes, block_allow,
      "Whether there may be unix-block devices: block or allow."},
-    {P, "restricted.devices.unix-char", "string", "block", Live::yes, block_allow,
+    {J, "restricted.devices.unix-char", "string", "block", Live::yes, block_allow,
      "Whether there may be unix-char devices: block or allow."},
-    {P, "restricted.devices.unix-hotplug", "string", "block", Live::yes, block_allow,
+    {J, "restricted.devices.unix-hotplug", "string", "block", Live::yes, block_allow,
      "Whether there may be unix-hotplug devices: block or allow."},
-    {P, "restricted.devices.usb", "string", "block", Live::yes, block_allow,
+    {J, "restricted.devices.usb", "string", "block", Live::yes, block_allow,
      "Whether there may be usb devices: block or allow."},
-    {P, "restricted.idmap.gid", "string", "", Live::yes, id_ranges,
+    {J, "restricted.idmap.gid", "string", "", Live::yes, id_ranges,
      "Groups of the host that raw.idmap may name, such as 1000-1999,5000."},
-    {P, "restricted.idmap.uid", "string", "", Live::yes, id_ranges,
+    {J, "restricted.idmap.uid", "string", "", Live::yes, id_ranges,
      "Users of the host that raw.idmap may name, such as 1000-1999,5000."},
-    {P, "restricted.images.servers", "string", "", Live::yes, nullptr,
+    {J, "restricted.images.servers", "string", "", Live::yes, nullptr,
      "Names of image servers that may be fetched from, with commas between; unset: any."},
-    {P, "restricted.networks.access", "string", "", Live::yes, nullptr,
+    {J, "restricted.networks.access", "string", "", Live::yes, nullptr,
      "Networks that may be seen and used, with commas between; unset: all."},
-    {P, "restricted.snapshots", "string", "block", Live::yes, block_allow,
+    {J, "restricted.snapshots", "string", "block", Live::yes, block_allow,
      "Whether snapshots of instances and custom volumes may be made: block or allow."},
-    {P, "restricted.storage-pools.access", "string", "", Live::yes, nullptr,
+    {J, "restricted.storage-pools.access", "string", "", Live::yes, nullptr,
      "Storage pools that may be used, with commas between; unset: all."},
-    {P, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
+    {J, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
 };
 
 }  // namespace
@@ -134,8 +134,8 @@ std::span<const ConfigKey> project_keys() { return kProjectKeys; }
 Result<> validate_project_config(const api::ConfigMap& config) {
     for (const auto& [key, value] : config) {
         LX_TRY(check_key_text(key));
-        const ConfigKey* row = find_key(P, key);
-        if (row == nullptr && !is_foreign_key(P, key))
+        const ConfigKey* row = find_key(J, key);
+        if (row == nullptr && !is_foreign_key(J, key))
             return fail(Status::bad_request, fmt::format("Invalid project configuration key \"{}\"", key));
         if (row == nullptr)
             return fail(Status::bad_request,
