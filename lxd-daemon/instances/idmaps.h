@@ -66,7 +66,7 @@ std::string idmap_json(const sys::IdMap& map);
 Result<sys::IdMap> idmap_from_json(const std::string& text);
 
 /// The uid that creates an instance's user namespace: outside every container map, its own for each instance
-/// of each state directory, because the kernel charges inotify instances to it (RUNTIME.md, pitfall 5).
+/// of each state directory, because the kernel charges inotify instances to it (kernel-facts.md, inotify).
 std::uint32_t owner_uid(const std::string& state_dir, std::int64_t instance_id, const sys::IdMap& map);
 
 }  // namespace lxmgr::instances

@@ -4,7 +4,7 @@ namespace lxmgr::monitor {
 
 /// The console: a pty whose master we hold. Its output goes to the ring file and to every attached client;
 /// while none is attached, we answer the few questions that a terminal must (systemd 262 waits for them,
-/// RUNTIME.md, pitfall 1).
+/// docs/explanation/kernel-facts.md).
 void set_console_ring(int file);
 void set_console_master(int master);
 [[nodiscard]] int console_master();

@@ -166,8 +166,8 @@ void read_spec(Spec& spec) {
 }
 
 /// clone3 as `owner_uid`, which becomes the creator of the user namespace: the kernel charges inotify
-/// instances to it, and 128 for all containers together would be too few (RUNTIME.md, pitfall 5). @return as
-/// clone3
+/// instances to it, and 128 for all containers together would be too few (kernel-facts.md, inotify). @return
+/// as clone3
 long clone_as_owner(clone_args& args, std::uint32_t owner_uid) {
     if (owner_uid == 0) return ::syscall(SYS_clone3, &args, sizeof args);
     if (::prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0) != 0) return -1;

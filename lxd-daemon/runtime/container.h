@@ -119,7 +119,7 @@ struct StartRequest {
     std::string console_log;  ///< file of the console ring, kept across restarts of the daemon
     sys::IdMap idmap;         ///< sys::IdMap::host(): privileged, no user namespace
     std::uint32_t owner_uid =
-        0;             ///< creator of the user namespace, a uid used by nothing else (RUNTIME.md, pitfall 5)
+        0;  ///< creator of the user namespace, a uid used by nothing else (kernel-facts.md, inotify)
     int root_fd = -1;  ///< detached mount of the root file system
     std::vector<std::string> init{"/sbin/init"};
     std::vector<std::string>
@@ -223,7 +223,7 @@ public:
     /// Whether guests may limit by this cgroup controller themselves: not when it is in a v1 hierarchy.
     [[nodiscard]] virtual bool guests_have(std::string_view controller) const = 0;
     /// A hint that start() will be called within some milliseconds: hides a wait of the kernel's on hosts
-    /// with v1 cgroups (4-12 ms, RUNTIME.md 1.2). Costs nothing; may be called at any time.
+    /// with v1 cgroups (4-12 ms, docs/explanation/kernel-facts.md). Costs nothing; may be called at any time.
     virtual void expect_start() {}
     /// The same, and makes the cgroups, for which the kernel lets nobody through while it waits. Of the
     /// request `name`, `idmap` and `limits` are looked at. Then comes start(), or cancel_start().

@@ -39,7 +39,7 @@ struct IdMap {
 Result<UniqueFd> make_user_namespace(const IdMap& map);
 
 /// Hands out one namespace descriptor per distinct map and keeps it open: an idmapped mount then costs 30 us,
-/// not 400 (measured, RUNTIME.md). Thread-safe.
+/// not 400 (measured: docs/explanation/kernel-facts.md). Thread-safe.
 class IdmapCache {
 public:
     /// The descriptor stays owned by the cache and is valid as long as it lives.

@@ -66,7 +66,7 @@ public:
     Result<> set_fd(const std::string& key, int fd);
     /// FSCONFIG_CMD_CREATE. To make an overlay whose work directory is idmapped, hold a ScopedFsIds of the
     /// container's root: as uid 0 the kernel cannot create there and silently falls back to a read-only mount
-    /// (RUNTIME.md, 2).
+    /// (docs/explanation/kernel-facts.md, idmapped mounts).
     Result<> create();
     /// fsmount(2): the detached mount, private. `attributes` are MOUNT_ATTR_* flags.
     Result<UniqueFd> mount(unsigned attributes = 0);

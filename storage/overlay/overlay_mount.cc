@@ -25,7 +25,8 @@ Result<sys::FsContext> open_context(const OverlayLayers& layers) {
 }
 
 /// As uid 0 the kernel could not create in an idmapped workdir (EOVERFLOW) and would mount read-only without
-/// a word (RUNTIME.md, 2). The ids in force at CREATE stay those of the overlay's own work on its layers.
+/// a word (kernel-facts.md, idmapped mounts). The ids in force at CREATE stay those of the overlay's own work
+/// on its layers.
 Result<UniqueFd> create(sys::FsContext& context, const OverlayLayers& layers) {
     {
         LX_TRY_AS(const auto ids, sys::ScopedFsIds::become(layers.root_uid, layers.root_gid));

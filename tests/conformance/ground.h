@@ -14,7 +14,8 @@ inline constexpr std::array<std::string_view, 3> kFileSystems = {"ext4", "xfs", 
 /// The same with project quotas; this machine's kernel has none, that of tests/vm has.
 inline constexpr std::array<std::string_view, 2> kWithQuotas = {"ext4_prjquota", "xfs_prjquota"};
 
-/// Moves the process into a mount namespace of its own whose / is shared, as on systemd hosts (RUNTIME.md).
+/// Moves the process into a mount namespace of its own whose / is shared, as on systemd hosts
+/// (docs/explanation/kernel-facts.md).
 Result<> enter_mount_namespace();
 
 /// Directory on a file system of that kind, made and mounted when it is first asked for; gone with the

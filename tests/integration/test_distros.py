@@ -36,7 +36,7 @@ class DistroCases:
         return self.api.sh("machine", script, **more)
 
     def test_no_unit_fails_even_later(self):
-        """A getty that fails does so seconds after the end of the boot (RUNTIME.md, pitfall 2)."""
+        """A getty that fails does so seconds after the end of the boot (docs/explanation/kernel-facts.md, console)."""
         for _ in range(8):
             time.sleep(1)
             self.assertEqual(self.sh("systemctl --failed --no-legend --no-pager"), "")

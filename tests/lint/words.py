@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Names and calls that this code base does without (STYLE.md sections 2, 4 and 7)."""
+"""Names and calls that this code base does without."""
 import re
 
 import source

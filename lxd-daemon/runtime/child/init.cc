@@ -57,7 +57,7 @@ struct Console {
 };
 
 /// The first pty of the new devpts instance, so pts/0: /dev/console is a symlink to it. A bind mount there
-/// would make systemd 262's console-getty look for the host's console device (RUNTIME.md, pitfall 2).
+/// would make systemd 262's console-getty look for the host's console device (kernel-facts.md, console).
 Console open_console(const Report& report) {
     Console console{};
     console.devpts = ::open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);

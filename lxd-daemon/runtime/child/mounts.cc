@@ -25,7 +25,8 @@ void mount_at(const Report& report, Step step, const char* type, const char* tar
 }
 
 /// Kernel directories whose mount units fail in a user namespace, and make a systemd guest "degraded": being
-/// mount points already, they are left alone. RUNTIME.md, pitfall 4. What the host lacks is skipped.
+/// mount points already, they are left alone. docs/explanation/kernel-facts.md. What the host lacks is
+/// skipped.
 void bind_over_sys() {
     for (const char* path : {"/sys/kernel/debug", "/sys/kernel/tracing", "/sys/kernel/config",
                              "/sys/kernel/security", "/sys/fs/pstore", "/sys/fs/fuse/connections"}) {

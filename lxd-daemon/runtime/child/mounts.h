@@ -34,7 +34,8 @@ void mount_nesting(const Report& report);
 /// Targets are resolved with RESOLVE_IN_ROOT and made where missing.
 void attach_all(const Report& report, const Attachment* attachments, std::size_t count);
 
-/// cgroup2 alone at /sys/fs/cgroup, on every kind of host: RUNTIME.md, 1.2. In a new cgroup namespace.
+/// cgroup2 alone at /sys/fs/cgroup, on every kind of host: docs/explanation/kernel-facts.md. In a new cgroup
+/// namespace.
 void mount_cgroups(const Report& report);
 
 }  // namespace lxmgr::child

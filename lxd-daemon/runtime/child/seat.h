@@ -5,9 +5,9 @@ namespace lxmgr::child {
 
 /// The seat: a process of the monitor's that has taken its place in a container (cgroups, namespaces,
 /// seccomp) once, and forks commands from there. So a command costs one fork: no setns(2), and above all no
-/// move between v1 cgroups, which waits 4-12 ms for an RCU grace period (RUNTIME.md, 1.2). It is in no pid
-/// namespace but the host's: the guest can neither see nor trace nor signal it. Commands are children of the
-/// monitor (CLONE_PARENT), which waits for them.
+/// move between v1 cgroups, which waits 4-12 ms for an RCU grace period (kernel-facts.md, cgroups). It is in
+/// no pid namespace but the host's: the guest can neither see nor trace nor signal it. Commands are children
+/// of the monitor (CLONE_PARENT), which waits for them.
 struct SeatPlan {
     int socket;  ///< exec messages come in; exec_started + pidfd (+ pty master), or failed, go out, in order
     pid_t init_pid;  ///< as the host has it
