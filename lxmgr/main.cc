@@ -1,3 +1,5 @@
+#include <openssl/crypto.h>
+
 #include <exception>
 #include <string>
 #include <vector>
@@ -6,6 +8,9 @@
 #include "lxmgr/terminal.h"
 
 int main(int argc, char** argv) {
+    // Threads that carry TLS (connect_to()) end with the program, perhaps while OpenSSL's own handler at exit
+    // would free what they use.
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
     try {
         return lxmgr::cli::run_program(std::vector<std::string>(argv + 1, argv + argc));
     } catch (const std::exception& error) {

@@ -1,4 +1,5 @@
 """lxmgr over HTTPS: the page docs/how-to/remote.md, command by command, and what goes wrong."""
+import concurrent.futures
 import json
 import os
 import re
@@ -52,6 +53,17 @@ class RemoteCliTest(DaemonCase):
         token = self.server("config", "trust", "add", "--name", "laptop").strip()
         self.client("remote", "add", "lab", token)
         return token
+
+    def test_ends_while_the_connection_does(self):
+        """The thread that carries TLS may still be at work when the program ends."""
+        self.added()
+
+        def ask(number):
+            return self.client.run("query", "lab:/1.0", check=False)
+
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            for done in pool.map(ask, range(200)):
+                self.assertEqual((done.returncode, done.stderr), (0, b""))
 
     def failure(self, *arguments):
         done = self.client.run(*arguments, check=False)
