@@ -32,7 +32,8 @@ nlohmann::json to_json(const StorageVolumeSnapshot& snapshot) {
             {"content_type", snapshot.content_type},
             {"config", snapshot.config},
             {"created_at", to_rfc3339(snapshot.created_at)},
-            {"expires_at", to_rfc3339(snapshot.expires_at)}};
+            {"expires_at", snapshot.expires_at == Time{} ? nlohmann::json()
+                                                         : nlohmann::json(to_rfc3339(snapshot.expires_at))}};
 }
 
 nlohmann::json etag_fields(const StorageVolumeSnapshot& snapshot) {

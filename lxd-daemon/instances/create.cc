@@ -19,6 +19,7 @@
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
+#include "profiles/instance_size.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -122,9 +123,8 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
     }
     if (post.stateful) return fail(Status::bad_request, "Stateful creation is not supported");
     if (!post.instance_type.empty()) {
-        return fail(Status::bad_request,
-                    fmt::format("Instance type '{}' is not known: set limits.cpu and limits.memory",
-                                post.instance_type));
+        LX_TRY_AS(auto limits, profiles::limits_of_size(post.instance_type));
+        post.config.merge(limits);  // what is given by name counts
     }
     const std::string& project = post.in_project;
     const std::string name = post.name.empty() ? random_name() : post.name;

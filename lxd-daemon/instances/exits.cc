@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/failure_log.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/operations/operation.h"
 #include "profiles/config_keys.h"
@@ -43,6 +44,7 @@ bool record_exit(Context& context, const database::InstanceRecord& record, const
         log::error("exit not recorded", {{"instance", record.name}, {"error", changed.error().message}});
     if (!crashed) return changed.has_value();
     log::warn("instance crashed", {{"instance", record.name}, {"exit", status.detail}});
+    log_failure(context, record.name, "PID 1 ended by itself: " + status.detail);
     if (auto raised = context.deps.database.warnings().raise("Instance crashed", 2,
                                                              "/1.0/instances/" + record.name, status.detail);
         !raised) {

@@ -69,6 +69,7 @@ Result<> copy_bytes(int from, int to, const std::string& path) {
 Result<> remove_below(int parent, const std::string& name, const std::string& path, unsigned depth) {
     constexpr unsigned kMaxDepth = 512;
     if (depth > kMaxDepth) return fail(Status::bad_request, fmt::format("'{}' is nested too deeply", path));
+    LX_TRY(refuse_mount_point(parent, name, path));
     if (::unlinkat(parent, name.c_str(), 0) == 0 || errno == ENOENT) return {};
     if (errno != EISDIR && errno != EPERM) return fail_errno("Removing", path);
     UniqueFd dir(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -193,6 +194,7 @@ Result<> remove_path(const InstanceRoot& root, const std::string& path, bool rec
         return fail_errno("fstat", path);
     }
     if (recursive) return remove_below(parent.get(), parts.second, path, 0);
+    LX_TRY(refuse_mount_point(parent.get(), parts.second, path));
     if (::unlinkat(parent.get(), parts.second.c_str(), S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) == 0)
         return {};
     if (errno == ENOTEMPTY)

@@ -37,6 +37,14 @@ std::uint32_t host_gid(const InstanceRoot& root, std::uint32_t gid) {
     return root.idmap.gids.empty() ? gid : root.idmap.host_gid(gid);
 }
 
+Result<> refuse_mount_point(int parent, const std::string& name, const std::string& path) {
+    struct statx st{};
+    if (::statx(parent, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, 0, &st) != 0) return {};
+    if ((st.stx_attributes & STATX_ATTR_MOUNT_ROOT) == 0) return {};
+    return fail(Status::bad_request,
+                fmt::format("'{}' is in use: the instance has something mounted there", path));
+}
+
 Result<std::pair<std::string, std::string>> split_last(const std::string& path) {
     LX_TRY(check_path(path));
     std::string whole = path;

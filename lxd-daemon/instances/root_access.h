@@ -38,7 +38,13 @@ Result<> apply_ownership(const InstanceRoot& root, int fd, const Ownership& owne
 Result<UniqueFd> create_file(const InstanceRoot& root, const std::string& path, const Ownership& ownership,
                              int flags = 0);
 
+/// Another mount namespace may take away what mounts stand on, and they are gone without EBUSY: bad_request
+/// for the place of a mount of the instance's. What is not there is no such place.
+Result<> refuse_mount_point(int parent, const std::string& name, const std::string& path);
+
 /// Runs `work` as the instance's user, so that what it makes belongs to it; ids on disk need no such help.
+/// Names too are made so: on an idmapped mount the kernel refuses users that its map does not have
+/// (EOVERFLOW).
 template <typename Work>
 auto as_owner(const InstanceRoot& root, const Ownership& ownership, const Work& work) -> decltype(work()) {
     const auto ids = sys::ScopedFsIds::become(host_uid(root, ownership.uid.value_or(0)),

@@ -14,6 +14,7 @@
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/disk_rates.h"
 #include "lxd-daemon/instances/engine_config.h"
+#include "lxd-daemon/instances/failure_log.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/identity.h"
 #include "lxd-daemon/instances/idmaps.h"
@@ -191,6 +192,7 @@ Result<> start_instance(Context& context, const std::string& name, const std::st
     context.live.starting(name);
     auto started = start_stopped(context, *record, requestor);
     if (!started) {
+        log_failure(context, name, "It did not start: " + started.error().message);
         context.cpus.release(name);
         context.guest_sockets.close(name, context.run_dir(name));
         context.live.stopped(name);

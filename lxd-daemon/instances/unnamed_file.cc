@@ -28,10 +28,12 @@ Result<bool> name_file(const InstanceRoot& root, const std::string& path, int fi
     LX_TRY(apply_ownership(root, file, whole, path));
     // open(2), O_TMPFILE: this form needs no capability in the file's user namespace.
     const std::string link = fmt::format("/proc/self/fd/{}", file);
-    if (::linkat(AT_FDCWD, link.c_str(), parent.get(), parts.second.c_str(), AT_SYMLINK_FOLLOW) == 0)
-        return true;
-    if (errno == EEXIST || errno == EXDEV || errno == ENOENT) return false;
-    return fail_errno("Creating", path);
+    return as_owner(root, whole, [&]() -> Result<bool> {
+        if (::linkat(AT_FDCWD, link.c_str(), parent.get(), parts.second.c_str(), AT_SYMLINK_FOLLOW) == 0)
+            return true;
+        if (errno == EEXIST || errno == EXDEV || errno == ENOENT) return false;
+        return fail_errno("Creating", path);
+    });
 }
 
 }  // namespace lxmgr::instances

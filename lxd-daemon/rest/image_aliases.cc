@@ -130,11 +130,11 @@ Handled alias_delete(const Request& request, Services& services) {
 constexpr Route kImageAliasesRoutes[] = {
     {Verb::get, "/1.0/images/aliases", Access::anyone, aliases_get},
     {Verb::post, "/1.0/images/aliases", Access::can_edit, aliases_post},
-    {Verb::get, "/1.0/images/aliases/{name}", Access::anyone, alias_get},
-    {Verb::put, "/1.0/images/aliases/{name}", Access::can_edit, alias_put},
-    {Verb::patch, "/1.0/images/aliases/{name}", Access::can_edit, alias_put},
-    {Verb::post, "/1.0/images/aliases/{name}", Access::can_edit, alias_post},
-    {Verb::del, "/1.0/images/aliases/{name}", Access::can_edit, alias_delete},
+    {Verb::get, "/1.0/images/aliases/{name...}", Access::anyone, alias_get},
+    {Verb::put, "/1.0/images/aliases/{name...}", Access::can_edit, alias_put},
+    {Verb::patch, "/1.0/images/aliases/{name...}", Access::can_edit, alias_put},
+    {Verb::post, "/1.0/images/aliases/{name...}", Access::can_edit, alias_post},
+    {Verb::del, "/1.0/images/aliases/{name...}", Access::can_edit, alias_delete},
 };
 
 }  // namespace

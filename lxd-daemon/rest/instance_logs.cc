@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/failure_log.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/route.h"
 #include "lxd-daemon/rest/routes.h"
@@ -52,6 +54,10 @@ Result<nlohmann::json> list_logs(Services& services, const std::string& instance
                     api::public_url(fmt::format("/1.0/instances/{}/logs/{}", instance, entry->d_name)));
         }
     }
+    // Clients read it without looking whether it is there: `lxc info --show-log`.
+    const auto failures =
+        api::public_url(fmt::format("/1.0/instances/{}/logs/{}", instance, instances::kFailureLog));
+    if (std::ranges::find(names, failures) == names.end()) names.push_back(failures);
     std::ranges::sort(names);
     return nlohmann::json(names);
 }
@@ -60,6 +66,8 @@ Result<Response> open_log(Services& services, const std::string& instance, const
     LX_TRY(check_file_name(file));
     LX_TRY_AS(const UniqueFd dir, open_log_dir(services, instance));
     UniqueFd fd(dir ? ::openat(dir.get(), file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC) : -1);
+    if (!fd && (!dir || errno == ENOENT) && file == instances::kFailureLog)
+        fd.reset(::memfd_create("lxmgr-log", MFD_CLOEXEC));
     struct stat st{};
     if (!fd || ::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode))
         return fail(Status::not_found, "Not Found");

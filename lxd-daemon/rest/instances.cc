@@ -89,6 +89,11 @@ Result<Response> filtered(const Request& request, const std::string& filter, con
 Handled instances_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     auto& instances = *services.instances;
+    const std::string type = request.query_or("instance-type", "");
+    if (type == "virtual-machine") co_return Response::sync(nlohmann::json::array());
+    if (!type.empty() && type != "container")
+        co_return fail(Status::bad_request,
+                       fmt::format("'{}' is no instance type: container or virtual-machine", type));
     const std::string filter = request.query_or("filter", "");
     const int recursion = request.recursion();
     if (recursion < 2 && filter.empty()) {

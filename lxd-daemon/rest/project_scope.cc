@@ -80,7 +80,7 @@ Result<> enter_project(Request& request, const Route& route, const Services& ser
         name->second = api::instance_key(asked, name->second);
     } else if (is_beneath(route, "/1.0/profiles/{name}")) {
         name->second = api::object_key(holder(request, services, database::Feature::profiles), name->second);
-    } else if (is_beneath(route, "/1.0/images/aliases/{name}")) {
+    } else if (is_beneath(route, "/1.0/images/aliases/{name...}")) {
         name->second = api::alias_key(holder(request, services, database::Feature::images), name->second);
     } else if (is_beneath(route, "/1.0/storage-pools/{pool}/volumes/{type}/{name}")) {
         const std::string& type = request.path_arg("type");

@@ -56,9 +56,11 @@ std::optional<std::string> Request::header(std::string_view name) const {
 }
 
 Result<nlohmann::json> Request::json() const {
-    // lxc query sends `""` where it has nothing to say, other clients null or nothing.
+    // lxc query sends `""` where it has nothing to say, other clients null. Nothing at all is a mistake, as
+    // in LXD: a PUT would take everything away.
     const auto text = trim(body);
-    if (text.empty() || text == "\"\"" || text == "null") return nlohmann::json::object();
+    if (text.empty()) return fail(Status::bad_request, "The request has no body: a JSON object is expected");
+    if (text == "\"\"" || text == "null") return nlohmann::json::object();
     if (nests_too_deep(text)) return fail(Status::bad_request, "The request's JSON is nested too deep");
     auto value = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
     if (value.is_discarded()) return fail(Status::bad_request, "The request's body is not valid JSON");

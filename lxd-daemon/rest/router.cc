@@ -21,8 +21,9 @@ void Router::add(const Route& route) {
     if (route.pattern != "/") {
         for (const auto& part : split(route.pattern.substr(1), '/')) {
             const bool is_arg = part.starts_with('{');
-            if (is_arg) names.push_back(part.substr(1, part.size() - 2));
-            auto& next = is_arg ? node->any : node->literal[part];
+            const bool is_rest = part.ends_with("...}");
+            if (is_arg) names.push_back(part.substr(1, part.size() - (is_rest ? 5 : 2)));
+            auto& next = is_rest ? node->rest : is_arg ? node->any : node->literal[part];
             if (!next) next = std::make_unique<Node>();
             node = next.get();
         }
@@ -38,13 +39,20 @@ void Router::add(const Route& route) {
 Router::Match Router::find(Verb verb, const std::vector<std::string>& segments) const {
     const Node* node = &root_;
     std::vector<const std::string*> values;
-    for (const auto& segment : segments) {
+    std::string joined;
+    for (std::size_t at = 0; at < segments.size(); ++at) {
+        const std::string& segment = segments[at];
         const auto literal = node->literal.find(segment);
         if (literal != node->literal.end()) {
             node = literal->second.get();
         } else if (node->any) {
             values.push_back(&segment);
             node = node->any.get();
+        } else if (node->rest) {
+            joined = fmt::format("{}", fmt::join(std::span(segments).subspan(at), "/"));
+            values.push_back(&joined);
+            node = node->rest.get();
+            break;
         } else {
             return {};
         }

@@ -13,7 +13,8 @@ namespace lxmgr::rest {
 
 constexpr std::size_t kVerbs = 6;
 
-/// The routes as a tree of path segments, built once at start. A literal segment wins over a {name}.
+/// The routes as a tree of path segments, built once at start. A literal segment wins over a {name};
+/// {name...}, at the end of a pattern, is all segments that are left.
 class Router {
 public:
     /// Throws std::logic_error when two routes have the same verb and path: a bug of this program.
@@ -30,7 +31,7 @@ public:
 private:
     struct Node {
         std::map<std::string, std::unique_ptr<Node>, std::less<>> literal;
-        std::unique_ptr<Node> any;
+        std::unique_ptr<Node> any, rest;
         std::array<const Route*, kVerbs> routes{};
         std::array<std::vector<std::string>, kVerbs> arg_names;
     };

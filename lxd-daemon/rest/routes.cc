@@ -28,6 +28,7 @@ std::vector<std::span<const Route>> all_routes() {
             recover_routes(),
             certificate_routes(),
             server_certificate_routes(),
+            virtual_machine_routes(),
             warning_routes(),
             history_routes(),
             instance_metadata_routes(),

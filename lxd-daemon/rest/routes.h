@@ -39,6 +39,7 @@ std::span<const Route> project_routes();
 std::span<const Route> recover_routes();
 std::span<const Route> certificate_routes();
 std::span<const Route> server_certificate_routes();
+std::span<const Route> virtual_machine_routes();
 std::span<const Route> warning_routes();
 std::span<const Route> history_routes();
 std::span<const Route> metrics_routes();

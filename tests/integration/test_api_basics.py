@@ -38,6 +38,53 @@ class EnvelopeTest(DaemonCase):
         self.assertEqual(reply.status, 400)
         self.assertEqual(self.api.raw("POST", "/1.0/profiles", b"[1,2]").status, 400)
 
+    def test_no_body_takes_nothing_away(self):
+        self.api.do("PATCH", "/1.0", {"config": {"user.kept": "yes"}})
+        self.addCleanup(self.api.do, "PATCH", "/1.0", {"config": {"user.kept": ""}})
+        for method in ("PUT", "PATCH"):
+            for target in ("/1.0", "/1.0/profiles/default", "/1.0/networks/lxtestbr0", "/1.0/storage-pools/default"):
+                reply = self.api.raw(method, target, b"")
+                self.assertEqual((reply.status, "no body" in reply.json["error"]), (400, True), (method, target))
+        self.assertEqual(self.api.get("/1.0")["config"]["user.kept"], "yes")
+
+    def test_types_of_instances(self):
+        self.api.create("box", "tiny")
+        self.assertEqual(self.api.get("/1.0/instances?instance-type=container"), ["/1.0/instances/box"])
+        for target in ("/1.0/instances?instance-type=virtual-machine", "/1.0/virtual-machines",
+                       "/1.0/virtual-machines?recursion=2"):
+            self.assertEqual(self.api.get(target), [], target)
+        self.assertEqual(self.api.raw("GET", "/1.0/instances?instance-type=robot").status, 400)
+        self.assertEqual(self.api.raw("GET", "/1.0/virtual-machines/box").status, 404)
+
+    def test_size_by_name(self):
+        self.api.create("box", "tiny", {"limits.memory": "1GiB"}, instance_type="c2-m0.5")
+        config = self.api.instance("box")["config"]
+        self.assertEqual((config["limits.cpu"], config["limits.memory"]), ("2", "1GiB"))
+        self.api.delete("box")
+        self.api.create("box", "tiny", instance_type="m0.5")
+        self.assertEqual(self.api.instance("box")["config"]["limits.memory"], "512MB")
+        for bad in ("t2.micro", "c", "c0", "c1-c2", "c1.5", "m-1", "mnan", "c1-", "c9999999999999999999"):
+            self.assert_api_error(400, self.api.create, "other", "tiny", instance_type=bad)
+
+    def test_aliases_with_a_slash(self):
+        """pylxd and curl leave it as it is, others send %2F."""
+        fingerprint = self.api.get("/1.0/images/aliases/tiny")["target"]
+        self.api.do("POST", "/1.0/images/aliases", {"name": "debian/12/x", "target": fingerprint})
+        for target in ("/1.0/images/aliases/debian/12/x", "/1.0/images/aliases/debian%2F12%2Fx"):
+            self.assertEqual(self.api.get(target)["name"], "debian/12/x")
+        self.assertEqual(self.api.raw("GET", "/1.0/images/aliases/debian/12").status, 404)
+        self.api.do("PATCH", "/1.0/images/aliases/debian/12/x", {"description": "d"})
+        self.api.do("DELETE", "/1.0/images/aliases/debian/12/x")
+        self.assertEqual(self.api.raw("GET", "/1.0/images/aliases/debian/12/x").status, 404)
+
+    def test_log_of_failures(self):
+        self.api.create("box", "tiny", devices={"gone": {"type": "disk", "path": "/x", "source": "/var/tmp/lxmgr-none"}})
+        self.assertEqual(self.api.raw("GET", "/1.0/instances/box/logs/lxc.log").body, b"")
+        self.assertIn("/1.0/instances/box/logs/lxc.log", self.api.get("/1.0/instances/box/logs"))
+        self.assert_api_error(400, self.api.start, "box")
+        said = self.api.raw("GET", "/1.0/instances/box/logs/lxc.log").body.decode()
+        self.assertRegex(said, r"^\d{4}-\S+ It did not start: .*/var/tmp/lxmgr-none.*\n$")
+
     def test_unknown_members_are_tolerated(self):
         self.api.call("POST", "/1.0/profiles", {"name": "new", "newer_field": {"x": 1}, "config": None, "devices": None})
         self.api.call("DELETE", "/1.0/profiles/new")

@@ -142,6 +142,24 @@ class StoppedFilesTest(FilesCases, DaemonCase):
         cls.api.create("box", "tiny")
 
 
+class RunningOnDirTest(FilesCases, DaemonCase):
+    """The root is an idmapped mount of a plain directory: the kernel takes only ids that its map has."""
+    name = "box"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.api.do("POST", "/1.0/storage-pools", {"name": "plain", "driver": "dir"})
+        cls.api.launch("box", "tiny", devices={"root": {"type": "disk", "path": "/", "pool": "plain"}})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.api.stop("box")
+        cls.api.delete("box")
+        cls.api.do("DELETE", "/1.0/storage-pools/plain")
+        super().tearDownClass()
+
+
 class RunningFilesTest(FilesCases, DaemonCase):
     name = "box"
 
@@ -149,6 +167,24 @@ class RunningFilesTest(FilesCases, DaemonCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.api.launch("box", "tiny")
+
+    def test_on_an_attached_volume(self):
+        self.api.do("POST", "/1.0/storage-pools/default/volumes/custom", {"name": "data"})
+        self.api.update("box", devices={"data": {"type": "disk", "pool": "default", "source": "data", "path": "/data"}})
+        self.addCleanup(self.api.do, "DELETE", "/1.0/storage-pools/default/volumes/custom/data")
+        self.addCleanup(self.api.update, "box", devices={"data": None})
+        self.api.push("box", "/data/new", b"x" * 70000, uid=1000)
+        self.assertEqual(self.api.sh("box", "stat -c '%u %s' /data/new"), "1000 70000")
+        reply = self.api.raw("DELETE", self.api.file_target("box", "/data"))
+        self.assertEqual(reply.status, 400, reply.json)
+        self.assertEqual(self.api.sh("box", "cat /data/new | wc -c").strip(), "70000")
+
+    def test_what_is_mounted_stays(self):
+        """The kernel lets another mount namespace remove the place of a mount, and the mount goes with it."""
+        for path, headers in (("/proc", {}), ("/dev/pts", {}), ("/proc", {"X-LXD-recursive": "true"})):
+            reply = self.api.raw("DELETE", self.api.file_target("box", path), headers=headers)
+            self.assertEqual(reply.status, 400, (path, reply.json))
+        self.assertIn("Name:", self.api.sh("box", "cat /proc/1/status"))
 
     def test_owner_inside_is_what_was_asked(self):
         self.api.push("box", "/root/owned", b"x", uid=1000, gid=1000, mode="0600")

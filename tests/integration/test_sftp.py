@@ -112,9 +112,26 @@ class StoppedSftpTest(SftpCases, DaemonCase):
         self.assertRaises(OSError, self.client.names, "/")
 
 
+class RunningOnDirSftpTest(SftpCases, DaemonCase):
+    """An idmapped mount of a plain directory."""
+    def prepare(self):
+        self.api.do("POST", "/1.0/storage-pools", {"name": "plain", "driver": "dir"})
+        self.addCleanup(self.api.do, "DELETE", "/1.0/storage-pools/plain")
+        self.api.launch("box", "tiny", devices={"root": {"type": "disk", "path": "/", "pool": "plain"}})
+
+
 class RunningSftpTest(SftpCases, DaemonCase):
     def prepare(self):
         self.api.launch("box", "tiny")
+
+    def test_what_is_mounted_stays(self):
+        for request in (sftp.RMDIR, sftp.REMOVE):
+            self.assert_code(4, self.client.request, request, text("/proc"))
+        self.assert_code(4, self.client.request, sftp.RENAME, text("/proc") + text("/elsewhere"))
+        self.client.request(sftp.MKDIR, text("/root/dir") + struct.pack(">I", 0))
+        self.assert_code(4, self.client.request, sftp.EXTENDED,
+                         text("posix-rename@openssh.com") + text("/root/dir") + text("/proc"))
+        self.assertIn("Name:", self.api.sh("box", "cat /proc/1/status"))
 
     def test_devices_are_not_opened(self):
         self.assertEqual(self.client.stat("/dev/null")[3] >> 12, 0o2)

@@ -49,6 +49,7 @@ Result<Place> path_place_of(const InstanceRoot& root, const std::string& path) {
 Server::Reply Server::remove(std::uint32_t id, PacketReader& in, bool directory) {
     LX_TRY_AS(const std::string path, path_from(in));
     LX_TRY_AS(const Place place, path_place_of(root_, path));
+    LX_TRY(refuse_mount_point(place.parent.get(), place.name, path));
     if (::unlinkat(place.parent.get(), place.name.c_str(), directory ? AT_REMOVEDIR : 0) != 0)
         return fail_errno("Removing", path);
     return ok_reply(id);
@@ -87,11 +88,15 @@ Server::Reply Server::rename(std::uint32_t id, PacketReader& in, bool replace) {
     LX_TRY_AS(const std::string to, path_from(in));
     LX_TRY_AS(const Place source, path_place_of(root_, from));
     LX_TRY_AS(const Place target, path_place_of(root_, to));
+    LX_TRY(refuse_mount_point(source.parent.get(), source.name, from));
+    LX_TRY(refuse_mount_point(target.parent.get(), target.name, to));
     const unsigned flags = replace ? 0 : RENAME_NOREPLACE;
-    if (::renameat2(source.parent.get(), source.name.c_str(), target.parent.get(), target.name.c_str(),
-                    flags) != 0)
-        return fail_errno("Renaming", from);
-    return ok_reply(id);
+    return as_owner(root_, {}, [&]() -> Reply {
+        if (::renameat2(source.parent.get(), source.name.c_str(), target.parent.get(), target.name.c_str(),
+                        flags) != 0)
+            return fail_errno("Renaming", from);
+        return ok_reply(id);
+    });
 }
 
 Server::Reply Server::hard_link(std::uint32_t id, PacketReader& in) {
@@ -99,9 +104,12 @@ Server::Reply Server::hard_link(std::uint32_t id, PacketReader& in) {
     LX_TRY_AS(const std::string to, path_from(in));
     LX_TRY_AS(const Place source, path_place_of(root_, from));
     LX_TRY_AS(const Place target, path_place_of(root_, to));
-    if (::linkat(source.parent.get(), source.name.c_str(), target.parent.get(), target.name.c_str(), 0) != 0)
-        return fail_errno("Linking", from);
-    return ok_reply(id);
+    return as_owner(root_, {}, [&]() -> Reply {
+        if (::linkat(source.parent.get(), source.name.c_str(), target.parent.get(), target.name.c_str(), 0) !=
+            0)
+            return fail_errno("Linking", from);
+        return ok_reply(id);
+    });
 }
 
 Server::Reply Server::read_link(std::uint32_t id, PacketReader& in) {

@@ -59,7 +59,7 @@ TEST(AuthoriseTest, OnlyWhatIsMeantToBeIsOpenToAnyone) {
                                           "/1.0/certificates",
                                           "/1.0/images",
                                           "/1.0/images/aliases",
-                                          "/1.0/images/aliases/{name}",
+                                          "/1.0/images/aliases/{name...}",
                                           "/1.0/images/{fingerprint}",
                                           "/1.0/images/{fingerprint}/export",
                                           "/1.0/operations/{id}/wait",

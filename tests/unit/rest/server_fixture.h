@@ -20,7 +20,10 @@ using testing_support::TestDaemon;
 
 inline Handled hello(const Request&, Services&) { co_return Response::sync({{"hello", "world"}}); }
 inline Handled echo(const Request& request, Services&) {
-    LX_CO_TRY_AS(const auto body, request.json());
+    nlohmann::json body = nlohmann::json::object();
+    if (!request.body.empty()) {
+        LX_CO_TRY_AS(body, request.json());
+    }
     nlohmann::json shown{
         {"path", request.path}, {"query", request.query}, {"args", request.args}, {"body", body}};
     shown["old_names"] = request.old_names;
