@@ -1,5 +1,6 @@
 """Instances and volumes copied and moved between two servers: with another lxmgrd, and with the real LXD 5.0.2."""
 import contextlib
+import json
 import os
 import shutil
 import unittest
@@ -258,6 +259,39 @@ class LxmgrTest(Migration, DaemonCase):
                 self.assertEqual(self.volumes(self.peer.daemon), {"containers": [], "snapshots": []})
                 self.assertEqual(self.volumes(self.daemon), before)
         self.check(self.api, "kept")
+
+    def test_the_cable_is_cut(self):
+        """In the middle of a copy, so that nobody says goodbye: both find out by themselves, and nothing is left at either."""
+        self.make("kept")
+        self.api.push("kept", "/root/big", os.urandom(24 << 20))
+        before = self.volumes(self.daemon)
+        cable = lambda *how: self.daemon.sandbox.run("ip", "link", "set", self.peer.link, *how)  # noqa: E731
+        self.daemon.sandbox.run("tc", "qdisc", "add", "dev", self.peer.link, "root", "tbf", "rate", "16mbit", "burst", "64kb",
+                                "latency", "200ms")
+        try:
+            here, there = self.pull("kept", "copy")
+            begun = self.sent()
+            while self.sent() < begun + (4 << 20):
+                self.assertEqual(self.there.get(f"/1.0/operations/{there}")["status"], "Running")
+            cable("down")
+            for api, operation in ((self.api, here), (self.there, there)):
+                ended = api.get(f"/1.0/operations/{operation}/wait?timeout=100")
+                self.assertEqual(ended["status"], "Failure", ended)
+                self.assertIn("lost", ended["err"])
+        finally:
+            self.daemon.sandbox.run("tc", "qdisc", "del", "dev", self.peer.link, "root")
+            cable("up")
+        self.assertEqual(self.peer.daemon.instance_names(), [])
+        self.assertEqual(self.volumes(self.peer.daemon), {"containers": [], "snapshots": []})
+        self.assertEqual(self.volumes(self.daemon), before)
+        self.client("copy", "a:kept", "b:copy")
+        self.check(self.there, "copy")
+        self.there.delete("copy")
+
+    def sent(self):
+        """Bytes that went down the cable."""
+        shown = self.daemon.sandbox.run("ip", "-json", "-statistics", "link", "show", self.peer.link)
+        return json.loads(shown)[0]["stats64"]["tx"]["bytes"]
 
     def test_no_room(self):
         """The target's limit is less than what comes."""
