@@ -4,6 +4,8 @@ import contextlib
 import os
 import pathlib
 import re
+import ssl
+import subprocess
 import threading
 import time
 
@@ -13,6 +15,23 @@ from harness.case import main
 from harness.trust import TrustCase
 
 TABLE = pathlib.Path(__file__).with_name("access.tsv")
+
+
+class Brief(remote.Certificate):
+    """Ends a few seconds after it was made, at `ends` of the clock."""
+
+    def __init__(self, folder, name, seconds=5):
+        super().__init__(folder, name)
+        self.ends = int(time.time()) + seconds
+        config = os.path.join(folder, f"{name}.conf")
+        with open(config, "w", encoding="ascii") as file:
+            file.write(f"[ca]\ndefault_ca=here\n[here]\ndatabase={config}.db\nserial={config}.serial\nnew_certs_dir={folder}\n"
+                       "default_md=sha256\npolicy=any\n[any]\ncommonName=supplied\n")
+        open(f"{config}.db", "w", encoding="ascii").close()
+        subprocess.run(["openssl", "ca", "-config", config, "-selfsign", "-batch", "-notext", "-create_serial", "-in",
+                        os.path.join(folder, f"{name}.csr"), "-keyfile", self.key, "-out", self.path, "-enddate",
+                        time.strftime("%Y%m%d%H%M%SZ", time.gmtime(self.ends))], check=True, capture_output=True)
+        self.read()
 
 
 class TrustStoreTest(TrustCase):
@@ -55,6 +74,21 @@ class TrustStoreTest(TrustCase):
         self.api.call("PUT", "/1.0", {"config": {"core.trust_password": "pw", "core.https_address": "[::]:8443"}})
         self.assert_api_error(400, self.client(expired).call, "POST", "/1.0/certificates", {"password": "pw"})
         self.assertEqual(client.get("/1.0")["auth"], "trusted")
+
+    def test_a_trusted_certificate_expires(self):
+        certificate = Brief(self.daemon.base, "brief")
+        self.api.call("POST", "/1.0/certificates", {"certificate": certificate.encoded, "name": "brief"})
+        client = self.client(certificate)
+        self.assertEqual(client.get("/1.0")["auth"], "trusted")
+        while client.get("/1.0")["auth"] == "trusted":  # on one connection
+            self.assertLess(time.time(), certificate.ends + 2, "it is trusted although it has expired")
+            time.sleep(0.1)
+        self.assertGreaterEqual(time.time(), certificate.ends)
+        self.assert_api_error(403, client.get, "/1.0/instances")
+        self.assertEqual(self.client(certificate).get("/1.0")["auth"], "untrusted")
+        # It stays in the list, where its owner can see what is wrong, until it is replaced.
+        shown = self.api.get(f"/1.0/certificates/{certificate.fingerprint}")
+        self.assertEqual(ssl.PEM_cert_to_DER_cert(shown["certificate"]), certificate.der)
 
     def test_revocation_ends_connections(self):
         self.daemon.import_image(images.tiny(), "tiny")

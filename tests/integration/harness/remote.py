@@ -52,6 +52,9 @@ class Certificate:
                          "-out", request, "-subj", f"/CN={name}"],
                         ["x509", "-req", "-in", request, "-signkey", self.key, "-days", str(days), "-out", self.path]):
             subprocess.run(["openssl", *command], check=True, capture_output=True)
+        self.read()
+
+    def read(self):
         with open(self.path, encoding="ascii") as file:
             self.pem = file.read()
         self.der = ssl.PEM_cert_to_DER_cert(self.pem)
