@@ -180,6 +180,11 @@ Result<> Daemon::Parts::serve_https(const Options& options) {
     std::array<char, HOST_NAME_MAX + 1> host{};
     ::gethostname(host.data(), HOST_NAME_MAX);
     LX_TRY_AS(auto certificate, auth::open_server_certificate(options.root, host.data()));
+    if (!certificate.certificate.is_valid_now())
+        log::warn(
+            "the server's certificate is not valid now, so that clients may refuse it: replace it by "
+            "PUT /1.0/cluster/certificate, or remove it and its key for a new one at the next start",
+            {{"file", options.root + "/server.crt"}});
     server_info->set_certificate(certificate.certificate);
     admission.emplace(*services);
     https.emplace(*services, *router, std::move(certificate));

@@ -2,7 +2,9 @@
 import hashlib
 import json
 import os
+import pathlib
 import re
+import shutil
 import socket
 import ssl
 import struct
@@ -134,6 +136,26 @@ class HttpsTest(unittest.TestCase):
         self.daemon.start()
         self.assertEqual(self.https.server_certificate(), junk.der)
         self.api.call("PUT", "/1.0/cluster/certificate", first)
+        self.assertEqual(self.https.server_certificate(), before)
+
+    def test_an_expired_certificate_of_its_own(self):
+        before = self.https.server_certificate()
+        expired = remote.Certificate(self.daemon.base, "expired", -1)
+        kept = {name: pathlib.Path(self.daemon.root, name).read_text("ascii") for name in ("server.crt", "server.key")}
+        body = {"cluster_certificate": expired.pem, "cluster_certificate_key": pathlib.Path(expired.key).read_text("ascii")}
+        reply = self.api.raw("PUT", "/1.0/cluster/certificate", body)
+        self.assertEqual((reply.status, "not valid now" in reply.json["error"]), (400, True), reply.body)
+        self.assertEqual(self.https.server_certificate(), before)
+        # One that expires in use is told of at the next start, served on to whoever pinned it, and replaced live.
+        self.daemon.terminate()
+        for name, path in (("server.crt", expired.path), ("server.key", expired.key)):
+            shutil.copy(path, os.path.join(self.daemon.root, name))
+        self.daemon.start()
+        self.assertIn("server's certificate is not valid now", self.daemon.log_tail(200))
+        self.assertEqual(self.https.server_certificate(), expired.der)
+        self.assertEqual(self.https.get("/1.0")["auth"], "untrusted")
+        self.api.call("PUT", "/1.0/cluster/certificate", {"cluster_certificate": kept["server.crt"],
+                                                          "cluster_certificate_key": kept["server.key"]})
         self.assertEqual(self.https.server_certificate(), before)
 
     # ---- TLS
