@@ -1,22 +1,26 @@
-"""The Debian package: made from this build, installed, upgraded, removed and purged in a Debian instance with systemd."""
+"""The Debian package: made from this build, looked over by lintian, and installed, upgraded, removed and purged in a Debian
+instance with systemd. tests/vm/package.py does it with instances running."""
 import glob
 import os
 import subprocess
+import tempfile
+import unittest
 
 from harness.case import DaemonCase, main
-from harness.daemon import binaries
+from harness.package import pack
+
+
+class LintianTest(unittest.TestCase):
+    def test_no_tag_is_left(self):
+        with tempfile.TemporaryDirectory(prefix="lxmgr-test-", dir="/var/tmp") as folder:
+            done = subprocess.run(["lintian", "--allow-root", "--tag-display-limit", "0", "--fail-on", "error,warning",
+                                   pack(folder)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        print(done.stdout)
+        self.assertEqual(done.returncode, 0, done.stdout)
 
 
 class PackageTest(DaemonCase):
     needs_images = ("bookworm",)
-
-    def pack(self, version):
-        """Path of the package."""
-        out = os.path.join(self.daemon.base, "packages")
-        config = os.path.join(os.path.dirname(os.path.abspath(binaries())), "CPackConfig.cmake")
-        subprocess.run(["cpack", "--config", config, "-B", out, "-D", f"CPACK_PACKAGE_VERSION={version}"],
-                       check=True, stdout=subprocess.PIPE)
-        return glob.glob(os.path.join(out, f"lxmgr_{version}_*.deb"))[0]
 
     def fetch_dependencies(self, package):
         """Packages that the instance lacks, from the machine's own mirror; the instance has no way out."""
@@ -42,7 +46,8 @@ class PackageTest(DaemonCase):
         return self.api.sh("box", f"systemctl show --property={prop} --value lxmgrd.service")
 
     def test_life_of_the_package(self):
-        first, second = self.pack("0.1.0"), self.pack("0.1.1")
+        folder = os.path.join(self.daemon.base, "packages")
+        first, second = pack(folder, "0.1.0"), pack(folder, "0.1.1")
         self.api.create("box", "bookworm")
         self.api.start("box")
         self.wait_booted("box")
@@ -67,8 +72,9 @@ class PackageTest(DaemonCase):
         self.assertEqual(self.api.exec("box", ["pgrep", "lxmgrd"])[0], 1)
         self.api.sh("box", "test -d /var/lib/lxmgr")
         self.api.sh("box", "dpkg -P lxmgr")
-        self.assertEqual(self.api.sh("box", "ls -d /var/lib/lxmgr /etc/systemd/system/*/lxmgr* /usr/libexec/lxmgr 2>/dev/null; "
-                                            "getent group lxmgr; systemctl list-unit-files 'lxmgr*' --no-legend; true"), "")
+        left = self.api.sh("box", "ls -d /var/lib/lxmgr /etc/systemd/system/*/lxmgr* /usr/libexec/lxmgr /sys/fs/cgroup/lxmgr "
+                                  "2>/dev/null; getent group lxmgr; systemctl list-unit-files 'lxmgr*' --no-legend; true")
+        self.assertEqual(left, "")
 
 
 main()

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -16,6 +17,7 @@ sys.path.insert(0, str(FOLDER.parent / "integration"))
 
 from harness import images  # noqa: E402
 from harness.daemon import REPOSITORY, binaries  # noqa: E402
+from harness.package import pack, with_version  # noqa: E402
 
 VMHOST = pathlib.Path(os.environ.get("VMHOST", REPOSITORY.parent / "shared/vmhost/vmhost"))
 PROGRAMS = ["python3", "busybox-static", "dnsmasq-base", "nftables", "iproute2", "dpkg", "apparmor"]
@@ -35,6 +37,7 @@ cd /lxmgr
 /lxmgr/conformance/conformance_storage --gtest_filter='*lvm*:*prjquota*' --gtest_brief=1
 exec python3 -B /lxmgr/tests/vm/lvm_pools.py
 """
+PACKAGE_SCRIPT = "LXMGR_TEST_CACHE=/root/cache exec python3 -B /lxmgr/tests/vm/package.py"
 
 
 def library_packages():
@@ -54,24 +57,33 @@ class VmTest(unittest.TestCase):
         if not VMHOST.exists() or not shutil.which("qemu-system-x86_64"):
             self.skipTest(f"LXMGR_SKIP: needs {VMHOST} and qemu")
 
-    def test_distros_in_a_pure_v2_machine(self):
-        folder = images.distro_files("bookworm")[0].parent
+    def run_in_machine(self, script, shares, *options):
+        """Runs the script with these directories of ours at /lxmgr/NAME."""
         environment = {**os.environ, "VMHOST_PACKAGES": " ".join(PROGRAMS + library_packages())}
-        command = [VMHOST, "run", "--cpus", "2", "--mem", "6G", "--timeout", "2400", "--share", f"{binaries()}:/lxmgr/bin",
-                   "--share", f"{REPOSITORY / 'tests'}:/lxmgr/tests", "--share", f"{folder}:/lxmgr/images", "--", SCRIPT]
-        self.assertEqual(subprocess.run(command, env=environment, check=False).returncode, 0)
+        command = [VMHOST, "run", "--cpus", "2", *options]
+        for name, folder in shares.items():
+            command += ["--share", f"{folder}:/lxmgr/{name}"]
+        self.assertEqual(subprocess.run([*command, "--", script], env=environment, check=False).returncode, 0)
 
+    def test_distros_in_a_pure_v2_machine(self):
+        shares = {"bin": binaries(), "tests": REPOSITORY / "tests", "images": images.distro_files("bookworm")[0].parent}
+        self.run_in_machine(SCRIPT, shares, "--mem", "6G", "--timeout", "2400")
 
     def test_storage_of_device_mapper_and_quotas(self):
         conformance = binaries().parent / "tests/conformance"
         if not (conformance / "conformance_storage").exists():
             self.skipTest("LXMGR_SKIP: conformance_storage was not built with the preset failpoints")
-        environment = {**os.environ, "VMHOST_PACKAGES": " ".join(PROGRAMS + library_packages())}
-        shares = {binaries(): "bin", conformance: "conformance", REPOSITORY / "tests": "tests", REPOSITORY / "docs": "docs"}
-        command = [VMHOST, "run", "--cpus", "2", "--mem", "6G", "--timeout", "2400"]
-        for folder, place in shares.items():
-            command += ["--share", f"{folder}:/lxmgr/{place}"]
-        self.assertEqual(subprocess.run([*command, "--", STORAGE_SCRIPT], env=environment, check=False).returncode, 0)
+        shares = {"bin": binaries(), "conformance": conformance, "tests": REPOSITORY / "tests", "docs": REPOSITORY / "docs"}
+        self.run_in_machine(STORAGE_SCRIPT, shares, "--mem", "6G", "--timeout", "2400")
+
+    def test_life_of_the_package(self):
+        with tempfile.TemporaryDirectory(prefix="lxmgr-test-", dir="/var/tmp") as folder:
+            packages = os.path.join(folder, "both")
+            os.mkdir(packages)
+            first = shutil.copy(pack(os.path.join(folder, "pack")), packages)
+            with_version(first, "0.1.1")
+            self.run_in_machine(PACKAGE_SCRIPT, {"packages": packages, "tests": REPOSITORY / "tests"}, "--mem", "2G",
+                                "--timeout", "900")
 
 
 if __name__ == "__main__":
