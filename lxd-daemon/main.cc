@@ -48,8 +48,10 @@ int main(int argc, char** argv) {
     app.add_flag("--debug", options.debug, "Log debug messages");
     app.add_option("--log-file", options.log_file, "Log to this file too");
     bool only_take_down = false;
-    app.add_flag("--take-down-networks", only_take_down,
-                 "Remove bridges, rules and servers of networks, which outlive the daemon, and end");
+    app.add_flag(
+        "--take-down-networks", only_take_down,
+        "Remove bridges, rules and servers of networks and the daemon's empty cgroups, which outlive it, "
+        "and end");
     app.set_version_flag("--version", LXMGR_VERSION);
     CLI11_PARSE(app, argc, argv);
     options.group_given = group->count() > 0;

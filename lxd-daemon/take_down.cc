@@ -3,6 +3,7 @@
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/state_dir.h"
+#include "lxd-daemon/sys/cgroup_parent.h"
 #include "network/bridge.h"
 
 namespace lxmgr {
@@ -17,7 +18,7 @@ Result<> take_down_networks(const Options& options) {
                   network::Bridge::open(record->name, options.root + "/networks/" + record->name));
         LX_TRY(bridge->remove());
     }
-    return {};
+    return sys::remove_cgroup_parent(cgroup_name(options.root));
 }
 
 }  // namespace lxmgr

@@ -12,6 +12,7 @@
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/sys/cgroup_files.h"
+#include "lxd-daemon/sys/cgroup_parent.h"
 #include "lxd-daemon/sys/mount.h"
 
 namespace lxmgr::sys {
@@ -73,7 +74,39 @@ std::string own_path(std::string_view controller) {
     return {};
 }
 
+/// The kernel has the hierarchy even where nobody mounted it, as on a pure v1 host.
+Result<UniqueFd> mount_unified() {
+    auto context = FsContext::open("cgroup2");
+    if (!context)
+        return std::unexpected(in("This host has no cgroup2, which guests need", std::move(context).error()));
+    LX_TRY(context->create());
+    return context->mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+}
+
+Result<> remove_parent_in(int root, const std::string& parent) {
+    for (const std::string& path : {fmt::format("{}/{}", parent, kKeepers), parent}) {
+        if (::unlinkat(root, path.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) continue;
+        if (errno == EBUSY || errno == ENOTEMPTY) return {};
+        return fail_errno("Removing the cgroup", path);
+    }
+    return {};
+}
+
 }  // namespace
+
+Result<> remove_cgroup_parent(const std::string& parent) {
+    LX_TRY_AS(const std::string mountinfo, read_file("/proc/self/mountinfo"));
+    bool is_mounted = false;
+    for (const MountLine& mount : cgroup_mounts(mountinfo)) {
+        const UniqueFd root(::open(mount.mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+        if (!root) return fail_errno("Opening", mount.mount_point);
+        LX_TRY(remove_parent_in(root.get(), parent));
+        is_mounted = is_mounted || mount.type == "cgroup2";
+    }
+    if (is_mounted) return {};
+    LX_TRY_AS(const UniqueFd root, mount_unified());
+    return remove_parent_in(root.get(), parent);
+}
 
 Result<Cgroups> Cgroups::open(const std::string& parent) {
     Cgroups cgroups;
@@ -96,13 +129,7 @@ Result<Cgroups> Cgroups::open(const std::string& parent) {
 
 Result<> Cgroups::open_unified(const std::string& mount_point, const std::string& parent) {
     if (mount_point.empty()) {
-        // The kernel has the hierarchy even where nobody mounted it, as on a pure v1 host.
-        auto context = FsContext::open("cgroup2");
-        if (!context)
-            return std::unexpected(
-                in("This host has no cgroup2, which guests need", std::move(context).error()));
-        LX_TRY(context->create());
-        LX_TRY_AS(root_, context->mount(MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+        LX_TRY_AS(root_, mount_unified());
     } else {
         root_.reset(::open(mount_point.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
         if (!root_) return fail_errno("Opening", mount_point);

@@ -11,6 +11,7 @@
 
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/sys/cgroup_parent.h"
 
 namespace lxmgr::sys {
 namespace {
@@ -68,6 +69,22 @@ TEST_F(CgroupTest, DelegatesTheProcessFilesAndNoLimit) {
         EXPECT_TRUE(!here || info.st_uid == 0) << file;
     }
     EXPECT_EQ(cgroups_->names(), std::vector<std::string>{"a"});
+}
+
+TEST_F(CgroupTest, TheParentGoesWhenNothingIsInItAnyMore) {
+    ASSERT_TRUE(cgroups_->create("a", 0, 0));
+    ASSERT_TRUE(cgroups_->keeper_procs());
+    ASSERT_TRUE(remove_cgroup_parent(parent_));
+    EXPECT_EQ(cgroups_->names(), std::vector<std::string>{"a"});
+    ASSERT_TRUE(cgroups_->remove("a"));
+    ASSERT_TRUE(remove_cgroup_parent(parent_));
+    const std::string mounts = *read_file("/proc/self/mountinfo");
+    for (const std::string& line : split(mounts, '\n')) {
+        if (!line.contains(" - cgroup")) continue;
+        EXPECT_FALSE(path_exists(fmt::format("{}/{}", split(line, ' ')[4], parent_))) << line;
+    }
+    EXPECT_TRUE(remove_cgroup_parent(parent_));  // absent is success
+    cgroups_.reset();
 }
 
 TEST_F(CgroupTest, EveryControllerThatLimitsNeedHasAHome) {
