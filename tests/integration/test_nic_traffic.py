@@ -154,8 +154,10 @@ class TrafficTest(DaemonCase):
         self.assertFalse(flag("two"))
         self.assert_reaches("one", address)
 
-    def test_queue_length(self):
-        self.api.launch("box", "tiny", devices={"eth0": self.nic(queue__tx__length="321")})
+    def test_mtu_and_queue_length(self):
+        self.api.launch("box", "tiny", devices={"eth0": self.nic(queue__tx__length="321", mtu="1432")})
+        self.assertEqual(self.links()[self.end("box")]["mtu"], 1432)
+        self.assertEqual(self.api.sh("box", "cat /sys/class/net/eth0/mtu"), "1432")
         self.assertEqual(self.links()[self.end("box")]["txqlen"], 321)
         self.assertEqual(self.api.sh("box", "cat /sys/class/net/eth0/tx_queue_len"), "321")
         self.assert_api_error(400, self.set_nic, "box", queue__tx__length="0")
@@ -170,6 +172,14 @@ class TrafficTest(DaemonCase):
         self.assertEqual((self.rate("box", "far"), self.links()[end]["txqlen"]), (3_000_000, 99))
         self.api.update("box", devices={"far": {**nic, "limits.ingress": "6Mbit"}})
         self.assertEqual((self.end("box", "far"), self.rate("box", "far")), (end, 6_000_000))
+        changed = {key: value for key, value in nic.items() if key not in ("limits.ingress", "limits.egress")}
+        changed = {**changed, "limits.max": "7Mbit", "limits.priority": "4", "hwaddr": "00:16:3e:00:00:21", "mtu": "1321"}
+        self.api.update("box", devices={"far": changed})
+        end = self.end("box", "far")
+        self.assertEqual(self.api.sh("box", "cd /sys/class/net/p2p0; cat address mtu"), "00:16:3e:00:00:21\n1321")
+        self.assertEqual((self.rate("box", "far"), self.links()[end]["mtu"]), (7_000_000, 1321))
+        self.assertIn("limit rate over 875000 bytes/second", self.rules())
+        self.assertIn("meta priority set 0:4", self.rules())
         self.api.create("second", "tiny", devices={"far": nic})
         self.assertIn("198.51.100.0/28", self.assert_api_error(400, self.api.start, "second"))
         self.api.stop("box")
@@ -194,6 +204,15 @@ class TrafficTest(DaemonCase):
         self.assertIn("via 192.0.2.254 dev far0", self.api.sh("box", "ip route"))
         self.assertNotIn("default", self.api.sh("box", "ip -6 route"))
         self.host("ping", "-c1", "-W5", "192.0.2.10")
+        del nic["limits.max"]
+        self.api.update("box", devices={"far": {**nic, "limits.ingress": "3Mbit", "limits.egress": "2Mbit", "mtu": "1321",
+                                                "hwaddr": "00:16:3e:00:00:22", "queue.tx.length": "98"}})
+        inside = self.api.sh("box", "cd /sys/class/net/far0; cat address mtu tx_queue_len")
+        self.assertEqual(inside, "00:16:3e:00:00:22\n1321\n98")
+        end = self.links()[self.end("box", "far")]
+        self.assertEqual((self.rate("box", "far"), end["mtu"], end["txqlen"]), (3_000_000, 1321, 98))
+        self.assertIn("limit rate over 250000 bytes/second", self.rules())
+        self.host("ping", "-c1", "-W5", "192.0.2.10")
         self.api.stop("box")
         self.assertEqual(self.rules(), "")
 
@@ -202,7 +221,7 @@ class TrafficTest(DaemonCase):
         self.host("ip", "link", "add", "phys0", "type", "veth", "peer", "name", "phys1")
         try:
             nics = {"a": {"nictype": "p2p"}, "b": {"nictype": "macvlan", "parent": "up0"}, "c": {"nictype": "routed"},
-                    "d": {"nictype": "physical", "parent": "phys0"}}
+                    "d": {"nictype": "physical", "parent": "phys0"}, "e": {"network": "lxtestbr0"}}
             nics = {name: {"type": "nic", "name": f"n{name}", **keys} for name, keys in nics.items()}
             self.api.launch("box", "tiny", devices=nics)
             before = self.api.sh("box", "cat /sys/class/net/*/ifindex")
