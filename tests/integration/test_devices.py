@@ -112,6 +112,23 @@ class DiskTest(DaemonCase):
                     run("umount", inner)
                 self.api.update("box", devices={name: None})
 
+    def test_recursive(self):
+        """What is mounted below the source comes along only when asked for, and is as read-only as the source."""
+        run, inner = self.daemon.sandbox.run, os.path.join(self.source, "sub")
+        self.api.launch("box", "tiny")
+        run("sh", "-c", f"mount -t tmpfs none {inner} && touch {inner}/below")
+        try:
+            self.api.update("box", devices={"share": self.disk(recursive="false")})
+            self.assertEqual((self.mounts("/mnt/share/sub"), self.api.sh("box", "ls /mnt/share/sub")), ([], ""))
+            self.api.update("box", devices={"share": self.disk(recursive="true")})
+            self.assertEqual((len(self.mounts("/mnt/share/sub")), self.api.sh("box", "ls /mnt/share/sub")), (1, "below"))
+            self.api.update("box", devices={"share": self.disk(recursive="true", readonly="true")})
+            self.assertIn("Read-only", self.api.exec("box", ["touch", "/mnt/share/sub/new"])[2].decode())
+            self.api.update("box", devices={"share": None})
+            self.assertEqual(self.mounts("/mnt/share/sub"), [])
+        finally:
+            run("umount", inner)
+
     def test_a_hostile_path_leads_nowhere_else(self):
         self.api.launch("box", "tiny")
         for link in (f"ln -s {self.daemon.base} /mnt/trap", "ln -s ../../../../../../../../var/tmp /mnt/up",
@@ -202,8 +219,9 @@ class NodeTest(DaemonCase):
 
     def test_block_device(self):
         self.api.launch("box", "tiny")
-        self.api.update("box", devices={"loop": {"type": "unix-block", "path": "/dev/blk", "major": "7", "minor": "99"}})
-        self.assertEqual(self.api.sh("box", "stat -c '%F %a %t:%T' /dev/blk"), "block special file 660 7:63")
+        loop = {"type": "unix-block", "path": "/dev/blk", "major": "7", "minor": "99", "gid": "6"}
+        self.api.update("box", devices={"loop": loop})
+        self.assertEqual(self.api.sh("box", "stat -c '%F %a %u %g %t:%T' /dev/blk"), "block special file 660 0 6 7:63")
 
     def test_bad_input(self):
         self.api.launch("box", "tiny")
@@ -243,6 +261,8 @@ class NicTest(DaemonCase):
         self.assertNotIn("mv0", self.links())
         self.api.update("box", devices={"mv": {**nic, "mode": "private", "mtu": "1400"}})
         self.assertEqual(self.api.sh("box", "cat /sys/class/net/mv0/mtu"), "1400")
+        show = ["nsenter", "-t", str(self.api.state("box")["pid"]), "-n", "ip", "-details", "link", "show", "mv0"]
+        self.assertIn("mode private", subprocess.run(show, capture_output=True, text=True, check=True).stdout)
         self.assert_api_error(400, self.api.update, "box", devices={"no": {**nic, "name": "mv1", "parent": "nothing0",
                                                                            "hwaddr": "00:16:3e:00:00:08"}})
         self.daemon.kill()
