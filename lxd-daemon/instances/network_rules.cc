@@ -18,6 +18,23 @@ constexpr const char* kAcl = "acl";
 constexpr const char* kForward = "forward";
 
 /// What was stored was checked before: a failure is a damaged database.
+Result<> refuse_twice(const std::vector<api::NetworkAclRule>& rules, std::string_view direction) {
+    for (auto rule = rules.begin(); rule != rules.end(); ++rule) {
+        if (std::find(rules.begin(), rule, *rule) != rule)
+            return fail(Status::bad_request,
+                        fmt::format("{} rule {} is there twice", direction, rule - rules.begin() + 1));
+    }
+    return {};
+}
+
+/// What was stored before is only parsed.
+Result<> check_acl(const api::NetworkAcl& acl) {
+    LX_TRY(refuse_twice(acl.ingress, "Ingress"));
+    LX_TRY(refuse_twice(acl.egress, "Egress"));
+    LX_TRY(network::parse_acl(acl));
+    return {};
+}
+
 Result<api::NetworkAcl> read_acl(const database::NetworkObjectRecord& record) {
     LX_TRY_AS(const auto json, api::parse_json(record.content));
     LX_TRY_AS(auto acl, api::parse_network_acl(json));
@@ -105,7 +122,7 @@ Result<api::NetworkAcl> NetworkRules::acl(const std::string& name) const {
 }
 
 Result<> NetworkRules::create_acl(const api::NetworkAcl& acl) {
-    LX_TRY(network::parse_acl(acl));
+    LX_TRY(check_acl(acl));
     if (database_.network_objects().find(kAcl, 0, acl.name))
         return fail(Status::conflict, fmt::format("The network ACL '{}' already exists", acl.name));
     LX_TRY(database_.network_objects().create({0, kAcl, 0, 0, acl.name, api::writable_fields(acl).dump()}));
@@ -113,7 +130,7 @@ Result<> NetworkRules::create_acl(const api::NetworkAcl& acl) {
 }
 
 Result<> NetworkRules::replace_acl(const api::NetworkAcl& acl) {
-    LX_TRY(network::parse_acl(acl));
+    LX_TRY(check_acl(acl));
     const auto before = database_.network_objects().find(kAcl, 0, acl.name);
     if (!before) return no_acl();
     const auto write = [&](const std::string& content) -> Result<> {

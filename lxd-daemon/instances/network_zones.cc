@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "lxd-daemon/api/json_reader.h"
 #include "lxd-daemon/base/clock.h"
@@ -90,6 +91,12 @@ Result<std::vector<dns::Record>> zone_entries_of(const std::string& zone, const 
 Result<> check_zone_record(const std::string& zone, const api::ZoneRecord& record) {
     if (record.name != "@") LX_TRY(dns::check_name(record.name));
     LX_TRY(zone_entries_of(zone, record));
+    std::set<std::pair<std::string, std::string>> seen;
+    for (const auto& entry : record.entries) {
+        if (!seen.emplace(entry.type, entry.value).second)
+            return fail(Status::bad_request, fmt::format("Entry '{} {}' of '{}' is there twice", entry.type,
+                                                         entry.value, record.name));
+    }
     for (const auto& [key, value] : record.config) {
         if (!key.starts_with("user.") || key.size() == 5)
             return fail(Status::bad_request, fmt::format("Network zone record key '{}' is unknown", key));

@@ -44,9 +44,25 @@ Result<database::ProfilePtr> require_profile(const Request& request, const Servi
     return found;
 }
 
-Result<> validate(const api::ProfilePut& fields) {
+/// Networks and pools that devices name have to be there, as in LXD: else who uses the profile would meet it.
+Result<> check_references(const Services& services, const api::DeviceMap& devices) {
+    for (const auto& [name, device] : devices) {
+        const auto network = api::value_of(device, "network");
+        if (!network.empty() && !services.database->networks().find(network))
+            return fail(Status::bad_request,
+                        fmt::format("Device '{}': network '{}' not found", name, network));
+        const auto pool = api::value_of(device, "pool");
+        if (!pool.empty() && !services.database->pools().find(pool))
+            return fail(Status::bad_request,
+                        fmt::format("Device '{}': storage pool '{}' not found", name, pool));
+    }
+    return {};
+}
+
+Result<> validate(const Services& services, const api::ProfilePut& fields) {
     LX_TRY(profiles::validate_instance_config(fields.config, false));
-    return profiles::validate_devices(fields.devices, false);
+    LX_TRY(profiles::validate_devices(fields.devices, false));
+    return check_references(services, fields.devices);
 }
 
 Handled profiles_get(const Request& request, Services& services) {
@@ -77,7 +93,7 @@ Handled profiles_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto post, api::parse_profiles_post(body));
     LX_CO_TRY(profiles::validate_profile_name(post.name));
-    LX_CO_TRY(validate(post.fields));
+    LX_CO_TRY(validate(services, post.fields));
     post.name = api::object_key(holder(request, services, database::Feature::profiles), post.name);
     auto create = [&services, post]() -> Result<database::ProfilePtr> {
         const database::ProfileRecord record{0, post.name, post.fields.description, post.fields.config,
@@ -95,7 +111,7 @@ Handled profiles_post(const Request& request, Services& services) {
 /// Running instances get the new profile at once, or it stays as it was.
 Result<> replace_profile(Services& services, const database::ProfileRecord& record,
                          const api::ProfilePut& fields, const std::string& requestor) {
-    LX_TRY(validate(fields));
+    LX_TRY(validate(services, fields));
     database::ProfileRecord next = record;
     next.description = fields.description;
     next.config = fields.config;

@@ -66,6 +66,16 @@ class EnvelopeTest(DaemonCase):
         for bad in ("t2.micro", "c", "c0", "c1-c2", "c1.5", "m-1", "mnan", "c1-", "c9999999999999999999"):
             self.assert_api_error(400, self.api.create, "other", "tiny", instance_type=bad)
 
+    def test_what_profiles_name_is_there(self):
+        nic = {"type": "nic", "network": "nowhere"}
+        disk = {"type": "disk", "path": "/", "pool": "nowhere"}
+        for device in (nic, disk):
+            body = {"name": "p", "devices": {"one": device}}
+            self.assert_api_error(400, self.api.call, "POST", "/1.0/profiles", body)
+            self.assert_api_error(400, self.api.call, "PATCH", "/1.0/profiles/default", {"devices": {"one": device}})
+        self.assertEqual(self.api.get("/1.0/profiles"), ["/1.0/profiles/default"])
+        self.assertNotIn("one", self.api.get("/1.0/profiles/default")["devices"])
+
     def test_aliases_with_a_slash(self):
         """pylxd and curl leave it as it is, others send %2F."""
         fingerprint = self.api.get("/1.0/images/aliases/tiny")["target"]

@@ -121,6 +121,8 @@ class AclTest(Case):
                      {"source": "10.0.0.1", "destination": "fd00::1"}, {"description": "a\nb"}):
             with self.subTest(keys=keys):
                 self.assert_api_error(400, self.put, ingress=[{**self.rule("allow"), **keys}])
+        for direction in ("ingress", "egress"):
+            self.assert_api_error(400, self.put, **{direction: [self.rule("allow"), self.rule("drop"), self.rule("allow")]})
         for name in ("", "1a", "a b", "a/b", "-a", "x" * 64, 'a"; drop'):
             with self.subTest(name=name):
                 self.assert_api_error(400, self.api.call, "POST", ACLS, {"name": name})

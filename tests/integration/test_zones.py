@@ -130,6 +130,8 @@ class ZoneTest(Case):
                       {"type": "CNAME", "value": "a b"}, {"type": "TXT", "value": "a\nb"}, {"type": "SRV", "value": "1 2 x y"}):
             with self.subTest(entry=entry):
                 self.assert_api_error(400, self.api.call, "PUT", f"{records}/www", {"entries": [entry]})
+        twice = [{"type": "A", "value": "192.0.2.9"}, {"type": "A", "value": "192.0.2.9", "ttl": 60}]
+        self.assert_api_error(400, self.api.call, "PUT", f"{records}/www", {"entries": twice})
         for config in ({"peers.a.address": "x"}, {"peers.a.key": "x"}, {"network.nat": "1"}, {"other": "x"},
                        {"dns.nameservers": "a b"}):
             with self.subTest(config=config):
