@@ -34,7 +34,10 @@ Result<std::uint32_t> choose_address(std::string_view name, const BridgeConfig& 
         const std::uint32_t address = nth(pool, (start + step) % size);
         if (!std::ranges::binary_search(taken, address)) return address;
     }
-    return fail(Status::unavailable, fmt::format("All {} addresses of {} are taken", size, format(net)));
+    return fail(Status::unavailable,
+                fmt::format("All {} addresses of {} are taken: delete instances that have one, or widen "
+                            "ipv4.dhcp.ranges or ipv4.address of the network",
+                            size, format(net)));
 }
 
 namespace {
@@ -81,7 +84,9 @@ Result<Ipv6> choose_address_v6(std::string_view name, const BridgeConfig& config
         }
     }
     return fail(Status::unavailable,
-                fmt::format("All addresses of ipv6.dhcp.ranges of {} are taken", format(net)));
+                fmt::format("All addresses of ipv6.dhcp.ranges of {} are taken: delete instances that have "
+                            "one, or widen the ranges",
+                            format(net)));
 }
 
 }  // namespace lxmgr::network

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "network/bridge.h"
@@ -57,6 +58,22 @@ Result<> set_expiry(std::string& to, const Field& field) {
     return {};
 }
 
+namespace {
+
+/// Of one host, and of use beyond the host or the link: RFC 6890.
+bool is_for_hosts(std::uint32_t address) {
+    const std::uint32_t first = address >> 24;
+    return first != 0 && first != 127 && first < 224 && address >> 16 != 0xa9fe;
+}
+bool is_for_hosts(const Ipv6& address) {
+    const bool is_link_local = address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
+    const bool is_mapped_or_unset =
+        std::all_of(address.begin(), address.begin() + 8, [](auto byte) { return byte == 0; });
+    return address[0] != 0xff && !is_link_local && !is_mapped_or_unset;
+}
+
+}  // namespace
+
 /// "auto" is gone by now, complete_bridge_config() has put an address in its place.
 Result<> set_ipv4_address(BridgeConfig& config, const Field& field) {
     if (field.value == "none") return {};
@@ -66,6 +83,8 @@ Result<> set_ipv4_address(BridgeConfig& config, const Field& field) {
     if (net->address == net->network() || net->address == net->broadcast()) {
         return bad_value(field, "the bridge's own address, not that of the network");
     }
+    if (!is_for_hosts(net->address))
+        return bad_value(field, "an address for hosts, not of the loopback, a link or a group");
     config.ipv4.address = net;
     return {};
 }
@@ -76,6 +95,8 @@ Result<> set_ipv6_address(BridgeConfig& config, const Field& field) {
     if (!net || net->prefix < 64 || net->prefix > 120 || net->address == net->network()) {
         return bad_value(field, "none, auto, or the bridge's address such as fd42:1:2:3::1/64 (/64 to /120)");
     }
+    if (!is_for_hosts(net->address))
+        return bad_value(field, "an address for hosts, not of the loopback, a link or a group");
     config.ipv6.address = net;
     return {};
 }

@@ -32,13 +32,14 @@ void add_dns(std::vector<std::string>& out, const BridgeConfig& config) {
 
 void add_ipv4(std::vector<std::string>& out, const BridgeConfig& config) {
     if (!config.serves_ipv4()) return;
-    std::uint64_t leases = 0;
     for (const Ipv4Range& range : config.ipv4_pool()) {
         out.push_back(fmt::format("--dhcp-range={},{},{},{}", format_ipv4(range.first),
                                   format_ipv4(range.last), format_ipv4(config.ipv4.address->mask()),
                                   config.ipv4.dhcp_expiry));
-        leases += range.size();
     }
+    // Addresses that are chosen need not be of the ranges, and leases of DHCPv6 count too.
+    const std::uint64_t hosts = config.ipv4.address->broadcast() - config.ipv4.address->network() - 2;
+    const std::uint64_t leases = config.serves_ipv6() ? 2 * hosts : hosts;
     out.push_back(fmt::format("--dhcp-lease-max={}", std::min(leases, kMaxLeases)));
     if (config.ipv4_dhcp_gateway)
         out.push_back(fmt::format("--dhcp-option=3,{}", format_ipv4(*config.ipv4_dhcp_gateway)));

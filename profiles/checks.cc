@@ -184,8 +184,9 @@ Result<> propagation(std::string_view, std::string_view value) {
 
 Result<> interface_name(std::string_view, std::string_view value) {
     const bool good = !value.empty() && value.size() <= 15 && std::ranges::all_of(value, is_name_char);
-    if (good && value != "." && value != ".." && value != "lo") return {};
-    return must("an interface name: 1 to 15 letters, digits, '.', '_' and '-'");
+    if (good && value.front() != '-' && value.front() != '.' && value != "lo") return {};
+    return must(
+        "an interface name: 1 to 15 letters, digits, '.', '_' and '-', the first a letter, a digit or '_'");
 }
 
 Result<> hwaddr(std::string_view, std::string_view value) {

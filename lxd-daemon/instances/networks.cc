@@ -140,8 +140,13 @@ Result<database::NetworkPtr> Networks::create(const database::NetworkRecord& rec
             log::warn("bridge left behind", {{"network", record.name}, {"error", removed.error().message}});
         }
     }
-    const std::lock_guard lock(mutex_);
-    bridges_.erase(record.name);
+    {
+        const std::lock_guard lock(mutex_);
+        bridges_.erase(record.name);
+    }
+    if (auto removed = remove_tree(fmt::format("{}/networks/{}", state_dir_, record.name)); !removed) {
+        log::warn("directory left behind", {{"network", record.name}, {"error", removed.error().message}});
+    }
     return std::unexpected(in(fmt::format("Creating network '{}'", record.name), std::move(applied).error()));
 }
 

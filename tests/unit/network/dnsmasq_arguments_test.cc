@@ -13,6 +13,15 @@ std::vector<std::string> arguments(const api::ConfigMap& config) {
     return dnsmasq_arguments("testbr0", "/state", *parse_bridge_config("testbr0", config));
 }
 
+TEST(DnsmasqArgumentsTest, LeasesAreAsManyAsHostsWhateverTheRanges) {
+    const api::ConfigMap narrow{{"ipv4.address", "10.1.1.1/24"}, {"ipv4.dhcp.ranges", "10.1.1.10-10.1.1.11"}};
+    EXPECT_THAT(arguments(narrow), Contains("--dhcp-lease-max=253"));
+    auto both = narrow;
+    both.insert({{"ipv6.address", "fd42::1/64"}, {"ipv6.dhcp.stateful", "true"}});
+    EXPECT_THAT(arguments(both), Contains("--dhcp-lease-max=506"));
+    EXPECT_THAT(arguments({{"ipv4.address", "10.1.1.1/30"}}), Contains("--dhcp-lease-max=1"));
+}
+
 TEST(DnsmasqArgumentsTest, ServeTheBridgeAloneAndReadNoFilesOfTheHost) {
     const auto out = arguments({{"ipv4.address", "10.1.1.1/24"}});
     for (const char* expected :
