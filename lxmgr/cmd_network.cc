@@ -121,7 +121,7 @@ constexpr Operand kNetworkKey[] = {kNetwork, {"KEY"}};
 constexpr Operand kNetworkSettings[] = {kNetwork, {"KEY=VALUE", Count::some}};
 constexpr Option kNetworkListOptions[] = {kFormatOption};
 constexpr Option kNetworkCreateOptions[] = {
-    {"--type", "TYPE", "kind of network", false, "", "bridge"},
+    {"--type", "TYPE", "kind of network", false, "bridge|macvlan|physical", "bridge"},
     {"--description", "TEXT", "what it is for"},
 };
 const Command kNetworkCommands[] = {
@@ -136,8 +136,10 @@ const Command kNetworkCommands[] = {
      "ls"},
     {"network show", "Show a network", kNetworkOnly, {}, "", "network show lxmgrbr0", run_network_show},
     {"network create", "Create a network", kNetworkCreate, kNetworkCreateOptions,
-     "Addresses that are not given are chosen.",
-     "network create lab\nnetwork create lab ipv4.address=10.90.0.1/24 ipv6.address=none",
+     "Addresses that are not given are chosen. Types macvlan and physical are the interface of the host that "
+     "'parent' names.",
+     "network create lab\nnetwork create lab ipv4.address=10.90.0.1/24 ipv6.address=none\n"
+     "network create lan --type macvlan parent=eth0",
      run_network_create},
     {"network delete",
      "Delete networks",

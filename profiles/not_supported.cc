@@ -48,7 +48,7 @@ constexpr Reason kOfDisk[] = {
 constexpr Reason kOfNic[] = {
     {"boot.priority", kMachine},
     {"io.bus", kMachine},
-    {"network", "the networks managed here are bridges, for NICs without nictype; this one needs parent"},
+    {"network", "a managed network says itself what its NICs are: leave nictype and parent out"},
 };
 
 constexpr Reason kOfBridged[] = {
@@ -60,7 +60,7 @@ constexpr Reason kOfBridged[] = {
 
 constexpr Reason kOfPhysical[] = {
     {"boot.priority", kMachine},
-    {"network", "the networks managed here are bridges, for NICs without nictype; this one needs parent"},
+    {"network", "a managed network says itself what its NICs are: leave nictype and parent out"},
     {"vlan.tagged", "the whole interface is moved into the instance, with the packets of all VLANs"},
 };
 

@@ -45,6 +45,9 @@ public:
     virtual ~Surroundings() = default;
     /// Config of a managed network; nullopt: there is none of that name.
     virtual std::optional<api::ConfigMap> network_config(const std::string& network) = 0;
+    /// The keys of a NIC on a managed network of type macvlan or physical, as one without a network would
+    /// have them; nullopt: it is on none such.
+    virtual std::optional<api::ConfigMap> nic_on_parent(const api::ConfigMap&) { return std::nullopt; }
     /// Gives the NIC its address for life and announces it (DHCP, DNS). Repeating it is harmless. `conflict`
     /// when another NIC holds the address.
     virtual Result<NicAddresses> claim_address(const NicClaim& claim) = 0;

@@ -9,6 +9,7 @@
 #include "lxd-daemon/devices/host_nodes.h"
 #include "lxd-daemon/devices/nic.h"
 #include "lxd-daemon/devices/nic_macvlan.h"
+#include "lxd-daemon/devices/nic_managed.h"
 #include "lxd-daemon/devices/nic_physical.h"
 #include "lxd-daemon/devices/nic_routed.h"
 #include "lxd-daemon/devices/none.h"
@@ -57,6 +58,7 @@ std::span<const DeviceEntry> nic_types() {
 Result<const DeviceType*> find_plugged_type(const std::string& device, const api::ConfigMap& config) {
     const std::string type = api::value_of(config, "type");
     if (type == "nic") {
+        if (!api::value_of(config, "network").empty()) return &nic_managed();
         const std::string nictype = api::value_of(config, "nictype");
         for (const DeviceEntry& entry : nic_types())
             if (entry.type == nictype) return &entry.device;
@@ -76,6 +78,7 @@ const DeviceType& unplugged(const DeviceType& type) {
         for (const auto types : {device_types(), nic_types()}) {
             for (const DeviceEntry& entry : types) all.emplace(&entry.device, entry.device);
         }
+        all.emplace(&nic_managed(), nic_managed());
         return all;
     }();
     return kAll.at(&type);

@@ -29,6 +29,9 @@ public:
         const auto record = context_.deps.database.networks().find(network);
         return record ? std::optional(record->config) : std::nullopt;
     }
+    std::optional<api::ConfigMap> nic_on_parent(const api::ConfigMap& keys) override {
+        return instances::nic_on_parent(context_.deps.database, keys);
+    }
     Result<devices::NicAddresses> claim_address(const devices::NicClaim& claim) override {
         LX_TRY_AS(const auto held, context_.deps.networks.claim({claim.network, claim.instance, claim.device,
                                                                  claim.hwaddr, claim.ipv4, claim.ipv6}));
@@ -109,6 +112,7 @@ Result<std::vector<devices::NicOnNetwork>> LiveSurroundings::addresses(const std
         std::string hwaddr = value("hwaddr");
         if (hwaddr.empty() && kept != record->config.end()) hwaddr = kept->second;
         if (value("type") != "nic" || value("network").empty() || hwaddr.empty()) continue;
+        if (nic_on_parent(keys)) continue;  // that network's addresses are not ours to give
         LX_TRY_AS(const auto claim,
                   context_.deps.networks.claim({value("network"), instance, device, to_lower(hwaddr),
                                                 value("ipv4.address"), value("ipv6.address")}));

@@ -5,6 +5,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/networks.h"
 #include "network/nic_rules.h"
+#include "network/parent_network.h"
 #include "network/proxy_nat.h"
 
 /// What others do to networks, and servers that end or no longer answer.
@@ -59,6 +60,7 @@ bool Networks::repair(const network::Watch::Events& events) {
     const std::lock_guard change(change_);
     bool lost_ports = false;
     for (const auto& record : database_.networks().list()) {
+        if (network::is_on_parent(record->type)) continue;
         const bool deleted = events.lost || events.deleted.contains(record->name);
         const bool ended = events.ended.contains(record->name);
         if (!deleted && !ended && !events.rules) continue;

@@ -11,6 +11,7 @@
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/network_rules.h"
+#include "network/parent_network.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -61,6 +62,17 @@ std::string network_name_of(const std::string& instance_key) {
     return fmt::format("instance_{:016x}", hash);
 }
 
+std::optional<api::ConfigMap> nic_on_parent(database::Database& database, const api::ConfigMap& keys) {
+    const std::string name = api::value_of(keys, "network");
+    if (name.empty() || api::value_of(keys, "type") != "nic") return std::nullopt;
+    const auto record = database.networks().find(name);
+    if (!record || !network::is_on_parent(record->type)) return std::nullopt;
+    auto out = network::nic_keys_of(record->type, record->config);
+    out.insert(keys.begin(), keys.end());
+    out.erase("network");
+    return out;
+}
+
 Networks::Networks(database::Database& database, std::string state_dir)
     : database_(database),
       rules_(std::make_unique<NetworkRules>(database, *this)),
@@ -81,6 +93,7 @@ std::vector<network::AddressClaim> Networks::claims(const std::string& network) 
 }
 
 Result<> Networks::apply(const database::NetworkRecord& record) {
+    if (network::is_on_parent(record.type)) return {};
     const std::string dir = fmt::format("{}/networks/{}", state_dir_, record.name);
     std::shared_ptr<network::Bridge> live;
     if (auto known = bridge(record.name)) {
@@ -116,6 +129,26 @@ void Networks::apply_all() {
     for (const auto& record : database_.networks().list()) apply_noted(*record);
 }
 
+Result<database::NetworkPtr> Networks::create_on_parent(const database::NetworkRecord& record) {
+    LX_TRY(network::check_parent_network(record.name, record.config));
+    return database_.networks().create(record);
+}
+
+Result<database::NetworkPtr> Networks::update_on_parent(const database::NetworkRecord& before,
+                                                        const database::NetworkRecord& record) {
+    const auto old_keys = network::nic_keys_of(before.type, before.config);
+    // What a NIC made with the old keys could not be taken away with the new ones.
+    if (network::nic_keys_of(record.type, record.config) != old_keys && !used_by(record.name).empty()) {
+        return fail(
+            Status::bad_request,
+            fmt::format(
+                "Network '{}' is in use: take its NICs away before you change its parent, mtu, vlan or gvrp",
+                record.name));
+    }
+    LX_TRY(network::check_parent_network(record.name, record.config));
+    return database_.networks().update(record);
+}
+
 Result<database::NetworkPtr> Networks::create(const database::NetworkRecord& record) {
     const std::lock_guard change(change_);
     if (database_.networks().find(record.name)) {
@@ -125,6 +158,7 @@ Result<database::NetworkPtr> Networks::create(const database::NetworkRecord& rec
         return fail(Status::bad_request,
                     fmt::format("Network interface '{}' already exists on this host", record.name));
     }
+    if (network::is_on_parent(record.type)) return create_on_parent(record);
     database::NetworkRecord complete = record;
     LX_TRY_AS(complete.config, network::complete_bridge_config(record.name, record.config));
     LX_TRY(network::check_subnets_free(record.name, complete.config));
@@ -154,6 +188,7 @@ Result<database::NetworkPtr> Networks::update(const database::NetworkRecord& rec
     const std::lock_guard change(change_);
     const auto before = database_.networks().find(record.name);
     if (!before) return fail(Status::not_found, "Network not found");
+    if (network::is_on_parent(record.type)) return update_on_parent(*before, record);
     database::NetworkRecord complete = record;
     LX_TRY_AS(complete.config, network::complete_bridge_config(record.name, record.config, false));
     if (!same_values(before->config, complete.config, kSubnetKeys))
@@ -229,7 +264,8 @@ Result<> Networks::rename(const std::string& name, const std::string& new_name) 
         return fail(Status::bad_request,
                     fmt::format("Network interface '{}' already exists on this host", new_name));
     }
-    LX_TRY(network::check_bridge_config(new_name, before->config));
+    LX_TRY(network::is_on_parent(before->type) ? network::check_network_name(new_name)
+                                               : network::check_bridge_config(new_name, before->config));
     if (auto live = bridge(name)) LX_TRY((*live)->remove());
     LX_TRY(database_.networks().rename(name, new_name));
     {
@@ -257,6 +293,15 @@ std::vector<std::string> Networks::used_by(const std::string& name) const {
 }
 
 Result<std::vector<network::Lease>> Networks::leases(const std::string& name) const {
+    const auto record = database_.networks().find(name);
+    if (record && network::is_on_parent(record->type)) {
+        return fail(
+            Status::bad_request,
+            fmt::format(
+                "Network '{}' has no leases: addresses of a network of type {} are given by the network "
+                "that its parent is on",
+                name, record->type));
+    }
     LX_TRY_AS(const auto live, bridge(name));
     return live->leases(claims(name));
 }

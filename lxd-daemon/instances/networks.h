@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -16,6 +17,10 @@
 namespace lxmgr::instances {
 
 class NetworkRules;  ///< network_rules.h
+
+/// The keys of a NIC whose network is of type macvlan or physical, as one without a network would have them;
+/// nullopt: it is on none such.
+std::optional<api::ConfigMap> nic_on_parent(database::Database& database, const api::ConfigMap& keys);
 
 /// By which name guests find an instance, by DNS on its networks: its own, and outside of the project
 /// "default" with '_' and the project behind it. No two have the same, whatever their projects' users call
@@ -74,6 +79,9 @@ public:
 private:
     Result<database::AddressRecord> claim_locked(database::AddressRecord wanted);
     Result<std::shared_ptr<network::Bridge>> bridge(const std::string& name) const;
+    Result<database::NetworkPtr> create_on_parent(const database::NetworkRecord& record);
+    Result<database::NetworkPtr> update_on_parent(const database::NetworkRecord& before,
+                                                  const database::NetworkRecord& record);
     Result<> apply(const database::NetworkRecord& record);
     /// With the outcome as a warning or as the end of one.
     bool apply_noted(const database::NetworkRecord& record);

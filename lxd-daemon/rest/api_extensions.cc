@@ -196,6 +196,8 @@ const std::vector<std::string>& api_extensions() {
         "network_dns_nat",
         "network_dns_records",
         "network_forward",
+        "network_type_macvlan",
+        "network_type_physical",
         "container_nic_routes",
         "network_dhcp_expiry",
         "network_dhcp_gateway",

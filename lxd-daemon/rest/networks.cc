@@ -20,6 +20,7 @@
 #include "lxd-daemon/rest/urls.h"
 #include "network/bridge.h"
 #include "network/doctor.h"
+#include "network/parent_network.h"
 
 // Wire: client-wire-notes, "networks" (all sync). The host's interfaces are listed too, as managed=false.
 namespace lxmgr::rest {
@@ -131,14 +132,15 @@ Handled networks_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto post, api::parse_networks_post(body));
-    if (!post.type.empty() && post.type != "bridge") {
-        co_return fail(Status::bad_request,
-                       fmt::format("Network type '{}' is not supported: only bridge", post.type));
+    const std::string type = post.type.empty() ? "bridge" : post.type;
+    if (type != "bridge" && !network::is_on_parent(type)) {
+        co_return fail(
+            Status::bad_request,
+            fmt::format("Network type '{}' is not supported: only bridge, macvlan and physical", type));
     }
     LX_CO_TRY(check_network_limit(services));
-    auto create = [&services, post] {
-        return services.networks->create(
-            {0, post.name, post.fields.description, "bridge", post.fields.config});
+    auto create = [&services, post, type] {
+        return services.networks->create({0, post.name, post.fields.description, type, post.fields.config});
     };
     auto pending = on_worker(services, std::move(create));
     LX_CO_TRY(co_await std::move(pending));
@@ -227,14 +229,26 @@ api::NetworkState state_of(const network::InterfaceState& interface) {
     return out;
 }
 
+/// Of the interface of that name, which for some networks is their parent.
+Result<api::NetworkState> read_state(const Services& services, const std::string& name) {
+    const auto record = services.database->networks().find(name);
+    if (!record || !network::is_on_parent(record->type)) {
+        if (const auto interface = network::interface_state(name)) return state_of(*interface);
+        return fail(Status::not_found, "Network not found");
+    }
+    const std::string parent = api::value_of(record->config, "parent");
+    if (const auto interface = network::interface_state(parent)) return state_of(*interface);
+    return fail(
+        Status::not_found,
+        fmt::format("The parent '{}' of network '{}' is not on this host now: it may have been lent to an "
+                    "instance, or unplugged",
+                    parent, name));
+}
+
 Handled network_state(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY(check_network_access(request, services));
-    auto read = [name = request.path_arg("name")]() -> Result<api::NetworkState> {
-        const auto interface = network::interface_state(name);
-        if (!interface) return fail(Status::not_found, "Network not found");
-        return state_of(*interface);
-    };
+    auto read = [&services, name = request.path_arg("name")] { return read_state(services, name); };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(const auto state, co_await std::move(pending));
     co_return Response::sync(api::to_json(state));
@@ -269,7 +283,10 @@ Handled network_leases(const Request& request, Services& services) {
 /// Ours alone: `lxmgr network doctor`.
 Handled network_doctor(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_managed(request, services));
-    auto look = [record] { return network::examine(record->name, record->config); };
+    auto look = [record] {
+        return network::is_on_parent(record->type) ? network::examine_parent(record->config)
+                                                   : network::examine(record->name, record->config);
+    };
     auto pending = on_worker(services, std::move(look));
     LX_CO_TRY_AS(const auto findings, co_await std::move(pending));
     auto out = nlohmann::json::array();
