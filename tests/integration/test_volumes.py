@@ -160,8 +160,8 @@ class VolumeTest(VolumeBase):
             self.assert_api_error(409, self.snapshot, "one", "s")
             self.assert_api_error(400, self.snapshot, "one", "a/b")
             shown = self.api.get(f"{self.url('one')}/snapshots/s")
-            self.assertEqual((shown["name"], shown["expires_at"], shown["config"]["snapshots.pattern"]), ("s", NEVER, "day%d"))
-            self.assertNotEqual(self.api.get(f"{self.url('one')}/snapshots?recursion=1")[0]["expires_at"], NEVER)
+            self.assertEqual((shown["name"], shown["expires_at"], shown["config"]["snapshots.pattern"]), ("s", None, "day%d"))
+            self.assertNotEqual(self.api.get(f"{self.url('one')}/snapshots?recursion=1")[0]["expires_at"], None)
             self.assertEqual(self.api.get(f"{POOL}/custom"), [self.url("one")] + [
                 f"{self.url('one')}/snapshots/{s}" for s in ("day0", "s")])
             self.api.do("PATCH", f"{self.url('one')}/snapshots/s", {"description": "kept"})
