@@ -51,6 +51,7 @@ json memory_resources(const KernelFiles& files) {
     const auto total = bytes("MemTotal");
     const auto huge = bytes("Hugepagesize");
     const auto pages = [&info](const char* name) { return parse_uint(field_of(info, name)).value_or(0); };
+    const auto huge_total = pages("HugePages_Total");
     json nodes = json::array();
     for (const auto& name : files.names(kNodes)) {
         const auto number =
@@ -58,8 +59,8 @@ json memory_resources(const KernelFiles& files) {
         if (number) nodes.push_back(describe_node(files, name, *number, huge));
     }
     return {{"nodes", nodes},
-            {"hugepages_total", pages("HugePages_Total") * huge},
-            {"hugepages_used", (pages("HugePages_Total") - pages("HugePages_Free")) * huge},
+            {"hugepages_total", huge_total * huge},
+            {"hugepages_used", (huge_total - std::min(huge_total, pages("HugePages_Free"))) * huge},
             {"hugepages_size", huge},
             {"used", total - std::min(total, bytes("MemAvailable"))},
             {"total", total}};
