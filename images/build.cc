@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 
 #include "images/apt_sources.h"
 #include "images/cloud_seed.h"
 #include "images/image_pack.h"
+#include "images/machine_init.h"
 #include "images/machine_tree.h"
 #include "images/pipeline.h"
 #include "lxd-daemon/base/files.h"
@@ -21,15 +21,6 @@
 namespace lxmgr::images {
 namespace {
 
-// What makes a small Debian a machine that one works on. Some were essential once and are not everywhere:
-// since 2026 nothing else pulls in mount, without which systemd's own mount units fail.
-constexpr std::array kPackages{"systemd",         "systemd-sysv", "dbus",           "udev",
-                               "libpam-systemd",  "iproute2",     "iputils-ping",   "netbase",
-                               "mount",           "login",        "passwd",         "sudo",
-                               "procps",          "psmisc",       "less",           "nano",
-                               "ca-certificates", "tzdata",       "bash-completion"};
-// Where systemd-resolved is no package of its own but a part of systemd.
-constexpr std::array<std::string_view, 4> kResolvedInSystemd{"buster", "bullseye", "focal", "jammy"};
 // What installation scripts write as "today" (the days in /etc/shadow): any fixed time will do.
 constexpr const char* kInstallDate = "SOURCE_DATE_EPOCH=1686355200";
 
@@ -68,22 +59,22 @@ Result<std::vector<std::string>> sources(const BuildRequest& request, const std:
     return debian_sources(suite, mirrors, path_exists(kDebianKeyring));
 }
 
-std::string package_list(const BuildRequest& request, const std::string& suite) {
-    std::vector<std::string> packages(kPackages.begin(), kPackages.end());
-    if (std::ranges::find(kResolvedInSystemd, suite) == kResolvedInSystemd.end())
-        packages.push_back("systemd-resolved");
+std::string package_list(const BuildRequest& request, const MachineInit& init, const std::string& suite) {
+    std::vector<std::string> packages = machine_packages(init, suite);
     packages.insert(packages.end(), request.extra_packages.begin(), request.extra_packages.end());
     return fmt::format("{}", fmt::join(packages, ","));
 }
 
-Result<> install(const BuildRequest& request, const std::string& suite, const std::string& root,
-                 const std::stop_token& stop, const std::function<void(const std::string&)>& progress) {
+Result<> install(const BuildRequest& request, const MachineInit& init, const std::string& suite,
+                 const std::string& root, const std::stop_token& stop,
+                 const std::function<void(const std::string&)>& progress) {
     LX_TRY_AS(const std::vector<std::string> lines, sources(request, suite));
     // Check-Valid-Until: snapshots and frozen mirrors are signed as well as others, only not this week.
-    Command command{.argv = {"mmdebstrap", "--mode=root", "--variant=apt", "--format=directory",
-                             "--aptopt=Acquire::Check-Valid-Until \"false\"",
-                             fmt::format("--include={}", package_list(request, suite)), "--", suite, root},
-                    .extra_env = {kInstallDate, "DEBIAN_FRONTEND=noninteractive"}};
+    Command command{
+        .argv = {"mmdebstrap", "--mode=root", "--variant=apt", "--format=directory",
+                 "--aptopt=Acquire::Check-Valid-Until \"false\"",
+                 fmt::format("--include={}", package_list(request, init, suite)), "--", suite, root},
+        .extra_env = {kInstallDate, "DEBIAN_FRONTEND=noninteractive"}};
     command.argv.insert(command.argv.end(), lines.begin(), lines.end());
     for (const char* name : {"http_proxy", "https_proxy", "no_proxy", "TMPDIR"}) {
         if (const char* value = std::getenv(name))
@@ -108,7 +99,7 @@ Metadata describe(const BuildRequest& request, const std::string& suite, std::st
                       {"os", name},
                       {"release", suite},
                       {"serial", serial},
-                      {"variant", "default"}};
+                      {"variant", request.init == "systemd" ? "default" : request.init}};
     const Template by_name{
         .when = {"create", "copy", "rename"}, .create_only = false, .source = "", .properties = {}};
     for (const auto& [path, source] :
@@ -150,6 +141,7 @@ Result<> pack(const BuildRequest& request, const std::string& suite, const std::
 Result<ImageFiles> build_image(const BuildRequest& request, std::stop_token stop,
                                const std::function<void(const std::string&)>& progress) {
     LX_TRY(check(request));
+    LX_TRY_AS(const MachineInit* init, find_machine_init(request.init));
     const std::string suite =
         request.distribution == "debian" ? debian_suite(request.release) : request.release;
     std::error_code error;
@@ -160,10 +152,10 @@ Result<ImageFiles> build_image(const BuildRequest& request, std::stop_token stop
     Revert undo;  // never committed: the work directory goes in every case
     undo.add([&work_dir] { [[maybe_unused]] const auto removed = remove_tree(work_dir); });
     const std::string root = work_dir + "/rootfs";
-    LX_TRY(install(request, suite, root, stop, progress));
+    LX_TRY(install(request, *init, suite, root, stop, progress));
     if (progress) progress("setting up the machine image...");
     LX_TRY_AS(const RootTree tree, RootTree::open(root));
-    LX_TRY(finish_machine_tree(tree));
+    LX_TRY(finish_machine_tree(tree, *init));
     if (progress) progress("packing...");
     LX_TRY(pack(request, suite, work_dir, stop));
     const ImageFiles out{output_dir + "/metadata.tar.xz", output_dir + "/rootfs.squashfs"};

@@ -14,12 +14,13 @@ struct BuildRequest {
     std::string release;       ///< "12", "13", "sid", or any mmdebstrap suite name
     std::string mirror;        ///< empty: the machine's own apt sources
     std::vector<std::string> extra_packages;
-    std::string output_dir;  ///< gets rootfs.squashfs (or .tar.zst) and metadata.tar.xz
+    std::string init = "systemd";  ///< or "sysvinit": see machine_init.h
+    std::string output_dir;        ///< gets rootfs.squashfs (or .tar.zst) and metadata.tar.xz
 };
-/// Builds a split image with mmdebstrap from the machine's own apt mirror: systemd, networkd or ifupdown with
-/// DHCP on eth0, dbus, sudo, ping, a machine-friendly package set; empty machine-id, no ssh host keys, no apt
-/// lists. The same packages give the same root file system, byte for byte (SOURCE_DATE_EPOCH, sorted).
-/// `progress` gets lines for people.
+/// Builds a split image with mmdebstrap from the machine's own apt mirror: an init, DHCP on eth0 by netplan
+/// or NetworkManager where that is among the packages, else by networkd (ifupdown with sysvinit), sudo, ping,
+/// a machine-friendly package set; empty machine-id, no ssh host keys, no apt lists. The same packages give
+/// the same root file system, byte for byte (SOURCE_DATE_EPOCH, sorted). `progress` gets lines for people.
 Result<ImageFiles> build_image(const BuildRequest& request, std::stop_token stop,
                                const std::function<void(const std::string&)>& progress);
 

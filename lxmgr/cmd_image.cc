@@ -123,7 +123,8 @@ Result<int> run_build(Client& client, const Args& args) {
     const std::string& name = args.text("DISTRIBUTION/RELEASE");
     const auto distro = parse_distro(name);
     if (!distro) return misuse(args, distro.error().message);
-    const BuildOptions options{.mirror = args.text("mirror"), .packages = args.list("package")};
+    const BuildOptions options{
+        .mirror = args.text("mirror"), .init = args.text("init"), .packages = args.list("package")};
     if (args.given("output")) {
         LX_TRY(build_image_files(*distro, options, args.text("output")));
         tell(fmt::format("Image files of {} are in {}", name, args.text("output")));
@@ -207,6 +208,7 @@ constexpr Option kBuildOptions[] = {
     {"--alias", "NAME", "name of the image; else DISTRIBUTION/RELEASE"},
     {"--mirror", "URL", "where packages come from; else this machine's own apt sources"},
     {"--package", "NAME", "also install this package (may be repeated)", true},
+    {"--init", "NAME", "what is PID 1: systemd (default) or sysvinit"},
     {"--output", "DIR", "leave the files there and import nothing"},
 };
 constexpr Option kAliasOptions[] = {{"--description", "TEXT", "what it is for"}};
@@ -218,10 +220,16 @@ const Command kImageCommands[] = {
     {"image show", "Show an image as YAML", kImage, {}, "", "image show debian/12", run_image_show},
     {"image build", "Make an image of a distribution", kDistro, kBuildOptions,
      "Installs the distribution from this machine's own apt mirror and imports it. DISTRIBUTION/RELEASE is "
-     "debian/12,\n"
-     "debian/13, debian/sid, or debian/ and another suite of the mirror. Building again replaces what the "
-     "name stands for.",
-     "image build debian/12\nimage build debian/13 --package openssh-server --alias with-ssh", run_build},
+     "debian/11,\n"
+     "debian/12, debian/13, debian/sid, or debian/ and another suite of the mirror. Building again replaces "
+     "what "
+     "the name\n"
+     "stands for. eth0 is set up by netplan or NetworkManager where --package asks for netplan.io or "
+     "network-manager.",
+     "image build debian/12\nimage build debian/13 --package openssh-server --alias with-ssh\n"
+     "image build debian/12 --package network-manager --alias managed\n"
+     "image build debian/12 --init sysvinit --alias without-systemd",
+     run_build},
     {"image import", "Import an image from files", kFiles, kImageImportOptions,
      "One file: a unified image. Two: metadata and root file system. KEY=VALUE sets a property.",
      "image import metadata.tar.xz rootfs.squashfs --alias mine\nimage import image.tar.gz description=\"My "

@@ -42,6 +42,7 @@ std::vector<std::string> builder_argv(const DistroName& distro, const BuildOptio
     std::vector<std::string> argv{builder_path(), "--distribution", distro.distribution, "--release",
                                   distro.release, "--output",       output_dir};
     if (!options.mirror.empty()) argv.insert(argv.end(), {"--mirror", options.mirror});
+    if (!options.init.empty()) argv.insert(argv.end(), {"--init", options.init});
     for (const auto& package : options.packages) argv.insert(argv.end(), {"--package", package});
     return argv;
 }

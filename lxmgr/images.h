@@ -38,6 +38,7 @@ Result<> set_alias(Client& client, const std::string& alias, const std::string& 
 
 struct BuildOptions {
     std::string mirror;
+    std::string init;  ///< empty: systemd
     std::vector<std::string> packages;
 };
 /// Runs the image builder (program lxmgr-image-build beside this one or in PATH) into a directory, showing

@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
     app.add_option("--mirror", request.mirror, "Mirror to use in place of the machine's apt sources");
     app.add_option("--package", request.extra_packages, "One more package; may be given several times")
         ->allow_extra_args(false);
+    app.add_option("--init", request.init, "PID 1: systemd or sysvinit")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
 
     lxmgr::log::open(lxmgr::log::Level::warn, "");

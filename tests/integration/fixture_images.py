@@ -11,8 +11,11 @@ import tempfile
 from harness import images
 from harness.daemon import REPOSITORY, binaries
 
-SUITES = {"bookworm": "debian/12", "trixie": "debian/13", "sid": "debian/sid", "cloud": "debian/12", "nesting": "debian/12"}
-PACKAGES = {"cloud": ["cloud-init"], "nesting": ["podman", "systemd-container"]}
+SUITES = {"bookworm": "debian/12", "trixie": "debian/13", "sid": "debian/sid", "cloud": "debian/12", "nesting": "debian/12",
+          "bullseye": "debian/11", "netplan": "debian/12", "networkmanager": "debian/12", "sysvinit": "debian/12"}
+PACKAGES = {"cloud": ["cloud-init"], "nesting": ["podman", "systemd-container"], "netplan": ["netplan.io", "cloud-init"],
+            "networkmanager": ["network-manager"], "sysvinit": ["openssh-server"]}
+OPTIONS = {"sysvinit": ["--init", "sysvinit"]}
 
 
 def builder_key():
@@ -25,7 +28,8 @@ def builder_key():
 def build(suite):
     with tempfile.TemporaryDirectory(dir=images.distro_files(suite)[0].parent) as folder:
         more = [word for package in PACKAGES.get(suite, ()) for word in ("--package", package)]
-        subprocess.run([binaries() / "lxmgr", "image", "build", SUITES[suite], "--output", folder, *more], check=True)
+        subprocess.run([binaries() / "lxmgr", "image", "build", SUITES[suite], "--output", folder, *more,
+                        *OPTIONS.get(suite, ())], check=True)
         for made, target in zip(("metadata.tar.xz", "rootfs.squashfs"), images.distro_files(suite)):
             os.rename(os.path.join(folder, made), target)
 

@@ -8,14 +8,18 @@
 #include "image_fixture.h"
 #include "images/apt_sources.h"
 #include "images/image_pack.h"
+#include "images/machine_init.h"
 #include "images/machine_tree.h"
 #include "images/pipeline.h"
 
 namespace lxmgr::images {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsSupersetOf;
+using testing::Not;
 
 TEST(PipelineTest, ConnectsProgramsAndGivesLines) {
     std::vector<std::string> lines;
@@ -86,6 +90,11 @@ TEST(BuildImageTest, RefusesNamesThatAreOptionsOrWorse) {
           BuildRequest{.distribution = "debian", .release = "12", .mirror = "/etc/passwd"},
           BuildRequest{
               .distribution = "debian", .release = "12", .mirror = "", .extra_packages = {"-oAPT::x"}},
+          BuildRequest{.distribution = "debian",
+                       .release = "12",
+                       .mirror = "",
+                       .extra_packages = {},
+                       .init = "upstart"},
           BuildRequest{.distribution = "debian", .release = "12", .mirror = "", .extra_packages = {"a,b"}}}) {
         BuildRequest complete = request;
         complete.output_dir = temp.path();
@@ -154,6 +163,83 @@ TEST(RootTreeTest, EmptiesLogsAndKeepsTheirDirectories) {
     ASSERT_OK(tree->empty_of_files("/not/there"));
     EXPECT_TRUE(std::filesystem::is_empty(temp / "tree/var/log/apt"));
     EXPECT_FALSE(path_exists(temp / "tree/var/log/dpkg.log"));
+}
+
+TEST(MachineInitTest, EachHasItsPackages) {
+    const auto systemd = find_machine_init("systemd");
+    const auto sysvinit = find_machine_init("sysvinit");
+    ASSERT_TRUE(systemd && sysvinit);
+    EXPECT_THAT(machine_packages(**systemd, "bookworm"),
+                IsSupersetOf({"systemd-sysv", "systemd-resolved", "sudo"}));
+    EXPECT_THAT(machine_packages(**systemd, "bullseye"), Not(Contains("systemd-resolved")));
+    EXPECT_THAT(machine_packages(**sysvinit, "bookworm"),
+                IsSupersetOf({"sysvinit-core", "ifupdown", "sudo"}));
+    EXPECT_THAT(machine_packages(**sysvinit, "bookworm"), Not(Contains(HasSubstr("systemd"))));
+    EXPECT_THAT(find_machine_init("upstart").error().message, HasSubstr("systemd, sysvinit"));
+}
+
+/// A tree in which systemctl and update-rc.d only note how they were called.
+class MachineTreeTest : public testing::Test {
+protected:
+    MachineTreeTest() : path_(temp_.make("tree")) {
+        temp_.make("tree/bin");
+        std::filesystem::copy_file("/usr/bin/busybox", path_ + "/bin/busybox");
+        for (const char* name : {"usr/bin/systemctl", "usr/sbin/update-rc.d"}) {
+            add(name, "#!/bin/busybox sh\necho \"$@\" >> /calls\n");
+        }
+    }
+    void add(const std::string& name, const std::string& content = "") {
+        std::filesystem::create_directories(std::filesystem::path(path_ + "/" + name).parent_path());
+        write_text(path_ + "/" + name, content);
+        ASSERT_EQ(::chmod((path_ + "/" + name).c_str(), 0755), 0);
+    }
+    void finish(const char* init) {
+        const auto tree = RootTree::open(path_);
+        ASSERT_TRUE(tree);
+        ASSERT_OK(finish_machine_tree(*tree, **find_machine_init(init)));
+    }
+    std::string calls() const { return read_text(path_ + "/calls"); }
+    bool has(const std::string& name) const { return path_exists(path_ + "/" + name); }
+    TempDir temp_;
+    std::string path_;
+};
+
+TEST_F(MachineTreeTest, NetworkdIsUsedWhereNothingElseIs) {
+    add("usr/lib/systemd/systemd-resolved");
+    finish("systemd");
+    EXPECT_THAT(calls(), HasSubstr("enable systemd-networkd.service\n"));
+    EXPECT_THAT(calls(), HasSubstr("enable systemd-resolved.service\n"));
+    EXPECT_TRUE(has("etc/systemd/network/eth0.network"));
+}
+
+TEST_F(MachineTreeTest, NetplanHasAFileThatCloudInitReplaces) {
+    add("usr/sbin/netplan");
+    finish("systemd");
+    EXPECT_EQ(stat_of(path_ + "/etc/netplan/10-eth0.yaml").st_mode & 07777u, 0600u);
+    EXPECT_FALSE(has("etc/systemd/network/eth0.network"));
+    add("usr/bin/cloud-init");
+    finish("systemd");
+    EXPECT_TRUE(has("etc/netplan/50-cloud-init.yaml"));
+}
+
+TEST_F(MachineTreeTest, NetworkManagerIsAloneAndIsNotWaitedFor) {
+    add("usr/sbin/NetworkManager");
+    finish("systemd");
+    EXPECT_THAT(calls(), HasSubstr("disable systemd-networkd.service\n"));
+    EXPECT_THAT(calls(), HasSubstr("disable NetworkManager-wait-online.service\n"));
+    EXPECT_FALSE(has("etc/systemd/network/eth0.network"));
+    EXPECT_EQ(stat_of(path_ + "/etc/NetworkManager/system-connections/eth0.nmconnection").st_mode & 07777u,
+              0600u);
+}
+
+TEST_F(MachineTreeTest, SysvinitHaltsWhenTheHostSaysSoAndHasItsConsole) {
+    add("etc/init.d/hwclock.sh");
+    add("usr/sbin/sshd");
+    finish("sysvinit");
+    EXPECT_THAT(read_text(path_ + "/etc/inittab"), HasSubstr("powerwait:/sbin/shutdown -h now"));
+    EXPECT_THAT(read_text(path_ + "/etc/inittab"), Not(HasSubstr("tty1")));
+    EXPECT_THAT(read_text(path_ + "/etc/default/ssh"), HasSubstr("ssh-keygen -A"));
+    EXPECT_EQ(calls(), "-f hwclock.sh remove\n");
 }
 
 class PackTest : public testing::Test {
