@@ -14,6 +14,7 @@
 
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/spawn.h"
 #include "lxd-daemon/base/strings.h"
 
 namespace lxmgr::storage {
@@ -49,6 +50,28 @@ std::string own_pool_file(const PoolConfig& config) {
 
 std::unexpected<Error> bad_pool(const PoolConfig& config, const std::string& why) {
     return fail(Status::bad_request, fmt::format("Storage pool '{}': {}", config.name, why));
+}
+
+Result<bool> pool_flag(const PoolConfig& config, const char* key, bool fallback) {
+    const std::string given = api::value_of(config.config, key);
+    const auto is_one_of = [&given](const auto& words) {
+        return std::ranges::find(words, given) != words.end();
+    };
+    if (given.empty()) return fallback;
+    if (is_one_of(std::array{"true", "1", "yes", "on"})) return true;
+    if (is_one_of(std::array{"false", "0", "no", "off"})) return false;
+    return bad_pool(config, fmt::format("{} '{}' is neither true nor false", key, given));
+}
+
+Result<> wipe_if_asked(PoolConfig& config, const std::string& device) {
+    LX_TRY_AS(const bool asked, pool_flag(config, "source.wipe", false));
+    config.config.erase("source.wipe");
+    if (!asked) return {};
+    if (device.empty()) return bad_pool(config, "source.wipe is only for a source that is a block device");
+    // It opens the device for itself alone: what is mounted, or part of something active, is refused.
+    const auto wiped = run_checked({{"wipefs", "-q", "-a", device}});
+    if (wiped) return {};
+    return bad_pool(config, fmt::format("source.wipe cannot empty {}: {}", device, wiped.error().message));
 }
 
 Result<> make_pool_file(PoolConfig& config, std::uint64_t smallest) {

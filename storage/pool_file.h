@@ -20,6 +20,12 @@ Result<bool> lengthen_pool_file(const PoolConfig& config, int file_fd);
 
 /// `bad_request` "Storage pool 'NAME': WHY"
 std::unexpected<Error> bad_pool(const PoolConfig& config, const std::string& why);
+/// A key of the pool that is true or false. Errors: `bad_request`.
+Result<bool> pool_flag(const PoolConfig& config, const char* key, bool fallback);
+/// Does what `source.wipe` asks for with the pool's device, and takes the key out: it is for once. Errors:
+/// `bad_request` where the device is in use, or there is none.
+/// @param device  empty: the pool is not on a device
+Result<> wipe_if_asked(PoolConfig& config, const std::string& device);
 bool is_mount_point(const std::string& path);
 /// Lazily, whoever still looks at what was there; nothing mounted is success.
 Result<> unmount_pool(const std::string& path);

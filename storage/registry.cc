@@ -14,11 +14,17 @@ namespace {
 
 constexpr std::array<std::string_view, 1> kDirectoryKeys = {"source"};
 
-constexpr std::array<std::string_view, 3> kBtrfsKeys = {"source", "size", "btrfs.mount_options"};
+constexpr std::array<std::string_view, 4> kBtrfsKeys = {"source", "size", "source.wipe",
+                                                        "btrfs.mount_options"};
 constexpr std::array<std::string_view, 2> kBtrfsLiveKeys = {"size", "btrfs.mount_options"};
 
-constexpr std::array<std::string_view, 5> kLvmKeys = {"source", "size", "lvm.vg_name", "lvm.thinpool_name",
-                                                      "lvm.use_thinpool"};
+constexpr std::array<std::string_view, 7> kLvmKeys = {"source",
+                                                      "size",
+                                                      "source.wipe",
+                                                      "lvm.vg_name",
+                                                      "lvm.thinpool_name",
+                                                      "lvm.use_thinpool",
+                                                      "lvm.vg.force_reuse"};
 constexpr std::array<std::string_view, 3> kLvmLiveKeys = {"size", "volume.block.filesystem",
                                                           "volume.block.mount_options"};
 constexpr std::array<std::string_view, 2> kBlockKeys = {"block.filesystem", "block.mount_options"};

@@ -216,6 +216,7 @@ const std::vector<std::string>& api_extensions() {
         "storage_btrfs_mount_options",
         "storage_lvm_mount_options",
         "storage_lvm_use_thinpool",
+        "storage_pool_source_wipe",
         "storage_lvm_lv_resizing",
         "storage_block_filesystem_btrfs",
         "storage_api_volume_rename",

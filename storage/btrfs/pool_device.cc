@@ -37,7 +37,8 @@ Result<> format_device(const PoolConfig& config, const std::string& path) {
     if (made) return {};
     Error error = in(fmt::format("Formatting {}", path), std::move(made).error());
     if (error.message.find("force overwrite") != std::string::npos)
-        error.message = fmt::format("{} holds a file system or partitions: empty it first (wipefs)", path);
+        error.message = fmt::format(
+            "{} holds a file system or partitions: empty it first (wipefs, or source.wipe=true)", path);
     if (error.status == Status::not_found)
         error.message = "mkfs.btrfs is not installed (Debian: btrfs-progs)";
     error.status = Status::bad_request;
@@ -91,6 +92,7 @@ Result<> prepare_pool(PoolConfig& config) {
     LX_TRY_AS(const auto source, pool_source_of(config));
     if (source.kind != PoolKind::file && !api::value_of(config.config, "size").empty())
         return bad_pool(config, "size is only for a pool in a file of its own, without source");
+    LX_TRY(wipe_if_asked(config, source.kind == PoolKind::device ? source.path : ""));
     if (source.kind == PoolKind::directory) {
         const UniqueFd fd(::open(source.path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
         if (!fd) return fail_errno("Opening", source.path);

@@ -16,6 +16,7 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/sys/loop_device.h"
 #include "storage/lvm/file_system.h"
+#include "storage/lvm/volumes.h"
 #include "storage/pool_directory.h"
 #include "storage/pool_file.h"
 
@@ -24,7 +25,9 @@ namespace {
 
 constexpr std::uint64_t kSmallestLvmPool = 256U << 20U;
 constexpr std::uint64_t kDirectoryBytes = 64U << 20U;  // some thousand volumes
-constexpr const char* kThinPool = "LXDThinPool";       // LXD's
+constexpr const char* kTagStart = "lxmgr:";
+constexpr const char* kLxdTag = "lxd_pool";
+constexpr const char* kThinPool = "LXDThinPool";  // LXD's
 
 bool is_lvm_name(const std::string& name) {
     const bool plain = std::ranges::all_of(name, [](unsigned char c) {
@@ -33,23 +36,13 @@ bool is_lvm_name(const std::string& name) {
     return plain && !name.empty() && name.size() <= 127 && name != "." && name != ".." && name.front() != '-';
 }
 
-Result<bool> uses_thin_pool(const PoolConfig& config) {
-    const std::string given = api::value_of(config.config, "lvm.use_thinpool", "true");
-    const auto is_one_of = [&given](const auto& words) {
-        return std::ranges::find(words, given) != words.end();
-    };
-    if (is_one_of(std::array{"", "true", "1", "yes", "on"})) return true;
-    if (is_one_of(std::array{"false", "0", "no", "off"})) return false;
-    return bad_pool(config, fmt::format("lvm.use_thinpool '{}' is neither true nor false", given));
-}
-
 std::string or_else(const std::string& value, const std::string& other) {
     return value.empty() ? other : value;
 }
 
 /// One that LVM takes, whatever the state directory is called.
 std::string tag_of(const PoolConfig& config) {
-    std::string out = "lxmgr:" + config.path;
+    std::string out = kTagStart + config.path;
     std::ranges::replace_if(
         out,
         [](unsigned char c) {
@@ -73,39 +66,44 @@ Result<std::optional<sys::LoopDevice>> attach_file(const LvmPlace& place) {
 Result<> require_blank(const PoolConfig& config, const std::string& device) {
     LX_TRY_AS(const auto found, run_checked({{"wipefs", "-n", "-p", device}}));
     if (found.empty()) return {};
-    return bad_pool(config,
-                    fmt::format("{} holds a file system or partitions: empty it first (wipefs)", device));
+    return bad_pool(
+        config,
+        fmt::format("{} holds a file system or partitions: empty it first (wipefs, or source.wipe=true)",
+                    device));
 }
 
 Result<> make_group(const PoolConfig& config, const LvmPlace& place, const std::string& device) {
     const std::string& name = place.group.name;
-    LX_TRY_AS(const bool taken, run_lvm_if_there({"vgs", "-q", name}));
-    if (taken)
+    auto made = run_lvm({"vgcreate", "-q", "-y", "--addtag", place.group.tag, name, device});
+    if (!made && made.error().message.contains("already exists"))
         return bad_pool(config,
                         fmt::format("there is a volume group {} already: name another in lvm.vg_name", name));
-    LX_TRY(run_lvm({"pvcreate", "-q", "-y", device}));
-    failpoint("storage.lvm.prepare.device");
-    LX_TRY(run_lvm({"vgcreate", "-q", "-y", "--addtag", place.group.tag, name, device}));
+    LX_TRY(made);
     failpoint("storage.lvm.prepare.group");
     return {};
 }
 
-Result<> make_thin_pool(const VolumeGroup& group) {
-    LX_TRY_AS(const bool there, run_lvm_if_there({"lvs", "-q", group.name + "/" + group.thin_pool}));
+Result<bool> has_lv(const LvmPlace& place, const std::string& lv) {
+    if (place.kind != LvmKind::group) return false;  // it was made just now
+    return run_lvm_if_there({"lvs", "-q", place.group.name + "/" + lv});
+}
+
+Result<> make_thin_pool(const LvmPlace& place) {
+    const VolumeGroup& group = place.group;
+    LX_TRY_AS(const bool there, has_lv(place, group.thin_pool));
     if (there) return {};
-    LX_TRY(run_lvm({"lvcreate", "-q", "-y", "--type", "thin-pool", "--addtag", group.tag, "-l", "100%FREE",
-                    "-n", group.thin_pool, group.name}));
-    failpoint("storage.lvm.prepare.thin_pool.made");
     // Writers to a full one get an error at once, not after a minute.
-    LX_TRY(run_lvm({"lvchange", "-q", "--errorwhenfull", "y", group.name + "/" + group.thin_pool}));
+    LX_TRY(run_lvm({"lvcreate", "-q", "-y", "--type", "thin-pool", "--errorwhenfull", "y", "--addtag",
+                    group.tag, "-l", "100%FREE", "-n", group.thin_pool, group.name}));
     failpoint("storage.lvm.prepare.thin_pool");
     return {};
 }
 
 /// Outside of the thin pool, so that a full one does not touch it; inside, where all room is the thin pool's.
-Result<> make_directory_lv(const PoolConfig& config, const VolumeGroup& group) {
+Result<> make_directory_lv(const PoolConfig& config, const LvmPlace& place) {
+    const VolumeGroup& group = place.group;
     const std::string lv = directory_lv(config);
-    LX_TRY_AS(const bool taken, run_lvm_if_there({"lvs", "-q", group.name + "/" + lv}));
+    LX_TRY_AS(const bool taken, has_lv(place, lv));
     if (taken) return bad_pool(config, fmt::format("volume group {} has such a pool already", group.name));
     auto made = create_lv(group, lv, kDirectoryBytes, false);
     if (!made && group.is_thin()) {
@@ -117,33 +115,49 @@ Result<> make_directory_lv(const PoolConfig& config, const VolumeGroup& group) {
     return make_file_system("ext4", device_of(group, lv), false);
 }
 
+/// The tag of another pool, of ours or of LXD's; empty: it is of none.
+std::string pool_in(const GroupContent& content, const std::string& own_tag) {
+    std::vector<std::string> tags = split(content.tags, ',');
+    for (const auto& lv : content.volumes) std::ranges::copy(split(lv.tags, ','), std::back_inserter(tags));
+    const auto found = std::ranges::find_if(tags, [&](const std::string& tag) {
+        return (tag.starts_with(kTagStart) || tag == kLxdTag) && tag != own_tag;
+    });
+    return found == tags.end() ? "" : *found;
+}
+
+/// That of somebody else who has room in it.
+Result<> check_group(const PoolConfig& config, const VolumeGroup& group) {
+    LX_TRY_AS(const bool shared, pool_flag(config, "lvm.vg.force_reuse", false));
+    LX_TRY_AS(const auto content, group_content(group));
+    if (!content) return bad_pool(config, fmt::format("there is no volume group {}", group.name));
+    const std::string other = pool_in(*content, group.tag);
+    if (shared || other.empty()) return {};
+    return bad_pool(config,
+                    fmt::format("volume group {} has another pool in it (tag {}): lvm.vg.force_reuse=true "
+                                "shares the group with that one",
+                                group.name, other));
+}
+
 Result<> make_pool(const PoolConfig& config, const LvmPlace& place) {
-    if (place.kind == LvmKind::group) {
-        LX_TRY_AS(const bool there, run_lvm_if_there({"vgs", "-q", place.group.name}));
-        if (!there) return bad_pool(config, fmt::format("there is no volume group {}", place.group.name));
-    }
+    if (place.kind == LvmKind::group) LX_TRY(check_group(config, place.group));
     LX_TRY_AS(const auto loop, attach_file(place));
     if (place.kind != LvmKind::group) LX_TRY(make_group(config, place, loop ? loop->path : place.path));
-    LX_TRY(make_directory_lv(config, place.group));
-    if (place.group.is_thin()) LX_TRY(make_thin_pool(place.group));
+    LX_TRY(make_directory_lv(config, place));
+    if (place.group.is_thin()) LX_TRY(make_thin_pool(place));
     return {};
 }
 
-bool has_tag(const std::string& tags, const std::string& tag) {
-    const auto all = split(trim(tags), ',');
-    return std::ranges::find(all, tag) != all.end();
-}
-
-/// What is the pool's in a group of somebody else.
-Result<> remove_tagged(const VolumeGroup& group) {
-    LX_TRY_AS(const auto text,
-              run_lvm({"lvs", "--noheadings", "--separator", ";", "-o", "lv_name,lv_tags", group.name}));
+/// What is the pool's in a group that others are in, too: all but a thin pool that holds volumes of theirs.
+Result<> remove_tagged(const VolumeGroup& group, const GroupContent& content) {
     std::vector<std::string> argv = {"lvremove", "-q", "-f", "-y"};
-    for (const auto& line : split(text, '\n')) {
-        const auto parts = split(trim(line), ';');
-        if (parts.size() == 2 && has_tag(parts[1], group.tag)) argv.push_back(group.name + "/" + parts[0]);
+    const std::size_t words = argv.size();
+    for (const auto& lv : content.volumes) {
+        const bool in_use = std::ranges::any_of(content.volumes, [&](const GroupContent::Lv& other) {
+            return other.pool == lv.name && !has_tag(other.tags, group.tag);
+        });
+        if (has_tag(lv.tags, group.tag) && !in_use) argv.push_back(group.name + "/" + lv.name);
     }
-    if (argv.size() == 4) return {};
+    if (argv.size() == words) return {};
     LX_TRY_AS(const bool removed, run_lvm_if_there(argv));
     static_cast<void>(removed);  // one that went with another
     return {};
@@ -151,10 +165,11 @@ Result<> remove_tagged(const VolumeGroup& group) {
 
 Result<> remove_group(const LvmPlace& place) {
     const VolumeGroup& group = place.group;
-    LX_TRY_AS(const bool there, run_lvm_if_there({"vgs", "-q", group.name}));
-    if (!there) return {};
-    LX_TRY_AS(const auto tags, run_lvm({"vgs", "--noheadings", "-o", "vg_tags", group.name}));
-    if (!has_tag(tags, group.tag)) return remove_tagged(group);
+    LX_TRY_AS(const auto content, group_content(group));
+    if (!content) return {};
+    const bool shared = std::ranges::any_of(
+        content->volumes, [&](const GroupContent::Lv& lv) { return !has_tag(lv.tags, group.tag); });
+    if (shared || !has_tag(content->tags, group.tag)) return remove_tagged(group, *content);
     LX_TRY(run_lvm({"vgremove", "-q", "-f", "-y", group.name}));
     failpoint("storage.lvm.discard.group");
     if (place.kind == LvmKind::device) LX_TRY(run_lvm({"pvremove", "-q", "-y", place.path}));
@@ -174,7 +189,7 @@ Result<LvmPlace> lvm_place_of(const PoolConfig& config) {
     const std::string named = api::value_of(config.config, "lvm.vg_name");
     place.group.name = or_else(named, place.kind == LvmKind::group ? source : config.name);
     place.group.tag = tag_of(config);
-    LX_TRY_AS(const bool thin, uses_thin_pool(config));
+    LX_TRY_AS(const bool thin, pool_flag(config, "lvm.use_thinpool", true));
     if (thin) place.group.thin_pool = or_else(api::value_of(config.config, "lvm.thinpool_name"), kThinPool);
     if (!is_lvm_name(place.group.name) || (place.group.is_thin() && !is_lvm_name(place.group.thin_pool)))
         return bad_pool(config, "names of volume groups and thin pools are of letters, digits and +_.-");
@@ -193,6 +208,9 @@ Result<> prepare_lvm_pool(PoolConfig& config) {
     if (place.kind != LvmKind::file && !api::value_of(config.config, "size").empty())
         return bad_pool(config, "size is only for a pool in a file of its own, without source");
     LX_TRY(run_lvm({"version"}));
+    if (place.kind != LvmKind::group && config.config.contains("lvm.vg.force_reuse"))
+        return bad_pool(config, "lvm.vg.force_reuse is only for a source that is a volume group");
+    LX_TRY(wipe_if_asked(config, place.kind == LvmKind::device ? place.path : ""));
     if (place.kind == LvmKind::file) LX_TRY(make_pool_file(config, kSmallestLvmPool));
     if (place.kind == LvmKind::device) LX_TRY(require_blank(config, place.path));
     if (auto made = make_pool(config, place); !made) {
@@ -211,8 +229,7 @@ Result<> mount_lvm_pool(const PoolConfig& config) {
     if (is_mount_point(config.path)) return {};
     LX_TRY_AS(const auto loop, attach_file(place));
     const std::string lv = directory_lv(config);
-    LX_TRY(activate_lv(place.group, lv));
-    LX_TRY_AS(const UniqueFd mounted, mount_file_system("ext4", device_of(place.group, lv), false, ""));
+    LX_TRY_AS(const UniqueFd mounted, mount_lv(place.group, {lv, "ext4", 0}, ""));
     release_lv(place.group, lv);
     if (::unlinkat(mounted.get(), "lost+found", AT_REMOVEDIR) != 0 && errno != ENOENT)
         return fail_errno("Removing", "lost+found");

@@ -1,11 +1,17 @@
 #include "storage/lvm/volume_group.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/dm-ioctl.h>
+#include <sys/ioctl.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <tuple>
 
+#include "lxd-daemon/base/own.h"
 #include "lxd-daemon/base/spawn.h"
 #include "lxd-daemon/base/strings.h"
 
@@ -33,6 +39,17 @@ Error explained(Error error) {
         error = {Status::bad_request,
                  "Install lvm2 for pools of driver lvm (Debian: lvm2 and thin-provisioning-tools)", 0};
     return error;
+}
+
+/// nullopt when LVM says that there is no such thing.
+Result<std::optional<std::string>> show_if_there(const std::vector<std::string>& argv) {
+    const auto done = run({with_lvm(argv)});
+    if (!done) return std::unexpected(explained(done.error()));
+    if (done->exit_code == 0) return done->out;
+    const bool absent = done->err.contains("not found") || done->err.contains("ailed to find");
+    if (absent) return std::nullopt;
+    const auto lines = split(trim(done->err), '\n');
+    return fail(Status::internal, fmt::format("{}: {}", argv.front(), trim(lines.back())));
 }
 
 /// A device that goes with its last user just then makes LVM stumble; once it is gone, nothing does.
@@ -66,13 +83,28 @@ Result<std::string> run_lvm(const std::vector<std::string>& argv) {
 }
 
 Result<bool> run_lvm_if_there(const std::vector<std::string>& argv) {
-    const auto done = run({with_lvm(argv)});
-    if (!done) return std::unexpected(explained(done.error()));
-    if (done->exit_code == 0) return true;
-    const bool absent = done->err.contains("not found") || done->err.contains("ailed to find");
-    if (absent) return false;
-    const auto lines = split(trim(done->err), '\n');
-    return fail(Status::internal, fmt::format("{}: {}", argv.front(), trim(lines.back())));
+    LX_TRY_AS(const auto shown, show_if_there(argv));
+    return shown.has_value();
+}
+
+Result<std::optional<GroupContent>> group_content(const VolumeGroup& group) {
+    LX_TRY_AS(const auto shown,
+              show_if_there({"vgs", "--noheadings", "--separator", ";", "-o", "vg_tags", group.name}));
+    if (!shown) return std::nullopt;
+    GroupContent out;
+    out.tags = trim(*shown);
+    LX_TRY_AS(const auto volumes, run_lvm({"lvs", "--noheadings", "--separator", ";", "-o",
+                                           "lv_name,lv_tags,pool_lv", group.name}));
+    for (const auto& line : split(volumes, '\n')) {
+        const auto parts = split(trim(line), ';');
+        if (parts.size() == 3) out.volumes.push_back({parts[0], parts[1], parts[2]});
+    }
+    return out;
+}
+
+bool has_tag(const std::string& tags, const std::string& tag) {
+    const auto all = split(tags, ',');
+    return std::ranges::find(all, tag) != all.end();
 }
 
 std::string device_of(const VolumeGroup& group, const std::string& lv) {
@@ -128,9 +160,18 @@ Result<> activate_lv(const VolumeGroup& group, const std::string& lv) {
 }
 
 void release_lv(const VolumeGroup& group, const std::string& lv) {
-    // What fails here leaves the device until the volume is removed.
-    std::ignore =
-        run({{"dmsetup", "remove", "--deferred", fmt::format("{}-{}", escaped(group.name), escaped(lv))}});
+    // As "dmsetup remove --deferred", once for every mount and without a program. What fails here leaves the
+    // device until the volume is removed.
+    const std::string name = fmt::format("{}-{}", escaped(group.name), escaped(lv));
+    const UniqueFd control(::open("/dev/mapper/control", O_RDWR | O_CLOEXEC));
+    dm_ioctl request{};
+    if (!control || name.size() >= sizeof request.name) return;
+    request.version[0] = DM_VERSION_MAJOR;
+    request.version[1] = 27;  // Linux 3.13: DM_DEFERRED_REMOVE
+    request.data_size = sizeof request;
+    request.flags = DM_DEFERRED_REMOVE;
+    std::memcpy(request.name, name.c_str(), name.size() + 1);
+    std::ignore = ::ioctl(control.get(), DM_DEV_REMOVE, &request);
 }
 
 Result<GroupSpace> group_space(const VolumeGroup& group) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,19 @@ struct VolumeGroup {
 Result<std::string> run_lvm(const std::vector<std::string>& argv);
 /// The same; false when LVM says that there is no such thing.
 Result<bool> run_lvm_if_there(const std::vector<std::string>& argv);
+
+/// What is in a group, whoever made it.
+struct GroupContent {
+    struct Lv {
+        std::string name, tags;  ///< comma-separated
+        std::string pool;        ///< the thin pool that it is in
+    };
+    std::string tags;
+    std::vector<Lv> volumes;
+};
+/// nullopt: there is no such group.
+Result<std::optional<GroupContent>> group_content(const VolumeGroup& group);
+bool has_tag(const std::string& tags, const std::string& tag);
 
 /// "/dev/mapper/VG-LV"
 std::string device_of(const VolumeGroup& group, const std::string& lv);

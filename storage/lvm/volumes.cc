@@ -89,17 +89,17 @@ Result<std::vector<std::string>> LvmDirectories::remove(int parent_fd, const std
     return plain_directories().remove(parent_fd, name, interrupted);
 }
 
-Result<UniqueFd> LvmVolumes::mount_lv(const LogicalVolume& lv, const std::string& options) const {
-    const std::string device = device_of(group_, lv.name);
+Result<UniqueFd> mount_lv(const VolumeGroup& group, const LogicalVolume& lv, const std::string& options) {
+    const std::string device = device_of(group, lv.name);
     for (int tries = 1;; ++tries) {
         // The name may be there still for a moment when the device is not.
         const bool activate = tries > 1 || !path_exists(device);
-        if (activate) LX_TRY(activate_lv(group_, lv.name));
+        if (activate) LX_TRY(activate_lv(group, lv.name));
         failpoint("storage.lvm.activated");
-        auto mounted = mount_file_system(lv.file_system, device, group_.is_thin(), options);
+        auto mounted = mount_file_system(lv.file_system, device, group.is_thin(), options);
         // Its last user may just have ended, and the device with it.
         if (!mounted && lacks_device(mounted.error()) && tries < kMountTries) continue;
-        if (activate) release_lv(group_, lv.name);
+        if (activate) release_lv(group, lv.name);
         if (mounted) return mounted;
         return std::unexpected(in("Mounting a logical volume", std::move(mounted).error()));
     }
@@ -107,7 +107,7 @@ Result<UniqueFd> LvmVolumes::mount_lv(const LogicalVolume& lv, const std::string
 
 Result<UniqueFd> LvmVolumes::mount_tree(int volume_fd, const MountRequest& request) const {
     LX_TRY_AS(const auto lv, read_lv(volume_fd));
-    return mount_lv(lv, request.options.empty() ? defaults_.mount_options : request.options);
+    return mount_lv(group_, lv, request.options.empty() ? defaults_.mount_options : request.options);
 }
 
 Result<Contents> LvmVolumes::open(int volume_fd) const {
@@ -164,7 +164,7 @@ Result<std::optional<std::uint64_t>> LvmVolumes::usage(int volume_fd) const {
 
 Result<> LvmVolumes::flush(const LogicalVolume& lv) const {
     if (lv.file_system != "btrfs" || !path_exists(device_of(group_, lv.name))) return {};
-    LX_TRY_AS(const UniqueFd mounted, mount_lv(lv, defaults_.mount_options));
+    LX_TRY_AS(const UniqueFd mounted, mount_lv(group_, lv, defaults_.mount_options));
     LX_TRY_AS(const UniqueFd root, reopen_directory(mounted.get()));
     if (::syncfs(root.get()) != 0) return fail_errno_at("syncfs", mounted.get(), "");
     return {};
@@ -173,7 +173,7 @@ Result<> LvmVolumes::flush(const LogicalVolume& lv) const {
 Result<> LvmVolumes::grow(const LogicalVolume& lv, std::uint64_t now_bytes, std::uint64_t bytes) const {
     if (bytes > now_bytes) LX_TRY(extend_lv(group_, lv.name, bytes));
     failpoint("storage.lvm.grow.extended");
-    LX_TRY_AS(const UniqueFd mounted, mount_lv(lv, defaults_.mount_options));
+    LX_TRY_AS(const UniqueFd mounted, mount_lv(group_, lv, defaults_.mount_options));
     return grow_file_system(lv.file_system, mounted.get(), std::max(now_bytes, bytes));
 }
 

@@ -19,6 +19,9 @@ Result<LogicalVolume> read_lv(int volume_fd);
 Result<> write_lv(int volume_fd, const LogicalVolume& lv);
 std::string new_lv_name();
 
+/// A detached mount; the device is made active where it is not, and then goes with its last user.
+Result<UniqueFd> mount_lv(const VolumeGroup& group, const LogicalVolume& lv, const std::string& options);
+
 /// LXD's default size of a volume.
 inline constexpr std::uint64_t kDefaultLvBytes = std::uint64_t{10} << 30U;
 /// Whole size of a volume's device, for what it is to hold.
@@ -64,8 +67,6 @@ public:
     Result<> grow(const LogicalVolume& lv, std::uint64_t now_bytes, std::uint64_t bytes) const;
 
 private:
-    Result<UniqueFd> mount_lv(const LogicalVolume& lv, const std::string& options) const;
-
     const VolumeGroup& group_;
     const Defaults& defaults_;
 };

@@ -7,6 +7,7 @@
 #include "tests/conformance/abilities.h"
 #include "tests/conformance/crash.h"
 #include "tests/conformance/ground.h"
+#include "tests/conformance/pool_fixture.h"
 
 /// Runs the tests, or one operation of the crash sweep when started by itself for it.
 int main(int argc, char** argv) {
@@ -21,6 +22,7 @@ int main(int argc, char** argv) {
     }
     int failed = RUN_ALL_TESTS();
     if (!lxmgr::conformance::abilities_are_current()) failed = 1;
+    if (!lxmgr::conformance::discard_kept_pools()) failed = 1;
     lxmgr::conformance::remove_grounds();
     return failed;
 }

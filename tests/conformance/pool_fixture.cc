@@ -36,11 +36,12 @@ void expect_no_new(const std::set<std::string>& before, const std::set<std::stri
     }
 }
 
-/// Ours alone: copies of other processes' mounts come and go in this namespace too.
-std::string our_mounts() {
+/// Ours alone: copies of other processes' mounts come and go in this namespace too. Without that of `pool`.
+std::string our_mounts(const std::string& pool) {
     const std::string all = read_file("/proc/self/mountinfo").value();
     std::string ours;
     for (const auto& line : split(all, '\n')) {
+        if (!pool.empty() && line.contains(" " + pool + " ")) continue;
         if (line.find("lxmgr-") != std::string::npos || line.find("overlay") != std::string::npos)
             ours += line + "\n";
     }
@@ -128,26 +129,66 @@ void discard_pool(const Case& what, const std::string& path) {
     if (entry->discard != nullptr) EXPECT_OK(entry->discard(pool_config(path)));
 }
 
+namespace {
+
+/// Of lvm: the path that the next test takes over; empty: there is none.
+std::string& kept_pool() {
+    static std::string path;
+    return path;
+}
+
+}  // namespace
+
+bool discard_kept_pools() {
+    const std::string path = std::exchange(kept_pool(), "");
+    if (path.empty()) return true;
+    auto done = storage::find_driver("lvm")->discard(pool_config(path));
+    if (done) done = remove_tree(path);
+    if (!done) fmt::print(stderr, "{}: {}\n", path, done.error().message);
+    return done.has_value();
+}
+
 void PoolTest::SetUp() {
     if (::geteuid() != 0) GTEST_SKIP() << "needs root";
     const auto base = ground(GetParam().file_system);
     if (!base) GTEST_SKIP() << "no " << GetParam().file_system << " here: " << base.error().message;
     EXPECT_OK(make_directories(*base + "/storage-pools", 0755));
-    path_ = fmt::format("{}/storage-pools/lxmgr-{}", *base, random_hex(4));
+    if (GetParam().driver == "lvm") path_ = std::exchange(kept_pool(), "");
+    if (path_.empty()) path_ = fmt::format("{}/storage-pools/lxmgr-{}", *base, random_hex(4));
     descriptors_ = open_descriptors();
-    mounts_ = our_mounts();
+    mounts_ = our_mounts(may_be_kept() ? path_ : "");
     idmaps_.emplace();
     driver_ = open_driver(GetParam(), path_, *idmaps_);
 }
 
 void PoolTest::TearDown() {
     if (descriptors_.empty()) return;
+    const bool kept = may_be_kept() && !HasFailure() && path_exists(file_of(path_));
+    if (kept) empty_pool();
     driver_.reset();
     idmaps_.reset();
-    discard_pool(GetParam(), path_);
+    if (!kept) discard_pool(GetParam(), path_);
     expect_no_new(descriptors_, open_descriptors());
-    EXPECT_EQ(our_mounts(), mounts_);
-    EXPECT_OK(remove_tree(path_));
+    EXPECT_EQ(our_mounts(may_be_kept() ? path_ : ""), mounts_);
+    if (kept) {
+        kept_pool() = path_;
+    } else {
+        EXPECT_OK(remove_tree(path_));
+    }
+}
+
+bool PoolTest::may_be_kept() { return GetParam().driver == "lvm"; }
+
+void PoolTest::empty_pool() {
+    using storage::VolumeType;
+    if (!driver_) driver_ = open_driver(GetParam(), path_, *idmaps_);
+    for (const auto type :
+         {VolumeType::container, VolumeType::custom, VolumeType::snapshot, VolumeType::image}) {
+        const auto names = driver_->list_volumes(type).value();
+        for (const auto& name : names) EXPECT_OK(driver_->delete_volume({type, name}));
+    }
+    EXPECT_OK(driver_->recover());
+    EXPECT_TRUE(entries("tmp").empty());
 }
 
 void PoolTest::reopen() {

@@ -31,6 +31,9 @@ void PrintTo(const Case& what, std::ostream* out);
 std::string case_name(const testing::TestParamInfo<Case>& info);
 
 storage::PoolConfig pool_config(const std::string& path);
+/// Pools of lvm go from test to test, empty: a volume group is seconds of an emulated machine. Ends them;
+/// false when that failed.
+bool discard_kept_pools();
 /// Removes whatever the pool's driver made beside its directory.
 void discard_pool(const Case& what, const std::string& path);
 /// EXPECTs that it opens.
@@ -57,6 +60,8 @@ protected:
     void add_container(const std::string& name, const std::string& fingerprint);
     /// A mount with map_to(base), or as on disk with base 0. EXPECTs success.
     UniqueFd mount(const storage::Volume& volume, std::uint32_t base, bool read_only = false);
+    /// Whether the pool is for the tests behind this one, too.
+    static bool may_be_kept();
     /// Entries of a directory of the pool, once removal in the background has ended.
     std::vector<std::string> entries(const std::string& directory);
 
@@ -65,6 +70,7 @@ protected:
     std::unique_ptr<storage::Driver> driver_;
 
 private:
+    void empty_pool();
     std::set<std::string> descriptors_;
     std::string mounts_;
 };

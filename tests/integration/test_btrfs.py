@@ -111,12 +111,17 @@ class BtrfsTest(PoolCase):
         message = self.assert_api_error(400, self.api.do, "POST", URL,
                                         {"name": "dev", "driver": "btrfs", "config": {"source": device}})
         self.assertIn("holds a file system", message)
-        subprocess.run(["wipefs", "-q", "-a", device], check=True)
-        self.pool("dev", source=device)
+        self.assert_api_error(400, self.api.do, "POST", URL,
+                              {"name": "dev", "driver": "btrfs", "config": {"source": device, "source.wipe": "maybe"}})
+        self.pool("dev", source=device, **{"source.wipe": "true"})
+        self.assertEqual(self.api.get(f"{URL}/dev")["config"], {"source": device})
+        busy = {"name": "bad", "driver": "btrfs", "config": {"source": device, "source.wipe": "true"}}
+        self.assertIn("cannot empty", self.assert_api_error(400, self.api.do, "POST", URL, busy))
         self.api.launch("a", "tiny", devices=self.root("dev"))
         self.remove_instance("a")
         self.drop("dev")
-        for config in ({"source": device, "size": "1GiB"}, {"source": "/tmp"}, {"source": "/nowhere"},
+        for config in ({"source.wipe": "true"}, {"source": inner, "source.wipe": "true"},
+                       {"source": device, "size": "1GiB"}, {"source": "/tmp"}, {"source": "/nowhere"},
                        {"size": "1MiB"}, {"size": "x"}):
             self.assert_api_error(400, self.api.do, "POST", URL, {"name": "bad", "driver": "btrfs", "config": config})
         self.drop("outer")

@@ -165,11 +165,36 @@ class LvmTest(DaemonCase):
             self.api.do("DELETE", f"{URL}/p/volumes/custom/v")
             self.end("p")
             self.assertEqual(host("lvs", "--noheadings", "-o", "lv_name", "theirs").split(), ["precious"])
+        self.in_one_group()
         host("vgremove", "-q", "-f", "-y", "theirs")
         host("pvremove", "-q", "-y", device)
-        self.pool("p", source=device)
+        host("mkfs.ext4", "-q", device)
+        self.assertIn("source.wipe=true", self.assert_api_error(400, self.pool, "p", source=device))
+        self.pool("p", source=device, **{"source.wipe": "true", "lvm.vg_name": "mine"})
+        self.assertNotIn("source.wipe", self.api.get(f"{URL}/p")["config"])
+        self.assertIn("cannot empty", self.assert_api_error(400, self.pool, "q", source=device, **{"source.wipe": "true"}))
+        self.assertIn("force_reuse", self.assert_api_error(400, self.pool, "q", source="mine"))
+        self.pool("q", source="mine", **{"lvm.vg.force_reuse": "true"})
+        self.api.do("POST", f"{URL}/q/volumes/custom", {"name": "v", "config": {"size": "48MiB"}})
         self.end("p")
+        self.assertEqual(self.api.get(f"{URL}/q/volumes/custom/v")["config"]["size"], "48MiB")
+        self.api.do("DELETE", f"{URL}/q/volumes/custom/v")
+        self.end("q")
+        host("vgremove", "-q", "-f", "-y", "mine")
+        host("pvremove", "-q", "-y", device)
         self.assertEqual(host("wipefs", device), "")
+
+
+    def in_one_group(self):
+        """Two pools in one volume group have to say so, and the end of one leaves the other's alone."""
+        self.pool("p", source="theirs")
+        self.assertIn("lvm.vg.force_reuse", self.assert_api_error(400, self.pool, "q", source="theirs"))
+        self.assert_api_error(400, self.pool, "q", size="1GiB", **{"lvm.vg.force_reuse": "true"})
+        self.pool("q", source="theirs", **{"lvm.vg.force_reuse": "true"})
+        self.api.create("a", "tiny", devices=self.root("q", "64MiB"))
+        self.api.do("DELETE", f"{URL}/p")
+        self.api.start("a")
+        self.end("q")
 
 
 class LvmRecoverTest(test_recover.BtrfsTest):
