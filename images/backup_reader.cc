@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <deque>
 #include <optional>
+#include <set>
 
 #include "images/entry_writer.h"
 #include "images/image_layout.h"
@@ -14,6 +16,7 @@ namespace lxmgr::images {
 namespace {
 
 constexpr std::string_view kIndex = "backup/index.yaml";
+constexpr std::string_view kStreamSuffix = ".bin";
 constexpr std::size_t kMaxIndexBytes = std::size_t{16} << 20;
 
 struct Part {
@@ -124,6 +127,42 @@ Result<Metadata> unpack_backup(const std::string& path, const std::vector<Backup
         LX_TRY(unpacker.take(*std::move(entry)));
     }
     return unpacker.finish();
+}
+
+Result<> read_backup_streams(const std::string& path, const std::vector<BackupStream>& streams,
+                             const UnpackLimits& limits, std::stop_token stop,
+                             const std::function<void(int)>& progress) {
+    Budget budget(limits, std::move(stop));
+    LX_TRY_AS(TarReader tar, TarReader::open(path, budget));
+    std::set<std::string> read;
+    for (;;) {
+        LX_TRY_AS(const std::optional<Entry> entry, tar.next());
+        if (!entry) break;
+        progress(tar.percent());
+        const auto stream = std::ranges::find(streams, entry->path, &BackupStream::path);
+        if (stream == streams.end()) {
+            if (entry->path.ends_with(kStreamSuffix))
+                return refuse(entry->path,
+                              "is a stream of something in the instance that cannot be imported");
+            continue;
+        }
+        if (entry->type != EntryType::file) return refuse(entry->path, "is no file");
+        if (!read.insert(entry->path).second) return refuse(entry->path, "is there twice");
+        std::uint64_t at = 0;
+        const auto fed = tar.read([&](std::uint64_t offset, const char* data, std::size_t size) -> Result<> {
+            if (offset != at) return refuse(entry->path, "has holes");
+            at += size;
+            LX_TRY(budget.take_bytes(size));
+            return stream->feed(std::string_view(data, size));
+        });
+        LX_TRY(fed);
+        LX_TRY(stream->finish());
+    }
+    for (const auto& stream : streams) {
+        if (!read.contains(stream.path))
+            return fail(Status::bad_request, fmt::format("The backup has no '{}'", stream.path));
+    }
+    return {};
 }
 
 }  // namespace lxmgr::images

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "images/image.h"
@@ -28,5 +29,18 @@ struct BackupPart {
 Result<Metadata> unpack_backup(const std::string& path, const std::vector<BackupPart>& parts,
                                const std::string& metadata_prefix, const UnpackLimits& limits,
                                std::stop_token stop, const std::function<void(int)>& progress);
+
+/// A file of the backup whose bytes are somebody else's business.
+struct BackupStream {
+    std::string path;  ///< "backup/container.bin"
+    std::function<Result<>(std::string_view bytes)> feed;
+    std::function<Result<>()> finish;
+};
+
+/// Gives all of them in one pass, in the order that they have in the backup. Errors: theirs; `bad_request`
+/// when one is not in it, or when there are others.
+Result<> read_backup_streams(const std::string& path, const std::vector<BackupStream>& streams,
+                             const UnpackLimits& limits, std::stop_token stop,
+                             const std::function<void(int)>& progress);
 
 }  // namespace lxmgr::images

@@ -46,6 +46,7 @@ Result<int> export_object(Client& client, const Args& args, const Object& object
                        {"expires_at", to_rfc3339(now() + std::chrono::hours(24))},
                        {"instance_only", args.flag("instance-only")},
                        {"volume_only", args.flag("volume-only")},
+                       {"optimized_storage", args.flag("optimized-storage")},
                        {"compression_algorithm", compression}};
     auto made = client.call("POST", object.path + "/backups", body, {"Backing up " + object.name});
     if (!made) return std::unexpected(explain(object, "Backing up", std::move(made).error()));
@@ -112,7 +113,11 @@ constexpr Operand kVolumeImport[] = {
 constexpr Option kCompression = {"--compression", "ALGORITHM",         "none, gzip, xz or zstd",
                                  false,           "none|gzip|xz|zstd", "gzip"};
 constexpr Option kVolumeExportOptions[] = {{"--volume-only", "", "leave the snapshots out"}, kCompression};
-constexpr Option kExportOptions[] = {{"--instance-only", "", "leave the snapshots out"}, kCompression};
+constexpr Option kExportOptions[] = {
+    {"--instance-only", "", "leave the snapshots out"},
+    {"--optimized-storage", "",
+     "as btrfs's own streams, for pools of btrfs: faster, and no files to look at"},
+    kCompression};
 constexpr Option kBackupImportOptions[] = {{"-s,--storage", "POOL", "pool of the root disk"}};
 const Command kBackupCommands[] = {
     {"export", "Write an instance and its snapshots to a file", kExport, kExportOptions,

@@ -70,6 +70,8 @@ struct MountedVolume {
 /// Puts content into a fresh volume through a directory descriptor of its root (ids on disk are 0-based).
 using Filler = std::function<Result<>(int root_fd)>;
 
+class VolumeStreams;  // streams.h
+
 /// One pool's backend. Blocking and thread-safe for different volumes; the caller holds the lock of the
 /// volume it names. Every member either succeeds or leaves the pool as it found it, also when the process is
 /// killed in the middle: a half-made volume is made under a temporary name that recover() removes. On disk a
@@ -132,6 +134,8 @@ public:
     /// Bytes; 0: none.
     virtual Result<std::uint64_t> volume_limit(const Volume& volume) = 0;
     virtual Result<PoolSpace> space() = 0;
+    /// Null: this driver has no form of its own for backups.
+    virtual VolumeStreams* streams() { return nullptr; }
     /// Applies a change of DriverEntry::live_keys; `config` is as it is to be. Done again, it does no harm.
     virtual Result<> reconfigure(const PoolConfig& config) {
         static_cast<void>(config);

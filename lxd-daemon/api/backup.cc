@@ -12,7 +12,7 @@ nlohmann::json to_json(const InstanceBackup& backup) {
             {"expires_at", to_rfc3339(backup.expires_at)},
             {"instance_only", backup.instance_only},
             {"container_only", backup.instance_only},
-            {"optimized_storage", false}};
+            {"optimized_storage", backup.optimized_storage}};
 }
 
 Result<BackupsPost> parse_backups_post(const nlohmann::json& body) {

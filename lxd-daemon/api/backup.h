@@ -12,7 +12,7 @@ namespace lxmgr::api {
 struct InstanceBackup {
     std::string name;
     Time created_at{}, expires_at{};
-    bool instance_only = false;
+    bool instance_only = false, optimized_storage = false;
 };
 nlohmann::json to_json(const InstanceBackup& backup);
 

@@ -36,12 +36,13 @@ Result<> Backups::load() {
     return db.write(Durability::normal, [&]() -> Result<> {
         LX_TRY_AS(auto rows,
                   db.prepare("SELECT id, instance_id, volume_id, name, file, without_snapshots, created_at, "
-                             "expires_at FROM backups"));
+                             "expires_at, optimized FROM backups"));
         while (true) {
             LX_TRY_AS(const bool more, rows.step());
             if (!more) return {};
-            const BackupRecord record{rows.integer(0), rows.integer(1), rows.integer(2), rows.string(3),
-                                      rows.string(4),  rows.flag(5),    rows.time(6),    rows.time(7)};
+            const BackupRecord record{rows.integer(0), rows.integer(1), rows.integer(2),
+                                      rows.string(3),  rows.string(4),  rows.flag(5),
+                                      rows.time(6),    rows.time(7),    rows.flag(8)};
             impl_->table.put(backup_key(record), record);
         }
     });
@@ -53,9 +54,9 @@ Result<BackupPtr> Backups::create(BackupRecord record) {
         if (impl_->table.find(backup_key(record))) return backup_exists(record.name);
         LX_TRY(
             db.execute("INSERT INTO backups (instance_id, volume_id, name, file, without_snapshots, "
-                       "created_at, expires_at) VALUES (NULLIF(?,0),NULLIF(?,0),?,?,?,?,?)",
+                       "created_at, expires_at, optimized) VALUES (NULLIF(?,0),NULLIF(?,0),?,?,?,?,?,?)",
                        record.instance_id, record.volume_id, record.name, record.file,
-                       record.without_snapshots, record.created_at, record.expires_at));
+                       record.without_snapshots, record.created_at, record.expires_at, record.optimized));
         record.id = db.last_insert_id();
         const std::string key = backup_key(record);
         return impl_->table.put(key, std::move(record));

@@ -19,6 +19,7 @@ struct BackupRecord {
     std::string file;  ///< its file's name, an id
     bool without_snapshots = false;
     Time created_at{}, expires_at{};  ///< the epoch: never
+    bool optimized = false;           ///< in its storage driver's own form
 };
 using BackupPtr = std::shared_ptr<const BackupRecord>;
 

@@ -284,6 +284,10 @@ CREATE INDEX history_by_known ON history (known);
 CREATE INDEX history_running ON history (operation) WHERE result='running';
 )sql";
 
+constexpr const char* kBackupForms = R"sql(
+ALTER TABLE backups ADD COLUMN optimized INTEGER NOT NULL DEFAULT 0;
+)sql";
+
 constexpr Migration kMigrations[] = {
     {1, "initial schema", kInitial},
     {2, "image metadata and templates", kMetadataSets},
@@ -296,6 +300,7 @@ constexpr Migration kMigrations[] = {
     {9, "ACLs, forwards and zones of networks", kNetworkObjects},
     {11, "projects", kProjects},
     {12, "history of requests", kHistory},
+    {13, "forms of backups", kBackupForms},
 };
 
 constexpr int kApplicationId =

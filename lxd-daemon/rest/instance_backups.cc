@@ -17,7 +17,7 @@ namespace lxmgr::rest {
 namespace {
 
 api::InstanceBackup backup_view(const database::BackupRecord& row) {
-    return {row.name, row.created_at, row.expires_at, row.without_snapshots};
+    return {row.name, row.created_at, row.expires_at, row.without_snapshots, row.optimized};
 }
 
 std::string url_of_backup(const Request& request, const std::string& name) {

@@ -1,5 +1,6 @@
 #pragma once
 #include "storage/btrfs/qgroups.h"
+#include "storage/btrfs/streams.h"
 #include "storage/btrfs/subvolume.h"
 #include "storage/tree_volumes.h"
 
@@ -16,7 +17,8 @@ public:
     BtrfsDriver(PoolConfig config, PoolConfig directories, sys::IdmapCache& idmaps)
         : config_(std::move(config)),
           pool_(std::move(directories), subvolume_maker()),
-          trees_(pool_, limits_, idmaps, abilities_) {}
+          trees_(pool_, limits_, idmaps, abilities_),
+          streams_(pool_, trees_, limits_) {}
 
     Result<> open_pool() override;
     Result<> delete_pool() override;
@@ -49,6 +51,7 @@ public:
     }
     Result<std::uint64_t> volume_limit(const Volume& volume) override { return trees_.limit(volume); }
     Result<PoolSpace> space() override { return pool_.space(); }
+    VolumeStreams* streams() override { return &streams_; }
     Result<> reconfigure(const PoolConfig& config) override;
 
     Abilities& abilities() { return abilities_; }  ///< for tests: less than the host has
@@ -62,6 +65,7 @@ private:
     PoolDirectory pool_;
     QgroupLimits limits_;
     TreeVolumes trees_;
+    BtrfsStreams streams_;
 };
 
 }  // namespace lxmgr::storage

@@ -40,13 +40,6 @@ T read_as(const char* at) {
     return out;
 }
 
-Result<std::uint64_t> id_of(int fd) {
-    btrfs_ioctl_ino_lookup_args args{};
-    args.objectid = BTRFS_FIRST_FREE_OBJECTID;
-    if (::ioctl(fd, BTRFS_IOC_INO_LOOKUP, &args) != 0) return fail_errno_at("INO_LOOKUP", fd, "");
-    return args.treeid;
-}
-
 Result<std::vector<RootRef>> children_of(int fd, std::uint64_t id) {
     std::vector<RootRef> out;
     btrfs_ioctl_search_args args{};
@@ -184,9 +177,22 @@ Result<> snapshot_subvolume(int source_fd, int parent_fd, const std::string& nam
     return error;
 }
 
+Result<std::uint64_t> subvolume_id(int fd) {
+    btrfs_ioctl_ino_lookup_args args{};
+    args.objectid = BTRFS_FIRST_FREE_OBJECTID;
+    if (::ioctl(fd, BTRFS_IOC_INO_LOOKUP, &args) != 0) return fail_errno_at("INO_LOOKUP", fd, "");
+    return args.treeid;
+}
+
+Result<> set_read_only(int fd) {
+    std::uint64_t flags = BTRFS_SUBVOL_RDONLY;
+    if (::ioctl(fd, BTRFS_IOC_SUBVOL_SETFLAGS, &flags) != 0) return fail_errno_at("SUBVOL_SETFLAGS", fd, "");
+    return {};
+}
+
 Result<std::vector<NestedSubvolume>> nested_subvolumes(int fd) {
     std::vector<NestedSubvolume> out;
-    LX_TRY_AS(const auto id, id_of(fd));
+    LX_TRY_AS(const auto id, subvolume_id(fd));
     LX_TRY(find_nested(fd, id, "", 1, out));
     return out;
 }

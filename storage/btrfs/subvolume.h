@@ -16,6 +16,11 @@ Result<> create_subvolume(int parent_fd, const std::string& name);
 /// Errors: `conflict` when the name is taken.
 Result<> snapshot_subvolume(int source_fd, int parent_fd, const std::string& name);
 
+/// What the file system knows it by. Errors: `internal`; needs CAP_SYS_ADMIN.
+Result<std::uint64_t> subvolume_id(int fd);
+/// As one must be to be sent.
+Result<> set_read_only(int fd);
+
 /// A subvolume in another one, which whoever is root there can make.
 struct NestedSubvolume {
     std::string path;  ///< from the outer one

@@ -8,6 +8,7 @@ URL = "/1.0/instances/subject/backups"
 
 
 class BackupSweep(SweepCases, DaemonCase):
+    options_of_backup = {}
     test_moments = None  # every step is a transaction or the writing of one file, and those are points
 
     def prepare(self):
@@ -15,7 +16,7 @@ class BackupSweep(SweepCases, DaemonCase):
         self.api.start("subject")
 
     def operate(self):
-        self.api.do("POST", URL, {"name": "b", "compression_algorithm": "none"})
+        self.api.do("POST", URL, {"name": "b", "compression_algorithm": "none", **self.options_of_backup})
 
     def count(self, path):
         folder = os.path.join(self.daemon.root, path)
@@ -40,7 +41,7 @@ class ImportSweep(BackupSweep):
         if self.data is None:
             self.create()
             self.api.do("POST", "/1.0/instances/subject/snapshots", {"name": "s"})
-            self.api.do("POST", URL, {"name": "b", "compression_algorithm": "none"})
+            self.api.do("POST", URL, {"name": "b", "compression_algorithm": "none", **self.options_of_backup})
             type(self).data = self.api.raw("GET", f"{URL}/b/export").body
             self.api.delete("subject")
 

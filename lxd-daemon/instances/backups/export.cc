@@ -34,9 +34,11 @@ json volume_entry(const std::string& key) {
             {"project", project}};
 }
 
+constexpr std::string_view kPlainTrees = "dir";
+
 /// The keys of LXD's index; where it names the driver, "dir" says what the content is: plain trees.
 json config_of(Context& context, const database::InstanceRecord& record,
-               const std::vector<database::SnapshotPtr>& snapshots) {
+               const std::vector<database::SnapshotPtr>& snapshots, std::string_view driver) {
     json container = json::parse(api::to_json_text(view(context, record)));
     make_portable(container);
     json out{{"container", std::move(container)},
@@ -54,7 +56,7 @@ json config_of(Context& context, const database::InstanceRecord& record,
                                            {"description", ""},
                                            {"expires_at", to_rfc3339(row->expires_at)}});
     }
-    out["pool"] = api::to_json(api::StoragePool{record.pool, "dir", "", {}, {}});
+    out["pool"] = api::to_json(api::StoragePool{record.pool, std::string(driver), "", {}, {}});
     for (const auto& name : record.profiles) {
         const auto profile = context.deps.database.profiles().find(name);
         if (!profile) continue;
@@ -67,12 +69,15 @@ json config_of(Context& context, const database::InstanceRecord& record,
     return out;
 }
 
-json index_of(const database::InstanceRecord& record, const json& config) {
+json index_of(const database::InstanceRecord& record, const json& config, std::string_view driver) {
+    const bool optimized = driver != kPlainTrees;
     json names = json::array();
     for (const auto& snapshot : config["snapshots"]) names.push_back(snapshot["name"]);
     const std::string name(api::instance_name(record.name));
-    return {{"name", name},       {"backend", "dir"},          {"pool", record.pool}, {"snapshots", names},
-            {"optimized", false}, {"optimized_header", false}, {"type", "container"}, {"config", config}};
+    return {{"name", name},           {"backend", std::string(driver)},
+            {"pool", record.pool},    {"snapshots", names},
+            {"optimized", optimized}, {"optimized_header", optimized},
+            {"type", "container"},    {"config", config}};
 }
 
 /// One of the instance's volumes with what stands beside its root.
@@ -111,14 +116,20 @@ bool is_portable(const std::string& key) {
     return !key.starts_with("volatile.") || key.ends_with(".hwaddr");
 }
 
+Result<> write_instance_index(Context& context, const database::InstanceRecord& record, bool with_snapshots,
+                              std::string_view driver, images::TarWriter& tar, BackupContent& content) {
+    if (with_snapshots) content.snapshots = context.deps.database.snapshots().list(record.id);
+    content.config = config_of(context, record, content.snapshots, driver);
+    const json index = index_of(record, content.config, driver);
+    return tar.add_text("backup/index.yaml", images::json_to_yaml(index), 0644);
+}
+
 Result<> write_instance_backup(Context& context, const database::InstanceRecord& record, bool with_snapshots,
                                images::TarWriter& tar) {
     LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
     LX_TRY_AS(const auto metadata, metadata_of(context, record));
-    std::vector<database::SnapshotPtr> snapshots;
-    if (with_snapshots) snapshots = context.deps.database.snapshots().list(record.id);
-    const json config = config_of(context, record, snapshots);
-    LX_TRY(tar.add_text("backup/index.yaml", images::json_to_yaml(index_of(record, config)), 0644));
+    BackupContent content;
+    LX_TRY(write_instance_index(context, record, with_snapshots, kPlainTrees, tar, content));
     // A root in use cannot be mounted a second time, and goes on changing.
     const auto moment = new_snapshot_volume();
     LX_TRY(copy_root(context, record, *driver, moment));
@@ -126,10 +137,10 @@ Result<> write_instance_backup(Context& context, const database::InstanceRecord&
     undo.add([&] { delete_snapshot_volume(context, record.pool, moment.name); });
     failpoint("instances.backup.moment");
     Writer writer(*driver, tar, *metadata);
-    for (const auto& row : snapshots)
-        LX_TRY(writer.add("backup/snapshots/" + row->name, config,
+    for (const auto& row : content.snapshots)
+        LX_TRY(writer.add("backup/snapshots/" + row->name, content.config,
                           {storage::VolumeType::snapshot, row->volume}));
-    return writer.add("backup/container", config, moment);
+    return writer.add("backup/container", content.config, moment);
 }
 
 }  // namespace lxmgr::instances

@@ -4,12 +4,24 @@
 #include <unistd.h>
 
 #include "lxd-daemon/api/json_reader.h"
+#include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/migration/steps.h"
 #include "lxd-daemon/instances/snapshots.h"
 
 namespace lxmgr::instances {
 namespace {
 
 constexpr std::size_t kMaxSnapshots = 1000;
+constexpr std::string_view kOwnPlace = "backup/container";
+
+std::function<void(int)> show_unpacking(operations::Operation& operation) {
+    return [&operation, last = -1](int percent) mutable {
+        if (percent == last) return;
+        last = percent;
+        operation.update_metadata(
+            {{"create_instance_from_backup_unpack_progress", fmt::format("Unpacking: {}%", percent)}});
+    };
+}
 
 }  // namespace
 
@@ -23,6 +35,7 @@ Result<BackupIndex> read_index(const std::string& path, const std::string& type)
         .text("pool", out.pool)
         .text("type", found)
         .flag("optimized", optimized)
+        .text("backend", out.form)
         .list("snapshots", out.snapshots);
     const nlohmann::json* config = reader.object("config");
     if (auto done = reader.done(); !done)
@@ -30,8 +43,9 @@ Result<BackupIndex> read_index(const std::string& path, const std::string& type)
     if (found != type)
         return fail(Status::bad_request,
                     fmt::format("The backup is of type '{}': '{}' is needed here", found, type));
-    if (optimized)
-        return fail(Status::bad_request, "The backup is in a storage driver's own (optimized) format");
+    if (!optimized) out.form.clear();
+    if (optimized && out.form.empty())
+        return fail(Status::bad_request, "The backup's index does not say which storage driver can read it");
     if (config == nullptr) return fail(Status::bad_request, "The backup's index has no config");
     out.config = *config;
     if (out.snapshots.size() > kMaxSnapshots)
@@ -51,9 +65,9 @@ const nlohmann::json* object_named(const nlohmann::json& config, const char* lis
     return nullptr;
 }
 
-void FilledVolumes::add(storage::Volume volume, std::string prefix) {
+void FilledVolumes::add(storage::Volume volume, const std::string& place) {
     volumes_.push_back(std::move(volume));
-    parts_.push_back({std::move(prefix), -1});
+    parts_.push_back({place + source_.tree, -1});
 }
 
 Result<images::Metadata> FilledVolumes::make() {
@@ -75,13 +89,44 @@ Result<> FilledVolumes::unpack() {
     images::UnpackLimits limits;
     LX_TRY_AS(const auto space, driver_.space());
     limits.max_bytes = space.total_bytes;  // a full pool ends what is hostile or too large
-    const auto progress = [this](int percent) {
-        operation_.update_metadata(
-            {{"create_instance_from_backup_unpack_progress", fmt::format("Unpacking: {}%", percent)}});
-    };
-    LX_TRY_AS(metadata_,
-              images::unpack_backup(source_.path, parts_, source_.metadata_prefix, limits, stop_, progress));
+    LX_TRY_AS(metadata_, images::unpack_backup(source_.path, parts_, source_.metadata_prefix, limits, stop_,
+                                               show_unpacking(operation_)));
     return {};
+}
+
+void StreamedVolumes::add(storage::Volume volume, const std::string& place) {
+    parts_.push_back({std::move(volume), place});
+}
+
+Result<> StreamedVolumes::finish(storage::StreamReceiver& receiver, const Part& part) {
+    const auto beside = [&](int directory_fd) -> Result<> {
+        if (part.place != kOwnPlace) return {};
+        LX_TRY_AS(metadata_, read_instance_tree(directory_fd));
+        return {};
+    };
+    LX_TRY(receiver.finish(part.volume, source_.ids[part.place], beside));
+    made_.push_back(part.volume);
+    return {};
+}
+
+Result<images::Metadata> StreamedVolumes::make() {
+    const auto receiver = driver_.streams()->receiver();
+    std::vector<images::BackupStream> streams;
+    for (const auto& part : parts_) {
+        streams.push_back({part.place + ".bin",
+                           [&receiver](std::string_view bytes) { return receiver->feed(bytes); },
+                           [this, &receiver, &part] { return finish(*receiver, part); }});
+    }
+    images::UnpackLimits limits;
+    LX_TRY_AS(const auto space, driver_.space());
+    limits.max_bytes = space.total_bytes;
+    auto read = images::read_backup_streams(source_.path, streams, limits, stop_, show_unpacking(operation_));
+    if (read) return std::move(metadata_);
+    for (const auto& volume : made_) {
+        if (auto removed = driver_.delete_volume(volume); !removed)
+            log::error("volume left", {{"volume", volume.name}, {"error", removed.error().message}});
+    }
+    return std::unexpected(std::move(read).error());
 }
 
 }  // namespace lxmgr::instances

@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
@@ -6,13 +7,14 @@
 
 #include "images/backup_reader.h"
 #include "lxd-daemon/operations/operation.h"
-#include "storage/driver.h"
+#include "storage/streams.h"
 
 /// Private to the room: reading backups.
 namespace lxmgr::instances {
 
 struct BackupIndex {
     std::string name, pool;
+    std::string form;  ///< of which storage driver its streams are; empty: it holds plain trees
     std::vector<std::string> snapshots;  ///< valid names
     nlohmann::json config;
 };
@@ -22,19 +24,29 @@ Result<BackupIndex> read_index(const std::string& path, const std::string& type)
 /// The object of that name in a list of the index; null when there is none.
 const nlohmann::json* object_named(const nlohmann::json& config, const char* list, const std::string& name);
 
-/// Volumes that are filled in one pass through a backup, each inside the making of the one before it.
-class FilledVolumes {
+/// What the volumes of a backup are made by, in one pass through it.
+class BackupVolumes {
+public:
+    virtual ~BackupVolumes() = default;
+    /// @param place  "backup/container": where the backup has it
+    virtual void add(storage::Volume volume, const std::string& place) = 0;
+    /// Gives what the image of an instance said. On failure, volumes may be left.
+    virtual Result<images::Metadata> make() = 0;
+};
+
+/// From plain trees: each is filled inside the making of the one before it.
+class FilledVolumes final : public BackupVolumes {
 public:
     struct Source {
         std::string path, metadata_prefix;
+        std::string tree;  ///< below the place of each: "/rootfs"
     };
     FilledVolumes(storage::Driver& driver, Source source, operations::Operation& operation,
                   std::stop_token stop)
         : driver_(driver), source_(std::move(source)), operation_(operation), stop_(std::move(stop)) {}
 
-    void add(storage::Volume volume, std::string prefix);
-    /// On failure, those that were made last may be left.
-    Result<images::Metadata> make();
+    void add(storage::Volume volume, const std::string& place) override;
+    Result<images::Metadata> make() override;
 
 private:
     Result<> make_from(std::size_t at);
@@ -46,6 +58,38 @@ private:
     std::stop_token stop_;
     std::vector<storage::Volume> volumes_;
     std::vector<images::BackupPart> parts_;
+    images::Metadata metadata_;
+};
+
+/// From streams of the storage driver.
+class StreamedVolumes final : public BackupVolumes {
+public:
+    /// By place: the ids that a volume's files have on the disk they come from.
+    using StoredIds = std::map<std::string, sys::IdMap>;
+    struct Source {
+        std::string path;
+        StoredIds ids;
+    };
+    StreamedVolumes(storage::Driver& driver, Source source, operations::Operation& operation,
+                    std::stop_token stop)
+        : driver_(driver), source_(std::move(source)), operation_(operation), stop_(std::move(stop)) {}
+
+    void add(storage::Volume volume, const std::string& place) override;
+    Result<images::Metadata> make() override;
+
+private:
+    struct Part {
+        storage::Volume volume;
+        std::string place;
+    };
+    Result<> finish(storage::StreamReceiver& receiver, const Part& part);
+
+    storage::Driver& driver_;
+    Source source_;
+    operations::Operation& operation_;
+    std::stop_token stop_;
+    std::vector<Part> parts_;
+    std::vector<storage::Volume> made_;
     images::Metadata metadata_;
 };
 

@@ -12,6 +12,7 @@
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/migration/steps.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/projects.h"
@@ -72,6 +73,37 @@ Result<std::vector<database::SnapshotRecord>> read_snapshots(const Context& cont
     return out;
 }
 
+std::unique_ptr<BackupVolumes> backup_volumes(const ImportPlan& plan, storage::Driver& driver,
+                                              operations::Operation& operation, std::stop_token stop) {
+    if (!plan.form.empty()) {
+        StreamedVolumes::Source source{plan.upload.path, plan.ids};
+        return std::make_unique<StreamedVolumes>(driver, std::move(source), operation, std::move(stop));
+    }
+    FilledVolumes::Source source{plan.upload.path, "backup/container", "/rootfs"};
+    return std::make_unique<FilledVolumes>(driver, std::move(source), operation, std::move(stop));
+}
+
+/// Streams hold the ids that are on the disk of where they come from.
+Result<> read_stored_ids(const json& object, const std::string& place, ImportPlan& plan) {
+    api::ConfigMap config;
+    api::Reader reader(object);
+    LX_TRY(reader.map("config", config).done());
+    LX_TRY_AS(plan.ids[place], source_idmap(config));
+    return {};
+}
+
+/// Sets form and ids.
+Result<> read_form(const BackupIndex& index, const json& instance, ImportPlan& plan) {
+    plan.form = index.form;
+    if (plan.form.empty()) return {};
+    LX_TRY(read_stored_ids(instance, "backup/container", plan));
+    for (const auto& name : index.snapshots) {
+        const json* object = object_named(index.config, "snapshots", name);
+        if (object != nullptr) LX_TRY(read_stored_ids(*object, "backup/snapshots/" + name, plan));
+    }
+    return {};
+}
+
 /// As asked for, else the one that it was in, else the default profile's.
 std::string choose_pool(const Context& context, const BackupUpload& upload, const BackupIndex& index) {
     if (!upload.pool.empty()) return upload.pool;
@@ -107,6 +139,17 @@ void put_root_into(const Context& context, const std::string& pool, database::In
     record.devices["root"] = {{"type", "disk"}, {"path", "/"}, {"pool", pool}};
 }
 
+Result<> require_form(Context& context, const std::string& pool, const std::string& form) {
+    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(pool));
+    auto* const streams = driver->streams();
+    if (streams != nullptr && streams->form() == form) return {};
+    return fail(
+        Status::bad_request,
+        fmt::format("The backup is optimized for storage driver '{}', which pool '{}' is not of: import it "
+                    "into one that is, or export it without --optimized-storage",
+                    form, pool));
+}
+
 Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
     LX_TRY_AS(const BackupIndex index, read_index(upload.path, "container"));
     ImportPlan plan;
@@ -130,7 +173,9 @@ Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
     if (record.architecture.empty()) record.architecture = "x86_64";
     if (record.created_at == Time{}) record.created_at = now();
     put_root_into(context, choose_pool(context, upload, index), record);
+    LX_TRY(read_form(index, *instance, plan));
     LX_TRY(check_new_record(context, record));
+    if (!plan.form.empty()) LX_TRY(require_form(context, record.pool, plan.form));
     const api::ConfigMap kept = record.config;
     add_volatile(record, api::value_of(kept, "volatile.base_image"), "");
     record.config.erase("volatile.apply_template");
@@ -160,8 +205,8 @@ Result<> import_instance(Context& context, const ImportPlan& plan, operations::O
             log::error("intent left", {{"error", removed.error().message}});
     });
     const storage::Volume root = new_root(context, record);
-    FilledVolumes volumes(*driver, {plan.upload.path, "backup/container"}, operation, std::move(stop));
-    volumes.add(root, "backup/container/rootfs");
+    const auto volumes = backup_volumes(plan, *driver, operation, std::move(stop));
+    volumes->add(root, "backup/container");
     auto snapshots = plan.snapshots;
     for (auto& snapshot : snapshots) {
         const auto volume = new_snapshot_volume();
@@ -169,9 +214,9 @@ Result<> import_instance(Context& context, const ImportPlan& plan, operations::O
         follow_to_pool(context, snapshot, record.pool);
         undo.add(
             [&context, &record, name = volume.name] { delete_snapshot_volume(context, record.pool, name); });
-        volumes.add(volume, "backup/snapshots/" + snapshot.name + "/rootfs");
+        volumes->add(volume, "backup/snapshots/" + snapshot.name);
     }
-    auto made = volumes.make();
+    auto made = volumes->make();
     if (!made)
         LX_TRY(in_room_for(fmt::format("instance '{}'", name), std::unexpected(std::move(made).error())));
     const auto& metadata = *made;

@@ -35,15 +35,17 @@ Result<operations::OperationPtr> BackupService::create(const std::string& instan
     LX_TRY(check_backups_allowed(context_, project_of(*record)));
     const BackupSubject subject = subject_of(*record);
     LX_TRY(complete_post(context_, subject, post));
+    if (post.optimized_storage) LX_TRY(require_streams(context_, record->pool));
     auto request = request_for("Backing up instance", instance, requestor);
     request.resources["backups"] = {"/1.0/backups/" + post.name};  // LXD 5.0.2's, and lxc cuts that off
     request.may_cancel = true;
     request.body = step([this, instance, post, requestor](std::stop_token stop) -> Result<> {
         LX_TRY_AS(const auto row, instances::require(context_, instance));
-        return create_backup(context_, subject_of(*row), post, requestor, std::move(stop),
-                             [&](images::TarWriter& tar) {
-                                 return write_instance_backup(context_, *row, !post.instance_only, tar);
-                             });
+        return create_backup(
+            context_, subject_of(*row), post, requestor, std::move(stop), [&](images::TarWriter& tar) {
+                const auto write = post.optimized_storage ? write_optimized_backup : write_instance_backup;
+                return write(context_, *row, !post.instance_only, tar);
+            });
     });
     return context_.deps.operations.start(std::move(request));
 }

@@ -79,9 +79,8 @@ Result<> check_backup_name(const std::string& name) {
 
 Result<> complete_post(Context& context, const BackupSubject& subject, api::BackupsPost& post) {
     LX_TRY(images::parse_compression(post.compression_algorithm));
-    if (post.optimized_storage)
-        return fail(Status::bad_request,
-                    "optimized_storage is not supported: no driver here has a format of its own");
+    if (post.optimized_storage && subject.instance_id == 0)
+        return fail(Status::bad_request, "optimized_storage is for backups of instances only");
     if (post.has_target) return fail(Status::bad_request, "Uploading a backup to a target is not supported");
     if (post.expires_at && *post.expires_at != Time{} && *post.expires_at < now())
         return fail(Status::bad_request, "The expiry date of the backup has passed already");
@@ -121,6 +120,7 @@ Result<> create_backup(Context& context, const BackupSubject& subject, const api
     row.without_snapshots = post.instance_only;
     row.created_at = now();
     row.expires_at = post.expires_at.value_or(Time{});
+    row.optimized = post.optimized_storage;
     Revert undo;
     undo.add([&] { remove_backup_file(context, row.file); });
     LX_TRY(write_file(context, backups_dir(context) + "/" + row.file, post, std::move(stop), write));

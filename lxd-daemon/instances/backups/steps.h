@@ -1,5 +1,6 @@
 #pragma once
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
@@ -49,9 +50,27 @@ Time expire_backups(Context& context, Time time);
 Result<> write_instance_backup(Context& context, const database::InstanceRecord& record, bool with_snapshots,
                                images::TarWriter& tar);
 
+/// The same in the form of the pool's driver.
+Result<> write_optimized_backup(Context& context, const database::InstanceRecord& record, bool with_snapshots,
+                                images::TarWriter& tar);
+/// Errors: `bad_request` unless it can be.
+Result<> require_streams(Context& context, const std::string& pool);
+/// What both begin with.
+struct BackupContent {
+    std::vector<database::SnapshotPtr> snapshots;
+    nlohmann::json config;  ///< of the index, and of backup.yaml
+};
+/// @param driver  the one that can read the content: "dir" where it is plain trees
+Result<> write_instance_index(Context& context, const database::InstanceRecord& record, bool with_snapshots,
+                              std::string_view driver, images::TarWriter& tar, BackupContent& content);
+/// Errors: `bad_request` unless the pool's driver has that form.
+Result<> require_form(Context& context, const std::string& pool, const std::string& form);
+
 /// What an upload was turned into after all checks that need no disk.
 struct ImportPlan {
     BackupUpload upload;
+    std::string form;                       ///< of its streams; empty: plain trees
+    std::map<std::string, sys::IdMap> ids;  ///< of streams, by their place in the backup
     database::InstanceRecord record;
     std::vector<database::SnapshotRecord> snapshots;
     std::string requestor;
