@@ -39,9 +39,11 @@ Result<> use_networkd(const RootTree& tree) {
     return systemctl(tree, {"enable", "systemd-networkd.service"});
 }
 
-/// netplan's generator starts networkd itself. Under cloud-init's name for its own file, an instance's
-/// `cloud-init.network-config` takes the place of ours and is not merged with it.
+/// netplan's generator starts networkd itself, and with it what waits for a link that counts: none does, as
+/// ours is optional, so it would wait two minutes and fail. Under cloud-init's name for its own file, an
+/// instance's `cloud-init.network-config` takes the place of ours and is not merged with it.
 Result<> use_netplan(const RootTree& tree) {
+    LX_TRY(systemctl(tree, {"mask", "systemd-networkd-wait-online.service"}));
     const bool cloud = tree.exists("/usr/bin/cloud-init");
     return tree.write(cloud ? "/etc/netplan/50-cloud-init.yaml" : "/etc/netplan/10-eth0.yaml", kNetplan,
                       0600);

@@ -216,6 +216,7 @@ TEST_F(MachineTreeTest, NetplanHasAFileThatCloudInitReplaces) {
     add("usr/sbin/netplan");
     finish("systemd");
     EXPECT_EQ(stat_of(path_ + "/etc/netplan/10-eth0.yaml").st_mode & 07777u, 0600u);
+    EXPECT_THAT(calls(), HasSubstr("mask systemd-networkd-wait-online.service\n"));
     EXPECT_FALSE(has("etc/systemd/network/eth0.network"));
     add("usr/bin/cloud-init");
     finish("systemd");
