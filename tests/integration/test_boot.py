@@ -246,7 +246,7 @@ class LogsTest(DaemonCase):
             self.api.call("DELETE", log)
             events.wait_action("instance-log-deleted", "box")
         self.assert_api_error(404, self.api.call, "DELETE", log)
-        self.assertEqual(self.api.get("/1.0/instances/box/logs"), [])
+        self.assertEqual(self.api.get("/1.0/instances/box/logs"), ["/1.0/instances/box/logs/lxc.log"])
         for wrong in ("..", "%2e%2e%2flogs", ".hidden"):
             self.assertIn(self.api.raw("DELETE", f"/1.0/instances/box/logs/{wrong}").status, (400, 404))
         self.api.start("box")
