@@ -44,7 +44,6 @@ bool record_exit(Context& context, const database::InstanceRecord& record, const
         log::error("exit not recorded", {{"instance", record.name}, {"error", changed.error().message}});
     if (!crashed) return changed.has_value();
     log::warn("instance crashed", {{"instance", record.name}, {"exit", status.detail}});
-    log_failure(context, record.name, "PID 1 ended by itself: " + status.detail);
     if (auto raised = context.deps.database.warnings().raise("Instance crashed", 2,
                                                              "/1.0/instances/" + record.name, status.detail);
         !raised) {
@@ -114,6 +113,7 @@ void handle_exit(Context& context, const std::string& name, const runtime::ExitS
     context.live.stopped(name);
     rebalance_cpus(context);
     if (!record) return;
+    if (crashed) log_failure(context, name, "PID 1 ended by itself: " + status.detail);
     if (!live.being_stopped && !reboot) {
         const nlohmann::json detail{{"exit", status.detail}, {"kind", kind_name(status.kind)}};
         context.lifecycle(crashed ? "instance-stopped" : "instance-shutdown", name, "", detail);
