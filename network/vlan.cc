@@ -6,6 +6,9 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <array>
+
+#include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
 #include "network/bridge.h"
@@ -15,6 +18,8 @@ namespace lxmgr::network {
 namespace {
 
 constexpr std::string_view kVlanAlias = "lxmgr:vlan";
+/// Name of one until it has its mark: the kernel takes no alias with the making (rtnl_create_link).
+constexpr const char* kUnfinishedVlan = "lxmgr-vlan-new";
 
 struct Filtering {
     int index = 0;
@@ -77,14 +82,87 @@ void add_vlan_range(std::vector<bridge_vlan_info>& out, std::uint16_t first, std
     out.push_back({BRIDGE_VLAN_INFO_RANGE_END, last});
 }
 
+struct VlanOf {
+    int parent = 0;  ///< index
+    std::uint16_t id = 0;
+};
+
+/// What the interface is a VLAN of, whatever it is called.
+Result<VlanOf> read_vlan(NetlinkSocket& socket, const Link& link) {
+    ifinfomsg info{};
+    info.ifi_index = link.index;
+    VlanOf out;
+    const auto visit = [&out](const nlmsghdr* answer) {
+        const NetlinkAttributes attributes(answer, sizeof(ifinfomsg));
+        out.parent = static_cast<int>(attributes.value(IFLA_LINK, std::uint32_t{0}));
+        const auto data = attributes.nested(IFLA_LINKINFO).nested(IFLA_INFO_DATA);
+        out.id = data.value(IFLA_VLAN_ID, std::uint16_t{0});
+    };
+    LX_TRY(socket.get(NetlinkMessage(RTM_GETLINK, 0, info),
+                      fmt::format("Looking up interface '{}'", link.name), visit));
+    return out;
+}
+
+std::string name_of_index(int index) {
+    std::array<char, IFNAMSIZ> name{};
+    return ::if_indextoname(static_cast<unsigned>(index), name.data()) != nullptr ? name.data()
+                                                                                  : "another interface";
+}
+
 Result<std::optional<Link>> find_vlan(NetlinkSocket& socket, const VlanLink& vlan) {
     if (vlan.name().size() >= IFNAMSIZ)
         return fail(Status::bad_request,
                     fmt::format("'{}' would be longer than an interface's name can be", vlan.name()));
     LX_TRY_AS(auto link, find_link(socket, vlan.name()));
-    if (link && link->kind != "vlan")
+    if (!link) return link;
+    if (link->kind != "vlan")
         return fail(Status::bad_request, fmt::format("Interface '{}' is not a VLAN", vlan.name()));
+    LX_TRY_AS(const auto held, read_vlan(socket, *link));
+    const std::string parent = name_of_index(held.parent);
+    if (held.id != vlan.id || parent != vlan.parent)
+        return fail(Status::bad_request,
+                    fmt::format("Interface '{}' is VLAN {} of '{}', not VLAN {} of '{}': rename it",
+                                vlan.name(), held.id, parent, vlan.id, vlan.parent));
     return link;
+}
+
+/// An interface without name and mark; where the parent has that VLAN by another name, EEXIST.
+Result<Link> make_unfinished(NetlinkSocket& socket, const VlanLink& vlan, const Link& parent) {
+    NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
+    message.add(IFLA_IFNAME, kUnfinishedVlan);
+    message.add_u32(IFLA_LINK, static_cast<std::uint32_t>(parent.index));
+    const auto info = message.begin(IFLA_LINKINFO);
+    message.add(IFLA_INFO_KIND, "vlan");
+    const auto data = message.begin(IFLA_INFO_DATA);
+    message.add(IFLA_VLAN_ID, &vlan.id, sizeof vlan.id);
+    const ifla_vlan_flags flags{vlan.gvrp ? static_cast<std::uint32_t>(VLAN_FLAG_GVRP) : 0, VLAN_FLAG_GVRP};
+    message.add(IFLA_VLAN_FLAGS, &flags, sizeof flags);
+    message.end(data);
+    message.end(info);
+    auto made = socket.change(std::move(message), fmt::format("Creating interface '{}'", vlan.name()));
+    if (!made && made.error().sys_errno == EOPNOTSUPP)
+        return fail(Status::bad_request, fmt::format("Creating interface '{}': this kernel has no VLANs{}",
+                                                     vlan.name(), vlan.gvrp ? ", or no GVRP" : ""));
+    if (!made && made.error().sys_errno == EEXIST)
+        return fail(Status::bad_request,
+                    fmt::format("Creating interface '{}': '{}' has an interface of VLAN {} by another name",
+                                vlan.name(), vlan.parent, vlan.id));
+    LX_TRY(std::move(made));
+    LX_TRY_AS(const auto link, find_link(socket, kUnfinishedVlan));
+    if (!link)
+        return fail(Status::internal,
+                    fmt::format("Interface '{}' was taken away while it was made", vlan.name()));
+    return *link;
+}
+
+/// Its name and its mark in one message, so that there is none of the name without the mark.
+Result<> name_and_mark(NetlinkSocket& socket, const VlanLink& vlan, const Link& link) {
+    ifinfomsg info{};
+    info.ifi_index = link.index;
+    NetlinkMessage message(RTM_SETLINK, 0, info);
+    message.add(IFLA_IFNAME, vlan.name());
+    message.add(IFLA_IFALIAS, std::string(kVlanAlias));
+    return socket.change(std::move(message), fmt::format("Naming interface '{}'", vlan.name()));
 }
 
 /// What the administrator allowed the parent (check_routed_parent()), which nobody can allow to an interface
@@ -136,30 +214,24 @@ Result<> create_vlan(const VlanLink& vlan) {
     LX_TRY_AS(const auto parent, find_link(socket, vlan.parent));
     if (!parent)
         return fail(Status::bad_request, fmt::format("Parent interface '{}' does not exist", vlan.parent));
-    NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
-    message.add(IFLA_IFNAME, vlan.name());
-    message.add_u32(IFLA_LINK, static_cast<std::uint32_t>(parent->index));
-    const auto info = message.begin(IFLA_LINKINFO);
-    message.add(IFLA_INFO_KIND, "vlan");
-    const auto data = message.begin(IFLA_INFO_DATA);
-    message.add(IFLA_VLAN_ID, &vlan.id, sizeof vlan.id);
-    const ifla_vlan_flags flags{vlan.gvrp ? static_cast<std::uint32_t>(VLAN_FLAG_GVRP) : 0, VLAN_FLAG_GVRP};
-    message.add(IFLA_VLAN_FLAGS, &flags, sizeof flags);
-    message.end(data);
-    message.end(info);
-    auto made = socket.change(std::move(message), fmt::format("Creating interface '{}'", vlan.name()));
-    if (!made && made.error().sys_errno == EOPNOTSUPP)
-        return fail(Status::bad_request, fmt::format("Creating interface '{}': this kernel has no VLANs{}",
-                                                     vlan.name(), vlan.gvrp ? ", or no GVRP" : ""));
-    LX_TRY(std::move(made));
-    made = set_alias(socket, vlan.name(), std::string(kVlanAlias));
-    LX_TRY_AS(const auto link, find_link(socket, vlan.name()));
-    if (made && link) made = set_link_state(socket, *link, true);
-    if (!made) static_cast<void>(delete_link(vlan.name()).has_value());
+    LX_TRY(delete_unfinished_vlan());
+    LX_TRY_AS(Link made, make_unfinished(socket, vlan, *parent));
+    failpoint("network.vlan_made");
+    if (auto named = name_and_mark(socket, vlan, made); !named) {
+        static_cast<void>(delete_unfinished_vlan().has_value());
+        return named;
+    }
+    made.name = vlan.name();
+    if (auto up = set_link_state(socket, made, true); !up) {
+        static_cast<void>(delete_link(vlan.name()).has_value());
+        return up;
+    }
     for (const char* setting :
          {"ipv4/conf/{}/forwarding", "ipv6/conf/{}/forwarding", "ipv6/conf/{}/proxy_ndp"})
         copy_setting(vlan.parent, vlan.name(), setting);
-    return made;
+    return {};
 }
+
+Result<> delete_unfinished_vlan() { return delete_link(kUnfinishedVlan); }
 
 }  // namespace lxmgr::network

@@ -28,11 +28,14 @@ struct VlanLink {
     bool gvrp = false;                       ///< announce it to the switch
     [[nodiscard]] std::string name() const;  ///< "eth0.5"
 };
-/// Whether there is one that somebody else has made. Errors: `bad_request` for a name that is too long or
-/// another interface's.
+/// Whether there is one that somebody else has made. Errors: `bad_request` for a name that is too long,
+/// another interface's, or that of another VLAN.
 Result<bool> is_foreign_vlan(const VlanLink& vlan);
 /// Makes the interface where it is not there, marks it as ours and brings it up; forwarding is as the
-/// parent's. Errors: `bad_request` when there is no such parent.
+/// parent's. Errors: `bad_request` when there is no such parent. Callers take turns.
 Result<> create_vlan(const VlanLink& vlan);
+/// Takes away what create_vlan() had made when the daemon was killed in it, which has no mark and no name
+/// yet.
+Result<> delete_unfinished_vlan();
 
 }  // namespace lxmgr::network

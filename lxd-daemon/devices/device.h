@@ -32,6 +32,12 @@ struct NicOnNetwork {
     NicAddresses addresses;
 };
 
+/// A NIC that builds on a VLAN of its parent.
+struct NicOnVlan {
+    std::string instance, device;
+    auto operator<=>(const NicOnVlan&) const = default;
+};
+
 /// A disk device that holds a custom volume.
 struct VolumeUse {
     std::string instance, device;
@@ -85,8 +91,8 @@ public:
     virtual Result<std::vector<NicOnNetwork>> addresses(const std::string&) {
         return std::vector<NicOnNetwork>();
     }
-    /// Whether a NIC other than this one of a running instance is on the interface of a VLAN ("eth0.5").
-    virtual bool others_use_vlan(const std::string&, const std::string&, const std::string&) { return false; }
+    /// NICs that are on the interface of a VLAN ("eth0.5"), as the records of their instances say.
+    virtual std::vector<NicOnVlan> nics_on_vlan(const std::string&) { return {}; }
     /// Directory of the instance's run, for files that are gone after it.
     virtual std::string run_dir(const std::string& instance) = 0;
 };

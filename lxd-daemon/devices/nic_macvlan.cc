@@ -41,9 +41,10 @@ public:
         request.hwaddr = to_lower(nic_value(context, started.volatile_changes, "hwaddr"));
         LX_TRY_AS(request.mtu, mtu_of(context));
         request.connected = is_connected(context);
-        started.in_network = [request, vlan = vlan_of(context)](int netns_fd) mutable {
+        started.in_network = [request, nic = nic_on_vlan(context),
+                              vlan = vlan_of(context)](int netns_fd) mutable {
             request.netns_fd = netns_fd;
-            return with_vlan(vlan, [&request] { return network::create_macvlan(request); });
+            return with_vlan(nic, vlan, [&request] { return network::create_macvlan(request); });
         };
         return started;
     }

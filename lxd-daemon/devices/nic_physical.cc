@@ -90,14 +90,14 @@ public:
         loan.guest_name = context.key("name");
         loan.hwaddr = to_lower(context.key("hwaddr"));
         LX_TRY_AS(loan.mtu, mtu_of(context));
-        started.in_network = [parent = host.name, vlan = vlan_of(context), loan,
+        started.in_network = [parent = host.name, nic = nic_on_vlan(context), vlan = vlan_of(context), loan,
                               name = name_of(context)](int netns_fd) mutable -> Result<> {
             loan.netns_fd = netns_fd;
             UniqueFd netns(::fcntl(netns_fd, F_DUPFD_CLOEXEC, 0));
             if (!netns) return fail_errno("fcntl", "F_DUPFD_CLOEXEC");
             namespaces().put(name, std::move(netns));
             failpoint("devices.physical_lend");
-            return with_vlan(vlan, [&] { return network::lend_link(parent, loan); });
+            return with_vlan(nic, vlan, [&] { return network::lend_link(parent, loan); });
         };
         return started;
     }

@@ -104,11 +104,11 @@ public:
         request.prepare = traffic_setup(traffic);
         request.tx_queue = tx_queue_of(context);
         started.volatile_changes[context.volatile_key("host_name")] = request.host_name;
-        started.in_network = [request, vlan = vlan_of(context),
+        started.in_network = [request, nic = nic_on_vlan(context), vlan = vlan_of(context),
                               probed = probed_of(context, request)](int netns_fd) mutable {
             request.netns_fd = netns_fd;
             failpoint("devices.routed_create");
-            return with_vlan(vlan, [&]() -> Result<> {
+            return with_vlan(nic, vlan, [&]() -> Result<> {
                 LX_TRY(network::probe_neighbours(request.parent, probed));
                 return network::create_routed(request);
             });

@@ -1,5 +1,7 @@
 #include "lxd-daemon/devices/nic_vlan.h"
 
+#include <algorithm>
+#include <map>
 #include <mutex>
 
 #include "lxd-daemon/base/failpoint.h"
@@ -15,9 +17,34 @@ namespace {
 constexpr const char* kCreated = "last_state.created";
 
 /// Of the making and the taking away of VLANs' interfaces.
-std::mutex& vlans_mutex() {
-    static std::mutex mutex;
-    return mutex;
+struct Vlans {
+    struct Place {
+        std::string interface;
+        bool left = false;
+    };
+    std::mutex mutex;
+    /// Where NICs came and went since this daemon started. Records of instances say it later: several NICs of
+    /// one instance, and instances that stop at once, leave before any of it is stored.
+    std::map<NicOnVlan, Place> places;
+};
+
+Vlans& vlans() {
+    static Vlans all;
+    return all;
+}
+
+/// Whether any NIC is on the interface. Who has left it is forgotten when its record says so, too.
+bool is_in_use(const DeviceContext& context, const std::string& interface) {
+    const auto noted = context.surroundings.nics_on_vlan(interface);
+    auto& places = vlans().places;
+    std::erase_if(places, [&](const auto& one) {
+        const bool is_stored = std::ranges::find(noted, one.first) == noted.end();
+        return one.second.left && one.second.interface == interface && is_stored;
+    });
+    const bool is_known = std::ranges::any_of(
+        places, [&](const auto& one) { return !one.second.left && one.second.interface == interface; });
+    return is_known ||
+           std::ranges::any_of(noted, [&](const NicOnVlan& nic) { return !places.contains(nic); });
 }
 
 }  // namespace
@@ -67,10 +94,14 @@ Result<api::ConfigMap> keep_vlan(const DeviceContext& context) {
     return api::ConfigMap{{context.volatile_key(kCreated), foreign ? "false" : "true"}};
 }
 
-Result<> with_vlan(const network::VlanLink& vlan, const std::function<Result<>()>& work) {
+NicOnVlan nic_on_vlan(const DeviceContext& context) { return {context.instance, context.device}; }
+
+Result<> with_vlan(const NicOnVlan& nic, const network::VlanLink& vlan,
+                   const std::function<Result<>()>& work) {
     if (vlan.id == 0) return work();
-    const std::lock_guard lock(vlans_mutex());
+    const std::lock_guard lock(vlans().mutex);
     LX_TRY(network::create_vlan(vlan));
+    vlans().places[nic] = {vlan.name(), false};
     failpoint("devices.vlan_created");
     return work();
 }
@@ -79,12 +110,13 @@ Result<api::ConfigMap> release_vlan(const DeviceContext& context) {
     const std::string created = context.volatile_value(kCreated);
     if (created.empty()) return api::ConfigMap{};
     const auto vlan = vlan_of(context);
-    const std::lock_guard lock(vlans_mutex());
+    const std::lock_guard lock(vlans().mutex);
+    LX_TRY(network::delete_unfinished_vlan());
+    vlans().places[nic_on_vlan(context)] = {vlan.name(), true};
     // One of the same name may be the administrator's: made after a boot of the host took ours away.
     const auto foreign = network::is_foreign_vlan(vlan);
     const bool ours = created == "true" && vlan.id != 0 && foreign && !*foreign;
-    if (ours && !context.surroundings.others_use_vlan(context.instance, context.device, vlan.name()))
-        LX_TRY(network::delete_link(vlan.name()));
+    if (ours && !is_in_use(context, vlan.name())) LX_TRY(network::delete_link(vlan.name()));
     return api::ConfigMap{{context.volatile_key(kCreated), ""}};
 }
 

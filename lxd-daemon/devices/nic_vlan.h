@@ -20,12 +20,14 @@ Result<> apply_port_vlans(const DeviceContext& context, const std::string& host_
 std::string parent_of(const DeviceContext& context);
 /// For start(): what is kept so that stop() knows whether the VLAN's interface is ours.
 Result<api::ConfigMap> keep_vlan(const DeviceContext& context);
+NicOnVlan nic_on_vlan(const DeviceContext& context);
 /// Runs `work` when the VLAN's interface is there, made now where it is not; none other is taken away
-/// meanwhile.
-Result<> with_vlan(const network::VlanLink& vlan, const std::function<Result<>()>& work);
+/// meanwhile. The NIC is on it from then on, until release_vlan().
+Result<> with_vlan(const NicOnVlan& nic, const network::VlanLink& vlan,
+                   const std::function<Result<>()>& work);
 /// An id of 0: the NIC is in none.
 network::VlanLink vlan_of(const DeviceContext& context);
-/// For stop(): takes the VLAN's interface away when we made it and no other instance's NIC is on it.
+/// For stop(): takes the VLAN's interface away when we made it and no other NIC is on it.
 Result<api::ConfigMap> release_vlan(const DeviceContext& context);
 
 }  // namespace lxmgr::devices

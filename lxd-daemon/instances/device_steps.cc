@@ -49,9 +49,8 @@ public:
                              const std::string& device) override {
         return context_.deps.networks.release(network, instance, device);
     }
-    bool others_use_vlan(const std::string& instance, const std::string& device,
-                         const std::string& interface) override {
-        return nics_on_vlan(context_, instance, device, interface);
+    std::vector<devices::NicOnVlan> nics_on_vlan(const std::string& interface) override {
+        return instances::nics_on_vlan(context_, interface);
     }
     std::string run_dir(const std::string& instance) override { return context_.run_dir(instance); }
     bool pool_exists(const std::string& pool) override {

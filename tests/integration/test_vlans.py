@@ -1,9 +1,12 @@
 """VLANs of NICs: ports of a bridge that filters, and interfaces of a parent's VLANs. Runs in the virtual machine: ./test --vm."""
+import contextlib
 import json
 import subprocess
+import time
 import unittest
 
 from harness.case import DaemonCase, main
+from harness.rest import PATIENCE
 
 PROBE = "ip link add probe0 type bridge vlan_filtering 1 && ip link add link probe0 name probe0.5 type vlan id 5 gvrp on"
 
@@ -69,19 +72,88 @@ class VlanTest(DaemonCase):
         finally:
             self.host("ip", "link", "delete", "other0")
 
-    def test_parents(self):
+    @contextlib.contextmanager
+    def parents(self):
+        """up0 and far0, which are the ends of a cable."""
         self.host("ip", "link", "add", "up0", "type", "veth", "peer", "name", "far0")
-        for link in ("up0", "far0"):
-            self.host("ip", "link", "set", link, "up")
-        self.host("ip", "link", "add", "link", "up0", "name", "up0.8", "type", "vlan", "id", "8")
-        self.host("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/up0/forwarding")
         try:
-            self.use_parents()
+            for link in ("up0", "far0"):
+                self.host("ip", "link", "set", link, "up")
+            yield
         finally:
-            for name in ("box", "second"):
-                if name in self.daemon.instance_names():
-                    self.remove_instance(name)
+            for name in self.daemon.instance_names():
+                self.remove_instance(name)
             self.host("ip", "link", "delete", "up0")
+
+    def add_vlan(self, parent, name, number):
+        self.host("ip", "link", "add", "link", parent, "name", name, "type", "vlan", "id", str(number))
+
+    MACVLAN = {"type": "nic", "nictype": "macvlan", "parent": "up0", "vlan": "5"}
+
+    def test_two_nics_of_one_instance(self):
+        with self.parents():
+            nics = {"one": {**self.MACVLAN, "name": "one"}, "two": {**self.MACVLAN, "name": "two"}}
+            self.api.launch("box", "tiny", devices=nics)
+            self.assertEqual(set(self.vlan_links()), {"up0.5"})
+            self.api.update("box", devices={"one": None})
+            self.assertEqual(set(self.vlan_links()), {"up0.5"})
+            self.api.update("box", devices={"one": nics["one"]})
+            self.api.stop("box")
+            self.assertEqual(self.vlan_links(), {})
+            self.api.start("box")
+            self.api.update("box", devices={"one": None, "two": None})
+            self.assertEqual(self.vlan_links(), {})
+
+    def test_instances_that_stop_at_once(self):
+        with self.parents():
+            for number in range(4):
+                self.api.create(f"box{number}", "tiny", devices={"one": {**self.MACVLAN, "name": "one"}})
+            for _ in range(4):
+                self.api.do("PUT", "/1.0/instances", {"state": {"action": "start", "force": False, "timeout": 30}})
+                self.assertEqual(set(self.vlan_links()), {"up0.5"})
+                self.api.do("PUT", "/1.0/instances", {"state": {"action": "stop", "force": True, "timeout": 30}})
+                self.assertEqual(self.vlan_links(), {})
+
+    def test_killed_while_it_is_made(self):
+        with self.parents():
+            self.api.create("box", "tiny", devices={"one": {**self.MACVLAN, "name": "one"}})
+            for point in ("network.vlan_made", "devices.vlan_created"):
+                self.daemon.terminate()
+                self.daemon.start(environment={"LXMGR_FAILPOINT": point})
+                with self.assertRaises(Exception):
+                    self.api.start("box")
+                self.assertEqual(self.daemon.wait_dead(), -9)
+                self.daemon.start()
+                self.api.wait_status("box", "Stopped")
+                self.wait_no_vlans()
+                self.api.start("box")
+                self.assertEqual(set(self.vlan_links()), {"up0.5"})
+                self.api.stop("box")
+                self.assertEqual(self.vlan_links(), {})
+
+    def wait_no_vlans(self):
+        """The new daemon takes away what the old one left, after it has said that it is ready."""
+        deadline = time.monotonic() + 10 * PATIENCE
+        while self.vlan_links():
+            self.assertLess(time.monotonic(), deadline, self.vlan_links())
+            time.sleep(0.1)
+
+    def test_interfaces_that_are_another_vlan(self):
+        """Whatever its name says: nothing is built on it, and it stays."""
+        with self.parents():
+            self.api.create("box", "tiny", devices={"one": {**self.MACVLAN, "name": "one"}})
+            for parent, number in (("far0", 5), ("up0", 6)):
+                self.add_vlan(parent, "up0.5", number)
+                message = self.assert_api_error(400, self.api.start, "box")
+                self.assertIn(f"'up0.5' is VLAN {number} of '{parent}', not VLAN 5 of 'up0'", message)
+                self.assertEqual(set(self.vlan_links()), {"up0.5"})
+                self.host("ip", "link", "delete", "up0.5")
+
+    def test_parents(self):
+        with self.parents():
+            self.add_vlan("up0", "up0.8", 8)
+            self.host("sh", "-c", "echo 1 > /proc/sys/net/ipv4/conf/up0/forwarding")
+            self.use_parents()
 
     def use_parents(self):
         nic = {"type": "nic", "parent": "up0"}
@@ -91,7 +163,7 @@ class VlanTest(DaemonCase):
             "routed": {**nic, "nictype": "routed", "vlan": "7", "name": "routed", "gvrp": "true", "ipv4.address": "192.0.2.7"},
             "present": {**own, "vlan": "8", "name": "present"}})
         for number, name in ((5, "own"), (6, "lent")):
-            self.host("ip", "link", "add", "link", "far0", "name", f"far0.{number}", "type", "vlan", "id", str(number))
+            self.add_vlan("far0", f"far0.{number}", number)
             self.host("ip", "link", "set", f"far0.{number}", "up")
             self.host("ip", "address", "add", f"10.97.{number}.1/24", "dev", f"far0.{number}")
             self.api.sh("box", f"ip address add 10.97.{number}.2/24 dev {name}")
