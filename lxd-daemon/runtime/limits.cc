@@ -18,12 +18,14 @@ using LimitHome = sys::Cgroups::Home;
 constexpr std::uint64_t kSeatProcesses = 1;
 constexpr std::uint64_t kDefaultWeight = 100;
 constexpr std::uint64_t kDefaultPeriodUs = 100'000;
+constexpr const char* kSoftV2 = "memory.low";
 
 struct Setting {
     std::string_view controller;
     std::string file;
     std::string value;
-    std::string key;  ///< the config key, for errors
+    std::string key;            ///< the config key, for errors
+    bool is_inherited = false;  ///< the value at the moment of a parent's that may come to have more
     bool operator==(const Setting&) const = default;
 };
 using Settings = std::vector<Setting>;
@@ -52,9 +54,10 @@ std::string number_or(std::optional<std::uint64_t> value, std::string_view unlim
     return value ? std::to_string(*value) : std::string(unlimited);
 }
 
-/// Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst. A soft limit makes the kernel reclaim
-/// first here (v1) or slow the group down (v2); a hard one ends in the OOM killer. v1 counts memory and swap
-/// together, and wants that limit to be the higher one of the two at any time.
+/// Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst. Beyond a soft limit the kernel reclaims
+/// first here when memory is short: v2's word for that is memory.low, while memory.high stalls the group
+/// however much there is. A hard one ends in the OOM killer. v1 counts memory and swap together, and wants
+/// that limit to be the higher one of the two at any time.
 Result<> add_memory(Settings& out, LimitHome home, const Limits& limits, const Shape& shape) {
     const std::optional<std::uint64_t> none;
     const auto hard = limits.memory_soft ? none : limits.memory_bytes;
@@ -64,7 +67,7 @@ Result<> add_memory(Settings& out, LimitHome home, const Limits& limits, const S
     if (home == LimitHome::v2) {
         if (shape.memory) {
             out.push_back({"memory", "memory.max", number_or(hard, "max"), kMemory});
-            out.push_back({"memory", "memory.high", number_or(soft, "max"), kMemory});
+            out.push_back({"memory", kSoftV2, number_or(soft, "0"), kMemory});
         }
         if (shape.swap)
             out.push_back({"memory", "memory.swap.max", number_or(limits.swap_bytes, "max"), kSwap});
@@ -130,7 +133,7 @@ Result<> add_set(Settings& out, const sys::Cgroups& cgroups, LimitHome home, con
     }
     const std::string source = home == LimitHome::v1 ? file : fmt::format("{}.effective", file);
     LX_TRY_AS(const std::string all, cgroups.read_parent("cpuset", source));
-    out.push_back({"cpuset", file, std::string(trim(all)), key});
+    out.push_back({"cpuset", file, std::string(trim(all)), key, true});
     return {};
 }
 
@@ -294,15 +297,16 @@ std::vector<std::size_t> differing(const Settings& before, const Settings& after
         memory |= swap && after[i].controller == "memory" && after[i] != before[i];
     std::vector<std::size_t> out;
     for (std::size_t i = 0; i < after.size(); ++i) {
-        if (after[i].value != before[i].value || (memory && after[i].controller == "memory"))
-            out.push_back(i);
+        const bool differs =
+            after[i].value != before[i].value || after[i].is_inherited != before[i].is_inherited;
+        if (differs || (memory && after[i].controller == "memory")) out.push_back(i);
     }
     return out;
 }
 
 Result<> write_setting(const sys::Cgroups& cgroups, const std::string& name, const Setting& setting) {
     auto written = cgroups.write(name, setting.controller, setting.file, setting.value);
-    if (written) return {};
+    if (written) return setting.file == kSoftV2 ? cgroups.pass_memory_low() : Result<>{};
     if (written.error().status == Status::not_found)
         return fail(Status::bad_request,
                     fmt::format("{}: this host's cgroups have no {}", setting.key, setting.file));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
 #include <set>
 
 #include "lxd-daemon/base/files.h"
@@ -90,6 +91,12 @@ Result<> remove_parent_in(int root, const std::string& parent) {
         return fail_errno("Removing the cgroup", path);
     }
     return {};
+}
+
+/// Of sums that are made and written; a sum of earlier must not be written later.
+std::mutex& memory_low_mutex() {
+    static std::mutex mutex;
+    return mutex;
 }
 
 }  // namespace
@@ -288,6 +295,17 @@ Result<std::string> Cgroups::read_parent(std::string_view controller, const std:
     return read_at(directory(controller), file);
 }
 
+Result<> Cgroups::pass_memory_low() const {
+    if (home("memory") != Home::v2) return {};
+    const std::lock_guard lock(memory_low_mutex());
+    std::uint64_t sum = 0;
+    for (const std::string& name : groups_in(unified_.get(), ".")) {
+        const auto low = read_at(unified_.get(), name + "/memory.low");
+        sum += parse_uint(trim(low.value_or(""))).value_or(0);
+    }
+    return write_at(unified_.get(), "memory.low", std::to_string(sum));
+}
+
 Result<> Cgroups::freeze(const std::string& name, bool frozen, std::chrono::milliseconds timeout) {
     LX_TRY(write_at(unified_.get(), name + "/cgroup.freeze", frozen ? "1" : "0"));
     if (wait_event(unified_.get(), name, frozen ? "frozen 1" : "frozen 0", timeout)) return {};
@@ -315,6 +333,8 @@ bool Cgroups::wait_empty(const std::string& name, std::chrono::milliseconds time
 Result<> Cgroups::remove(const std::string& name) {
     LX_TRY(remove_group(unified_.get(), name));
     for (const Hierarchy& hierarchy : hierarchies_) LX_TRY(remove_group(hierarchy.parent.get(), name));
+    const auto low = read_at(unified_.get(), "memory.low");
+    if (low && trim(*low) != "0") static_cast<void>(pass_memory_low().has_value());  // again with the next
     return {};
 }
 

@@ -58,6 +58,10 @@ public:
     /// The same of our parent's, for values that a group starts from.
     Result<std::string> read_parent(std::string_view controller, const std::string& file) const;
 
+    /// After a change of a group's memory.low: gives our parent the sum of all, since the kernel protects no
+    /// group beyond what the one above has. Does nothing where memory is not in cgroup2.
+    Result<> pass_memory_low() const;
+
     /// Waits until all processes are frozen, or run again. Errors: `internal` after the timeout; it is thawed
     /// again then.
     Result<> freeze(const std::string& name, bool frozen, std::chrono::milliseconds timeout);

@@ -122,9 +122,14 @@ class LimitsTest(DaemonCase):
 
     def test_soft_memory(self):
         self.launch(memory="64MiB", memory_enforce="soft")
-        self.assertEqual(self.cgroup_file("memory", "memory.soft_limit_in_bytes", "memory.high"), str(64 << 20))
+        self.assertEqual(self.cgroup_file("memory", "memory.soft_limit_in_bytes", "memory.low"), str(64 << 20))
         self.assertEqual(self.eat(100), 0)
+        if not self.on_v1("memory"):
+            self.assertEqual(self.cgroup_file("memory", "", "memory.high"), "max")
+            self.assertEqual(self.cgroup_file("memory", "", "../memory.low"), str(64 << 20))  # or it would not count
         self.set("memory.enforce", "hard")
+        if not self.on_v1("memory"):
+            self.assertEqual(self.cgroup_file("memory", "", "../memory.low"), "0")
         self.assertEqual(self.cgroup_file("memory", "memory.limit_in_bytes", "memory.max"), str(64 << 20))
         self.assertNotEqual(self.eat(100), 0)
 
