@@ -172,7 +172,10 @@ class VlanTest(DaemonCase):
         self.assertEqual(set(links), {"up0.5", "up0.7", "up0.8", "far0.5", "far0.6"})
         self.assertEqual((links["up0.5"]["id"], links["up0.5"]["flags"]), (5, ["REORDER_HDR", "GVRP"]))
         self.assertIn("192.0.2.7", self.host("ip", "neigh", "show", "proxy", "dev", "up0.7"))
-        self.api.launch("second", "tiny", devices={"own": own})
+        # A network has the same VLAN for its NICs.
+        self.api.call("POST", "/1.0/networks", {"name": "lan5", "type": "macvlan",
+                                                "config": {"parent": "up0", "vlan": "5", "gvrp": "true"}})
+        self.api.launch("second", "tiny", devices={"own": {"type": "nic", "name": "own", "network": "lan5"}})
         self.daemon.kill()
         self.daemon.start()
         self.api.stop("box")
@@ -181,6 +184,7 @@ class VlanTest(DaemonCase):
         self.assertEqual(set(self.vlan_links()), {"up0.9", "up0.8", "far0.5", "far0.6"})
         self.api.stop("second")
         self.assertEqual(set(self.vlan_links()), {"up0.8", "far0.5", "far0.6"})
+        self.api.call("DELETE", "/1.0/networks/lan5")
 
     def test_vrf(self):
         self.host("ip", "link", "add", "blue", "type", "vrf", "table", "77")
