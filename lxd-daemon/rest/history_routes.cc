@@ -48,6 +48,8 @@ struct Wanted {
 Result<Wanted> parse_wanted(const Request& request) {
     Wanted out;
     out.filter = request.query_or("filter", "");
+    if (!out.filter.empty())
+        LX_TRY(apply_filter(out.filter, json::array()));  // also when there is nothing to filter
     const auto limit = parse_uint(request.query_or("limit", std::to_string(kUsualLimit)));
     if (!limit || *limit < 1 || *limit > kHighestLimit)
         return fail(Status::bad_request, "The limit must be a number from 1 to 10000");

@@ -13,9 +13,9 @@ namespace lxmgr::rest::testing_support {
 namespace {
 
 std::vector<std::span<const Route>> entity_routes() {
-    return {profile_routes(), image_routes(),        image_alias_routes(),
-            network_routes(), storage_pool_routes(), storage_volume_routes(),
-            project_routes(), certificate_routes(),  warning_routes()};
+    return {profile_routes(),      image_routes(),          image_alias_routes(), network_routes(),
+            storage_pool_routes(), storage_volume_routes(), project_routes(),     certificate_routes(),
+            warning_routes(),      history_routes()};
 }
 
 std::string temp_directory() {
