@@ -186,7 +186,8 @@ TEST(ValidateDevicesTest, KeysOfOthersSayWhyTheyAreRefused) {
     EXPECT_THAT(nic_complaint({{"network", "n"}, {"ipv6.gateway", "none"}}), HasSubstr("alike"));
     EXPECT_THAT(nic_complaint({{"nictype", "physical"}, {"parent", "p"}, {"vlan.tagged", "7"}}),
                 HasSubstr("packets of all VLANs"));
-    EXPECT_THAT(nic_complaint({{"nictype", "macvlan"}, {"network", "n"}}), HasSubstr("leave nictype and parent out"));
+    EXPECT_THAT(nic_complaint({{"nictype", "macvlan"}, {"network", "n"}}),
+                HasSubstr("leave nictype and parent out"));
     EXPECT_THAT(nic_complaint({{"network", "n"}, {"boot.priority", "1"}}), HasSubstr("virtual machines"));
     EXPECT_THAT(nic_complaint({{"network", "n"}, {"security.acls", "a"}}), HasSubstr("by this server (yet)"));
     EXPECT_THAT(complaint({{"c", {{"type", "unix-char"}, {"path", "/dev/null"}, {"limits.read", "1MiB"}}}}),
