@@ -1,5 +1,5 @@
 // TCP throughput: flood sink PORT        accepts one connection, reads to its end, prints the bytes
-//                 flood source PORT SECONDS   connects to 127.0.0.1 and sends for that long
+//                 flood source PORT SECONDS [ADDRESS]   connects to 127.0.0.1, or that, and sends for that long
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
     if (fd < 0) die("socket");
     unsigned long long bytes = 0;
     if (strcmp(argv[1], "sink") == 0) {
+        address.sin_addr.s_addr = htonl(INADDR_ANY);
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
         if (bind(fd, (struct sockaddr*)&address, sizeof address) != 0 || listen(fd, 16) != 0) die("listen");
         printf("up\n");
@@ -41,7 +42,7 @@ int main(int argc, char** argv) {
         printf("%llu %.3f\n", bytes, now() - began);
         return 0;
     }
-    if (argc < 4) return 2;
+    if (argc < 4 || (argc > 4 && inet_pton(AF_INET, argv[4], &address.sin_addr) != 1)) return 2;
     if (connect(fd, (struct sockaddr*)&address, sizeof address) != 0) die("connect");
     for (double until = now() + atof(argv[3]); now() < until;)
         if (write(fd, buffer, sizeof buffer) < 0) die("write");

@@ -4,6 +4,7 @@ import pathlib
 import subprocess
 import time
 
+from harness import remote
 from harness.rest import ApiError, UnixConnection
 from harness.sandbox import namespace, read
 
@@ -87,11 +88,16 @@ class Peer:
             self.timed("exec_true", self.api.do, "POST", f"/1.0/instances/{name}/exec", body)
 
     # ---- requests
-    def rate(self, metric, target, connections, seconds=2):
-        out = subprocess.run([load_program(), self.daemon.socket_path, target, str(connections), str(seconds)],
-                             capture_output=True, text=True, check=True).stdout.split()
+    def rate(self, metric, target, connections, seconds=2, certificate=None):
+        """On the unix socket; with a certificate over HTTPS."""
+        where = str(remote.PORT) if certificate else self.daemon.socket_path
+        command = [load_program(), where, target, str(connections), str(seconds)]
+        if certificate:
+            command = self.daemon.sandbox.command([*command, certificate.path, certificate.key])
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
         self.add(metric + "_rps", float(out[0]))
         self.add(metric + "_ms", float(out[1]) / 1e3)
+        self.add(metric + "_p99", float(out[2]) / 1e3)
 
     def fill(self, count):
         for number in range(count):
@@ -139,7 +145,7 @@ def wait_answer(socket_path, timeout=60):
 
 def load_program():
     if not LOAD_PROGRAM.exists():
-        subprocess.run(["gcc", "-O2", "-Wall", "-o", LOAD_PROGRAM, FOLDER / "load.c"], check=True)
+        subprocess.run(["gcc", "-O2", "-Wall", "-o", LOAD_PROGRAM, FOLDER / "load.c", "-lssl", "-lcrypto"], check=True)
     return str(LOAD_PROGRAM)
 
 
