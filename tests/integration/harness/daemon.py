@@ -124,8 +124,8 @@ class Daemon:
         return self.process is not None and self.process.poll() is None
 
     def log_tail(self, lines=40):
-        text = read(self.log_path + ".out") + read(self.log_path)
-        return "\n".join(text.splitlines()[-lines:])
+        said, logged = (read(path).splitlines() for path in (self.log_path + ".out", self.log_path))
+        return "\n".join(logged[-lines:] + said[-10:])
 
     def close(self):
         self.api.close()
