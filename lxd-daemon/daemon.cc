@@ -17,6 +17,7 @@
 
 #include "lxd-daemon/auth/certificate.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/instances/image_store.h"
@@ -44,6 +45,7 @@ namespace {
 
 /// What a stop waits for running operations before it leaves them to the recovery of the next daemon.
 constexpr std::chrono::seconds kDrainTime{20};
+constexpr std::chrono::minutes kShutdownTime{5};  ///< without core.shutdown_timeout
 
 /// The group of the unix socket.
 Result<gid_t> socket_group(const Options& options) {
@@ -104,6 +106,7 @@ struct Daemon::Parts {
     void on_signal(int number);
     void begin_stop(bool stop_instances);
     void stop(bool stop_instances);
+    [[nodiscard]] std::chrono::seconds drain_time(bool goes_down) const;
 };
 
 Result<> Daemon::Parts::open_state(const Options& options) {
@@ -220,6 +223,13 @@ void Daemon::Parts::serve_guests() {
     instances->serve_guests(std::move(hand_over));
 }
 
+/// A service that is restarted must not take long; a machine that goes down may.
+std::chrono::seconds Daemon::Parts::drain_time(bool goes_down) const {
+    if (!goes_down) return kDrainTime;
+    const auto stored = parse_int(api::value_of(database->server_config().all(), "core.shutdown_timeout"));
+    return stored ? std::chrono::minutes(*stored) : kShutdownTime;
+}
+
 /// Runs beside the I/O thread, which goes on answering while operations end.
 void Daemon::Parts::stop(bool stop_instances) {
     notify_service_manager("STOPPING=1");
@@ -229,7 +239,7 @@ void Daemon::Parts::stop(bool stop_instances) {
     });
     instances->stop_background();
     if (stop_instances) instances->stop_all();
-    if (!operations->drain(std::chrono::steady_clock::now() + kDrainTime)) {
+    if (!operations->drain(std::chrono::steady_clock::now() + drain_time(stop_instances))) {
         log::warn("operations were still running at the stop; the next start recovers from them");
     }
     boost::asio::post(io, [this] {

@@ -78,6 +78,17 @@ Result<> days(std::string_view, std::string_view value) {
     return must("an integer of 0 to 100000");
 }
 
+Result<> host_naming(std::string_view, std::string_view value) {
+    if (value == "random" || value == "mac") return {};
+    return must("random or mac");
+}
+
+Result<> backup_compression(std::string_view, std::string_view value) {
+    constexpr std::string_view kNames[] = {"none", "gzip", "xz", "zstd"};
+    if (std::ranges::find(kNames, value) != std::end(kNames)) return {};
+    return must("none, gzip, xz or zstd");
+}
+
 Result<> image_compression(std::string_view, std::string_view value) {
     constexpr std::string_view kNames[] = {"none", "gzip", "pigz", "xz", "zstd", "pzstd", "squashfs"};
     if (std::ranges::find(kNames, value) != std::end(kNames)) return {};

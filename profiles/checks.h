@@ -22,9 +22,11 @@ Result<> text(std::string_view key, std::string_view value);
 Result<> shutdown_action(std::string_view key, std::string_view value);
 /// "http://HOST:PORT" or "https://HOST:PORT".
 Result<> proxy_url(std::string_view key, std::string_view value);
-/// A number of days or hours: 0 to 100000.
+/// A number of days, hours or minutes: 0 to 100000.
 Result<> days(std::string_view key, std::string_view value);
 /// none, gzip, xz, zstd or squashfs, and pigz and pzstd for two of them.
+Result<> backup_compression(std::string_view key, std::string_view value);
+Result<> host_naming(std::string_view key, std::string_view value);
 Result<> image_compression(std::string_view key, std::string_view value);
 /// One of LXD's names, "x86_64", or what it is also called.
 Result<> architecture(std::string_view key, std::string_view value);

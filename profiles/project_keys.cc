@@ -55,6 +55,8 @@ Result<> path_list(std::string_view key, std::string_view value) {
 }
 
 constexpr ConfigKey kProjectKeys[] = {
+    {J, "backups.compression_algorithm", "string", "", Live::yes, check::backup_compression,
+     "As the server's key, for backups in the project."},
     {J, "features.images", "bool", "true", Live::yes, check::boolean,
      "Whether the project has images and aliases of its own, or uses those of the project default."},
     {J, "features.networks", "bool", "false", Live::yes, check::boolean,
@@ -63,6 +65,8 @@ constexpr ConfigKey kProjectKeys[] = {
      "Whether the project has profiles of its own, or uses those of the project default."},
     {J, "features.storage.volumes", "bool", "true", Live::yes, check::boolean,
      "Whether the project has custom volumes of its own, or uses those of the project default."},
+    {J, "images.compression_algorithm", "string", "", Live::yes, check::image_compression,
+     "As the server's key, for images made in the project."},
     {J, "limits.containers", "integer", "", Live::yes, check::natural, "How many containers there may be."},
     {J, "limits.cpu", "integer", "", Live::yes, check::natural,
      "What limits.cpu of all instances may add up to; each must have one, and none may pin CPUs."},

@@ -33,12 +33,17 @@ constexpr ConfigKey kServerKeys[] = {
      "How long a token for a new client is good for, such as `30S`, `3H` or `1d`. Unset: until it is used, "
      "or the "
      "daemon ends."},
+    {KeyScope::server, "core.shutdown_timeout", "integer", "5", Live::yes, check::days,
+     "Minutes that a shutdown of the machine (SIGPWR, `lxmgr admin shutdown`) waits for running operations "
+     "when the instances have stopped."},
     {KeyScope::server, "core.trust_ca_certificates", "bool", "false", Live::yes, check::boolean,
      "Whether every client is trusted whose certificate is signed by the authority in `server.ca` of the "
      "state directory, "
      "and not in its list `ca.crl`. A certificate in the trust store has the rights that stand there."},
     {KeyScope::server, "core.trust_password", "string", "", Live::yes, nullptr,
      "With which a client may add its own certificate. Stored hashed, and shown as `true`."},
+    {KeyScope::server, "backups.compression_algorithm", "string", "gzip", Live::yes,
+     check::backup_compression, "How backups are compressed: none, gzip, xz or zstd."},
     {KeyScope::server, "core.proxy_https", "string", "", Live::yes, check::proxy_url,
      "Proxy through which images are fetched; none: what the daemon's environment says (https_proxy)."},
     {KeyScope::server, "core.proxy_ignore_hosts", "string", "", Live::yes, nullptr,
@@ -55,6 +60,9 @@ constexpr ConfigKey kServerKeys[] = {
      "Architecture of images that are asked for without one; none: this machine's."},
     {KeyScope::server, "images.remote_cache_expiry", "integer", "10", Live::yes, check::days,
      "Days after its last use until an image that was fetched for an instance is deleted; 0: never."},
+    {KeyScope::server, "instances.nic.host_name", "string", "random", Live::yes, check::host_naming,
+     "How the host's ends of NICs are named that have no host_name: random, or mac for `lxm` with what is "
+     "behind the first byte of the MAC address."},
     {KeyScope::server, "core.dns_address", "string", "", Live::yes, nullptr,
      "Where zones are given to their peers by DNS: an IP address, with a port unless that is 53. Unset: "
      "nowhere."},

@@ -63,6 +63,8 @@ public:
     /// Gives the address up. One that is not held is success.
     virtual Result<> release_address(const std::string& network, const std::string& instance,
                                      const std::string& device) = 0;
+    /// instances.nic.host_name=mac: names of host's ends follow from the MAC address.
+    virtual bool names_after_mac() { return false; }
     virtual bool pool_exists(const std::string& pool) = 0;
     /// Errors: `not_found` when there is no such volume.
     virtual Result<> check_volume(const VolumeUse& use) {

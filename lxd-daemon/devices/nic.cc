@@ -127,7 +127,7 @@ public:
         request.hwaddr = to_lower(nic_value(context, started.volatile_changes, "hwaddr"));
         request.bridge = bridge_of(context);
         LX_TRY_AS(request.mtu, mtu_of(context));
-        LX_TRY_AS(request.host_name, free_host_name(context));
+        LX_TRY_AS(request.host_name, free_host_name(context, request.hwaddr));
         failpoint("devices.nic_named");
         // The address stays the NIC's when the rest fails: it is for life.
         LX_TRY_AS(const NicAddresses addresses, claim(context, request.hwaddr));

@@ -48,6 +48,13 @@ std::string choose_name(const DeviceContext& context) {
     }
 }
 
+/// Empty without an address. What is left of 12 digits fits into IFNAMSIZ.
+std::string name_after(const std::string& hwaddr) {
+    std::string digits = hwaddr;
+    std::erase(digits, ':');
+    return digits.size() < 2 ? std::string() : "lxm" + digits.substr(2);
+}
+
 }  // namespace
 
 Result<int> mtu_of(const DeviceContext& context) {
@@ -96,11 +103,13 @@ std::string nic_value(const DeviceContext& context, const api::ConfigMap& change
                     changed == changes.end() ? context.volatile_value(key) : changed->second);
 }
 
-Result<std::string> free_host_name(const DeviceContext& context) {
+Result<std::string> free_host_name(const DeviceContext& context, const std::string& hwaddr) {
     const std::string kept = context.volatile_value("host_name");
     if (!kept.empty()) LX_TRY(network::delete_veth(kept));
-    const std::string wanted = context.key("host_name");
+    std::string wanted = context.key("host_name");
+    if (wanted.empty() && context.surroundings.names_after_mac()) wanted = name_after(hwaddr);
     if (wanted.empty()) return network::random_host_name();
+    network::finish_deletions();  // the run before had the same name
     if (network::interface_state(wanted)) {
         return fail(Status::conflict,
                     fmt::format("Device '{}' of instance '{}': interface '{}' exists on this host already",

@@ -17,7 +17,7 @@ Result<int> mtu_of(const DeviceContext& context);
 api::ConfigMap nic_identity(const DeviceContext& context);
 /// A name for the host's end. One that is there already is of an earlier run that a crash cut off, and goes;
 /// or of somebody else, and stays.
-Result<std::string> free_host_name(const DeviceContext& context);
+Result<std::string> free_host_name(const DeviceContext& context, const std::string& hwaddr);
 /// The key `connected`: whether the instance sees a carrier.
 bool is_connected(const DeviceContext& context);
 /// Errors: `not_found` when the host's end of a running instance's NIC is gone.

@@ -99,7 +99,7 @@ public:
             LX_TRY(network::check_routed_parent(context.key("parent"), !request.ipv4.empty(),
                                                 !request.ipv6.empty()));
         }
-        LX_TRY_AS(request.host_name, free_host_name(context));
+        LX_TRY_AS(request.host_name, free_host_name(context, request.hwaddr));
         LX_TRY_AS(const auto traffic, traffic_of(context, {request.host_name, request.hwaddr, {}}));
         request.prepare = traffic_setup(traffic);
         request.tx_queue = tx_queue_of(context);

@@ -49,6 +49,10 @@ public:
                              const std::string& device) override {
         return context_.deps.networks.release(network, instance, device);
     }
+    bool names_after_mac() override {
+        const auto config = context_.deps.database.server_config().all();
+        return api::value_of(config, "instances.nic.host_name") == "mac";
+    }
     std::vector<devices::NicOnVlan> nics_on_vlan(const std::string& interface) override {
         return instances::nics_on_vlan(context_, interface);
     }

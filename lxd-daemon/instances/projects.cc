@@ -28,6 +28,13 @@ std::string volume_key(const Context& context, const std::string& project, const
     return api::object_key(context.deps.database.projects().holder(Feature::volumes, project), name);
 }
 
+std::string project_setting(const Context& context, const std::string& project, const std::string& key) {
+    if (const auto record = context.deps.database.projects().find(project)) {
+        if (std::string own = api::value_of(record->config, key.c_str()); !own.empty()) return own;
+    }
+    return api::value_of(context.deps.database.server_config().all(), key.c_str());
+}
+
 std::string image_project(const Context& context, const std::string& project) {
     return context.deps.database.projects().holder(Feature::images, project);
 }

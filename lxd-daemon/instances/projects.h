@@ -18,6 +18,8 @@ std::vector<std::string> profiles_there(const Context& context, const std::strin
                                         const std::vector<std::string>& keys);
 /// The key of the custom volume that disk devices of the project's instances name so.
 std::string volume_key(const Context& context, const std::string& project, const std::string& name);
+/// What the project's config says of a key that both have, else the server's; empty: neither does.
+std::string project_setting(const Context& context, const std::string& project, const std::string& key);
 /// The project of the images that its instances are made of.
 std::string image_project(const Context& context, const std::string& project);
 

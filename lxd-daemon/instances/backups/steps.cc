@@ -9,10 +9,12 @@
 #include <filesystem>
 #include <set>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 
 namespace lxmgr::instances {
@@ -59,10 +61,11 @@ Result<database::BackupPtr> require_backup(const Context& context, const BackupS
 std::string backups_dir(const Context& context) { return context.deps.state_dir + "/backups"; }
 
 BackupSubject subject_of(const database::InstanceRecord& record) {
-    return {record.id, 0, "/1.0/instances/" + record.name, "instance-backup"};
+    return {record.id, 0, project_of(record), "/1.0/instances/" + record.name, "instance-backup"};
 }
 BackupSubject subject_of(const database::VolumeRecord& record) {
-    return {0, record.id, volume_url({record.pool, record.name}), "storage-volume-backup"};
+    return {0, record.id, api::split_object_key(record.name).project, volume_url({record.pool, record.name}),
+            "storage-volume-backup"};
 }
 std::string backup_url(const BackupSubject& subject, const std::string& backup) {
     return fmt::format("{}/backups/{}", subject.url, url_encode(backup));
@@ -78,6 +81,9 @@ Result<> check_backup_name(const std::string& name) {
 }
 
 Result<> complete_post(Context& context, const BackupSubject& subject, api::BackupsPost& post) {
+    if (post.compression_algorithm.empty())
+        post.compression_algorithm =
+            project_setting(context, subject.project, "backups.compression_algorithm");
     LX_TRY(images::parse_compression(post.compression_algorithm));
     if (post.optimized_storage && subject.instance_id == 0)
         return fail(Status::bad_request, "optimized_storage is for backups of instances only");

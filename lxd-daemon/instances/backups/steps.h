@@ -23,14 +23,15 @@ void remove_unknown_backup_files(Context& context);
 /// What a backup is of.
 struct BackupSubject {
     std::int64_t instance_id = 0, volume_id = 0;  ///< one of them is 0
-    std::string url;                              ///< "/1.0/instances/X"
-    std::string event;                            ///< "instance-backup", "storage-volume-backup"
+    std::string project;
+    std::string url;    ///< "/1.0/instances/X"
+    std::string event;  ///< "instance-backup", "storage-volume-backup"
 };
 BackupSubject subject_of(const database::InstanceRecord& record);
 BackupSubject subject_of(const database::VolumeRecord& record);
 std::string backup_url(const BackupSubject& subject, const std::string& backup);
 
-/// The checks of a request that need no disk; gives it a name when it has none.
+/// The checks of a request that need no disk; gives it a name and a compression when it has none.
 Result<> complete_post(Context& context, const BackupSubject& subject, api::BackupsPost& post);
 /// Errors: `bad_request`.
 Result<> check_backup_name(const std::string& name);

@@ -106,11 +106,8 @@ Result<PublishPlan> plan_publish(Context& context, api::ImagesPost post) {
     LX_TRY(require(context, plan.instance));
     if (!plan.snapshot.empty()) LX_TRY(require_snapshot(context, plan.instance, plan.snapshot));
     std::string algorithm = post.compression_algorithm;
-    if (algorithm.empty()) {
-        const auto config = context.deps.database.server_config().all();
-        const auto chosen = config.find("images.compression_algorithm");
-        if (chosen != config.end()) algorithm = chosen->second;
-    }
+    if (algorithm.empty())
+        algorithm = project_setting(context, post.in_project, "images.compression_algorithm");
     LX_TRY_AS(plan.packing, images::parse_packing(algorithm));
     if (post.format == "split") plan.packing.squashfs = true;
     if (!post.format.empty() && post.format != "split" && post.format != "unified")
