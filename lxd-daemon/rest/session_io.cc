@@ -62,6 +62,10 @@ asio::awaitable<Result<std::size_t>> Session::read_body_chunk(char* data, std::s
         error_code error;
         in_at_ += parser_->put(asio::buffer(in_.data() + in_at_, in_.size() - in_at_), error);
         if (error == http::error::need_more && !parser_->is_done()) {
+            // The parser wants to see a chunk's size line and the trailer whole, and sets them no limit.
+            if (in_.size() - in_at_ > hosting_->limits.max_head_bytes)
+                co_return fail(Status::bad_request, "Bad transfer encoding of the request's body");
+            allow(hosting_->limits.stall_time);
             auto pending = read_more();
             if (!co_await std::move(pending))
                 co_return fail(Status::bad_request, "The request's body ends too early");

@@ -144,6 +144,16 @@ TEST_F(HttpServerTest, OversizeJsonBodyIsRefused) {
               200);
 }
 
+TEST_F(HttpServerTest, EndlessSizeLinesAndTrailersAreRefused) {
+    const std::string head = "POST /echo/a/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (const std::string& begin : {std::string("1;"), std::string("0\r\nX-Trailer: ")}) {
+        auto c = client();
+        (void)c.try_send(head + begin + std::string(200'000, 'a'));
+        EXPECT_EQ(c.receive().status, 400);
+        EXPECT_TRUE(c.is_closed_by_server());
+    }
+}
+
 TEST_F(HttpServerTest, AnswersWithoutWaitingForABodyItDoesNotWant) {
     auto c = client();
     c.send("POST /echo/a/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2097152\r\n\r\n{");
