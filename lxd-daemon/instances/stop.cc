@@ -5,6 +5,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/operations/worker_pool.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -26,6 +27,7 @@ Result<> stop_instance(Context& context, const std::string& name, bool force,
     context.live.set_being_stopped(name, true);
     Revert undo;
     undo.add([&] { context.live.set_being_stopped(name, false); });
+    const operations::WorkerPool::Waiting waiting(context.deps.workers);  // its end is handled there, too
     if (force) {
         LX_TRY(context.deps.runtime.kill(name));
         failpoint("instances.stop.kill");

@@ -126,6 +126,8 @@ void Registry::on_retained(std::function<void()> callback) {
     core_->on_retained = std::move(callback);
 }
 
+WorkerPool& Registry::workers() const { return core_->workers; }
+
 bool Registry::drain(std::chrono::steady_clock::time_point deadline) {
     std::unique_lock lock(core_->mutex);
     core_->draining = true;

@@ -107,6 +107,8 @@ public:
     /// ended). Bodies that wait for their locks are run too: their clients were told that the work was
     /// accepted.
     bool drain(std::chrono::steady_clock::time_point deadline);
+    /// Where bodies run.
+    [[nodiscard]] WorkerPool& workers() const;
 
 private:
     std::shared_ptr<Core> core_;

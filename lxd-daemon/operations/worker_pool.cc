@@ -60,10 +60,21 @@ void WorkerPool::post(std::move_only_function<void()> work) {
         idle->wake.notify_one();
         return;
     }
-    if (threads_ < max_threads_ && !start_thread() && threads_ == 0) {
+    if (threads_ < max_threads_ + waiting_ && !start_thread() && threads_ == 0) {
         // Nobody would ever run it; the caller cannot be made to block instead.
         log::error("cannot start a worker thread, work waits for the next attempt");
     }
+}
+
+void WorkerPool::wait_begins() {
+    const std::lock_guard lock(mutex_);
+    ++waiting_;
+    if (!queue_.empty() && idle_.empty() && threads_ < max_threads_ + waiting_) start_thread();
+}
+
+void WorkerPool::wait_ends() {
+    const std::lock_guard lock(mutex_);
+    --waiting_;
 }
 
 bool WorkerPool::start_thread() {

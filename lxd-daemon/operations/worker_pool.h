@@ -18,6 +18,18 @@ public:
     void post(std::move_only_function<void()> work);
     [[nodiscard]] unsigned thread_count() const;
 
+    /// While one lives, its thread waits for something that other work of the pool is to do: there may be a
+    /// thread more. Without it as many waits as there may be threads would wait for ever.
+    class Waiting {
+    public:
+        explicit Waiting(WorkerPool& pool) : pool_(pool) { pool_.wait_begins(); }
+        ~Waiting() { pool_.wait_ends(); }
+        Waiting(Waiting&&) = delete;
+
+    private:
+        WorkerPool& pool_;
+    };
+
 private:
     /// An idle thread's place on the stack below; woken by its own condition.
     struct Idle {
@@ -26,6 +38,8 @@ private:
     };
     static void* thread_main(void* pool);
     bool start_thread();
+    void wait_begins();
+    void wait_ends();
     void run();
     bool wait_for_work(std::unique_lock<std::mutex>& lock);
 
@@ -33,6 +47,7 @@ private:
     std::deque<std::move_only_function<void()>> queue_;
     std::vector<Idle*> idle_;  ///< the last to become idle is woken first: the others get old and end
     unsigned threads_ = 0;
+    unsigned waiting_ = 0;
     const unsigned max_threads_;
     bool stopping_ = false;
     std::condition_variable ended_;

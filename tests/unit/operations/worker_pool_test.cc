@@ -39,6 +39,22 @@ TEST(WorkerPoolTest, GrowsWhileAllAreBusyUpToTheLimit) {
     go.count_down();
 }
 
+TEST(WorkerPoolTest, WhoWaitsForOtherWorkOfThePoolTakesNobodysPlace) {
+    WorkerPool pool(2);
+    std::latch done(3);
+    std::latch all_wait(3);
+    for (int i = 0; i < 3; ++i) {
+        pool.post([&] {
+            const WorkerPool::Waiting waiting(pool);
+            all_wait.count_down();
+            done.wait();
+        });
+    }
+    all_wait.wait();
+    for (int i = 0; i < 3; ++i) pool.post([&done] { done.count_down(); });
+    done.wait();
+}
+
 TEST(WorkerPoolTest, ReusesAnIdleThread) {
     WorkerPool pool(8);
     for (int i = 0; i < 20; ++i) {
