@@ -207,6 +207,17 @@ void CpuPlacement::release(const std::string& instance) {
     held_.erase(instance);
 }
 
+std::function<void()> CpuPlacement::undo(const std::string& instance) {
+    const std::lock_guard lock(mutex_);
+    const auto found = held_.find(instance);
+    return
+        [this, instance, held = found == held_.end() ? std::optional<Held>() : std::optional(found->second)] {
+            const std::lock_guard relock(mutex_);
+            held_.erase(instance);
+            if (held) held_[instance] = *held;
+        };
+}
+
 Result<runtime::Limits> limits_of(const std::string& instance, const api::ConfigMap& expanded,
                                   CpuPlacement& placement) {
     runtime::Limits limits;

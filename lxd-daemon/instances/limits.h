@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -24,6 +25,8 @@ public:
     /// CPUs that the user chose: counted when others are placed, and never changed.
     void pin(const std::string& instance, const std::vector<int>& cpus);
     void release(const std::string& instance);
+    /// Puts back what the instance holds now, when the change that follows fails.
+    [[nodiscard]] std::function<void()> undo(const std::string& instance);
 
     /// Placed instances for which there are CPUs that others hold less.
     [[nodiscard]] std::vector<std::string> improvable() const;

@@ -80,12 +80,10 @@ void recover_one(Context& context, const database::InstanceRecord& record) {
     }
     const auto expanded = expand(context, record);
     const auto limits = all_limits(context, record, expanded, context.cpus);
-    if (limits && limits->cpus) {
-        // Which CPUs the last daemon gave it is not known.
-        runtime::Limits others = *limits;
-        others.cpus.reset();
-        if (auto placed = context.deps.runtime.set_limits(record.name, others, *limits); !placed)
-            log::warn("CPUs not set", {{"instance", record.name}, {"error", placed.error().message}});
+    if (limits) {
+        // Which CPUs the last daemon gave it is not known, nor which limits of a change that was cut off.
+        if (auto set = context.deps.runtime.reset_limits(record.name, *limits); !set)
+            log::warn("limits not set", {{"instance", record.name}, {"error", set.error().message}});
     }
     context.live.started(record.name, **running, limits.value_or(runtime::Limits{}));
     recover_guest_ready(context, record);

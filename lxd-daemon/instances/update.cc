@@ -90,6 +90,7 @@ Result<> apply_live_expanded(Context& context, const LiveChange& change, databas
     LX_TRY(update_apparmor(context, after.name, change.old_expanded, change.new_expanded, undo));
     LX_TRY(update_mount_rules(context, after.name, change.old_expanded, change.new_expanded, undo));
     LX_TRY(load_kernel_modules(change.new_expanded.config));
+    undo.add(context.cpus.undo(after.name));
     LX_TRY_AS(const auto limits, all_limits(context, after, change.new_expanded, context.cpus));
     if (limits == change.old_limits) return {};
     LX_TRY(context.deps.runtime.set_limits(after.name, change.old_limits, limits));

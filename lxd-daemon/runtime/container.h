@@ -251,6 +251,9 @@ public:
     /// Applies what changed; on failure the old limits are in force again.
     virtual Result<> set_limits(const std::string& name, const Limits& old_limits,
                                 const Limits& new_limits) = 0;
+    /// Sets all of them in the cgroups whatever is in force there: of a container whose limits a daemon was
+    /// changing when it died.
+    virtual Result<> reset_limits(const std::string& name, const Limits& limits) = 0;
     virtual Result<Usage> usage(const std::string& name) = 0;
 
     virtual Result<ExecHandle> exec(const std::string& name, const ExecRequest& request) = 0;

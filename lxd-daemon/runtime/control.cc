@@ -127,6 +127,11 @@ Result<> Impl::set_limits(const std::string& name, const Limits& old_limits, con
     return {};
 }
 
+Result<> Impl::reset_limits(const std::string& name, const Limits& limits) {
+    LX_TRY(find(name));
+    return runtime::reset_limits(cgroups_, name, limits);
+}
+
 Result<Usage> Impl::usage(const std::string& name) {
     LX_TRY(find(name));
     return read_usage(cgroups_, name);

@@ -61,6 +61,7 @@ public:
     Result<> freeze(const std::string& name) override;
     Result<> unfreeze(const std::string& name) override;
     Result<> set_limits(const std::string& name, const Limits& old_limits, const Limits& new_limits) override;
+    Result<> reset_limits(const std::string& name, const Limits& limits) override;
     Result<Usage> usage(const std::string& name) override;
     Result<Counts> counts(const std::string& name) override;
     Result<ExecHandle> exec(const std::string& name, const ExecRequest& request) override;

@@ -13,12 +13,15 @@ namespace {
 
 using LimitHome = sys::Cgroups::Home;
 
-/// The seat, from which commands are started, is a process of the container's cgroups but not of the
-/// container's.
-constexpr std::uint64_t kSeatProcesses = 1;
 constexpr std::uint64_t kDefaultWeight = 100;
 constexpr std::uint64_t kDefaultPeriodUs = 100'000;
 constexpr const char* kSoftV2 = "memory.low";
+constexpr std::pair<std::string_view, std::string_view> kRateFiles[] = {
+    {"io", "io.max"},
+    {"blkio", "blkio.throttle.read_bps_device"},
+    {"blkio", "blkio.throttle.write_bps_device"},
+    {"blkio", "blkio.throttle.read_iops_device"},
+    {"blkio", "blkio.throttle.write_iops_device"}};
 
 struct Setting {
     std::string_view controller;
@@ -47,6 +50,17 @@ struct Shape {
         disk |= limits.disk_priority.has_value();
         for (const auto& [size, bytes] : limits.hugepages) pages.insert(size);
         for (const auto& [device, rates] : limits.disk_rates) disks.insert(device);
+    }
+    /// Whatever may be set in the kernel.
+    static Shape all(const sys::Cgroups& cgroups, const std::string& name) {
+        Shape shape{true, true, true, true, true, true, true, true, {"64KB", "1MB", "2MB", "1GB"}, {}};
+        for (const auto& [controller, file] : kRateFiles) {
+            const auto text = cgroups.read(name, controller, std::string(file));
+            for (const std::string& line : split(text.value_or(""), '\n')) {
+                if (line.contains(':')) shape.disks.insert(line.substr(0, line.find(' ')));
+            }
+        }
+        return shape;
     }
 };
 
@@ -313,23 +327,6 @@ Result<> write_setting(const sys::Cgroups& cgroups, const std::string& name, con
     return std::unexpected(in(setting.key, std::move(written).error()));
 }
 
-/// Number of a one-line file; 0 where the kernel or the host has no such file.
-std::uint64_t number_in(const sys::Cgroups& cgroups, const std::string& name, std::string_view controller,
-                        const char* file) {
-    return parse_uint(trim(cgroups.read(name, controller, file).value_or(""))).value_or(0);
-}
-
-std::int64_t cpu_time_ns(const sys::Cgroups& cgroups, const std::string& name) {
-    // cgroup2 counts CPU time in every group, with or without its controller.
-    const auto stat = cgroups.read(name, "", "cpu.stat");
-    for (const std::string& line : split(stat.value_or(""), '\n')) {
-        constexpr std::string_view kKey = "usage_usec ";
-        if (line.starts_with(kKey))
-            return parse_int(std::string_view(line).substr(kKey.size())).value_or(0) * 1000;
-    }
-    return 0;
-}
-
 }  // namespace
 
 Result<> prepare_limits(sys::Cgroups& cgroups, const std::string& name, const Limits& limits) {
@@ -370,25 +367,17 @@ Result<bool> change_limits(sys::Cgroups& cgroups, const std::string& name, const
     return joined;
 }
 
-Result<Usage> read_usage(const sys::Cgroups& cgroups, const std::string& name) {
-    Usage usage;
-    if (cgroups.home("memory") == LimitHome::v1) {
-        usage.memory_bytes = number_in(cgroups, name, "memory", "memory.usage_in_bytes");
-        usage.memory_peak_bytes = number_in(cgroups, name, "memory", "memory.max_usage_in_bytes");
-        const std::uint64_t both = number_in(cgroups, name, "memory", "memory.memsw.usage_in_bytes");
-        const std::uint64_t both_peak = number_in(cgroups, name, "memory", "memory.memsw.max_usage_in_bytes");
-        usage.swap_bytes = both > usage.memory_bytes ? both - usage.memory_bytes : 0;
-        usage.swap_peak_bytes = both_peak > usage.memory_peak_bytes ? both_peak - usage.memory_peak_bytes : 0;
-    } else {
-        usage.memory_bytes = number_in(cgroups, name, "memory", "memory.current");
-        usage.memory_peak_bytes = number_in(cgroups, name, "memory", "memory.peak");
-        usage.swap_bytes = number_in(cgroups, name, "memory", "memory.swap.current");
-        usage.swap_peak_bytes = number_in(cgroups, name, "memory", "memory.swap.peak");
+Result<> reset_limits(sys::Cgroups& cgroups, const std::string& name, const Limits& limits) {
+    Shape shape = Shape::all(cgroups, name);
+    shape.add(limits);
+    LX_TRY_AS(const Settings wanted, settings_for(cgroups, name, limits, shape));
+    Result<> done;
+    for (const Setting& setting : wanted) {
+        const auto held = cgroups.read(name, setting.controller, setting.file);
+        if (!held || trim(*held) == setting.value) continue;  // a file that is not there was never written
+        if (auto written = write_setting(cgroups, name, setting); !written) done = std::move(written);
     }
-    const std::uint64_t tasks = number_in(cgroups, name, "pids", "pids.current");
-    usage.processes = static_cast<std::int64_t>(tasks > kSeatProcesses ? tasks - kSeatProcesses : tasks);
-    usage.cpu_ns = cpu_time_ns(cgroups, name);
-    return usage;
+    return done;
 }
 
 }  // namespace lxmgr::runtime

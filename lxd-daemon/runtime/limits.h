@@ -15,6 +15,14 @@ Result<> prepare_limits(sys::Cgroups& cgroups, const std::string& name, const Li
 Result<bool> change_limits(sys::Cgroups& cgroups, const std::string& name, const Limits& old_limits,
                            const Limits& new_limits);
 
+/// Sets all of them whatever is in force, what is not given back to none. What cannot be set leaves the
+/// others alone, and is the error.
+Result<> reset_limits(sys::Cgroups& cgroups, const std::string& name, const Limits& limits);
+
+/// The seat, from which commands are started, is a process of the container's cgroups but not of the
+/// container's.
+inline constexpr std::uint64_t kSeatProcesses = 1;
+
 Result<Usage> read_usage(const sys::Cgroups& cgroups, const std::string& name);
 
 }  // namespace lxmgr::runtime

@@ -1,5 +1,6 @@
 """limits.*: enforced from outside, changed while the instance runs."""
 import glob
+import http.client
 import os
 import stat
 import time
@@ -34,6 +35,25 @@ class LimitsTest(DaemonCase):
         self.assertNotEqual(self.eat(150), 0)
         self.set("memory", None)
         self.assertEqual(self.eat(150), 0)
+
+    def test_a_change_that_a_crash_cut_off(self):
+        """It is not in force after the restart, or it is in the record."""
+        self.launch(memory="64MiB")
+        for point in ("instances.update.live", "instances.update.row"):
+            self.daemon.terminate()
+            self.daemon.start(environment={"LXMGR_FAILPOINT": point})
+            try:
+                self.api.update("box", config={"limits.memory": "96MiB", "limits.processes": "77", "limits.cpu.allowance": "50%"})
+            except (OSError, http.client.HTTPException):
+                pass
+            self.assertEqual(self.daemon.wait_dead(), -9)
+            self.daemon.start()
+            config = self.api.instance("box")["config"]
+            memory = {"64MiB": 64 << 20, "96MiB": 96 << 20}[config["limits.memory"]]
+            self.assertEqual(self.cgroup_file("memory", "memory.limit_in_bytes", "memory.max"), str(memory))
+            wanted = str(int(config["limits.processes"]) + 1) if "limits.processes" in config else "max"
+            self.assertEqual(self.cgroup_file("pids", "pids.max", "pids.max"), wanted)
+            self.assertEqual("limits.processes" in config, point == "instances.update.row")
 
     def test_processes(self):
         self.launch(processes="30")

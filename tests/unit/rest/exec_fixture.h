@@ -50,6 +50,7 @@ public:
     bool wait_stopped(const std::string&, std::optional<std::chrono::milliseconds>) override { return true; }
     Result<> freeze(const std::string&) override { return none(); }
     Result<> unfreeze(const std::string&) override { return none(); }
+    Result<> reset_limits(const std::string&, const runtime::Limits&) override { return none(); }
     Result<> set_limits(const std::string&, const runtime::Limits&, const runtime::Limits&) override {
         return none();
     }
