@@ -1,8 +1,10 @@
 #include <fmt/format.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "images/architecture.h"
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
@@ -78,6 +80,20 @@ Result<> check_profiles(const Context& context, const std::vector<std::string>& 
     return {};
 }
 
+/// Empty: this machine's.
+Result<std::string> architecture_of(const std::string& given) {
+    if (given.empty()) {
+        utsname machine{};
+        ::uname(&machine);
+        return std::string(images::architecture_name(machine.machine));
+    }
+    std::string name(images::architecture_name(given));
+    if (name.empty())
+        return fail(Status::bad_request,
+                    fmt::format("Architecture '{}' is not known: give one such as x86_64 or aarch64", given));
+    return name;
+}
+
 void add_volatile(database::InstanceRecord& record, const std::string& fingerprint,
                   const std::string& trigger) {
     record.config["volatile.base_image"] = fingerprint;
@@ -139,7 +155,7 @@ Result<CreatePlan> plan_create(Context& context, api::InstancesPost post) {
     LX_TRY(profiles::validate_instance_config(post.config, true));
     LX_TRY(profiles::validate_devices(post.devices, false));
     record.description = post.description;
-    record.architecture = post.architecture.empty() ? "x86_64" : post.architecture;
+    LX_TRY_AS(record.architecture, architecture_of(post.architecture));
     record.ephemeral = post.ephemeral;
     record.config = std::move(post.config);
     record.devices = std::move(post.devices);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <set>
 
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/instances/device_steps.h"
@@ -60,9 +61,9 @@ Result<> apply_to(Context& context, const User& user, database::InstanceRecord& 
     return {};
 }
 
+/// Of users that are all locked.
 Result<> replace_profile(Context& context, const database::ProfileRecord& before,
-                         const database::ProfileRecord& after) {
-    const auto users = users_of(context, before.name);
+                         const database::ProfileRecord& after, const std::vector<User>& users) {
     const auto stored = context.deps.database.transaction([&]() -> Result<> {
         LX_TRY(context.deps.database.profiles().update(after));
         return check_profile_in_project(context, after);
@@ -91,25 +92,37 @@ Result<> replace_profile(Context& context, const database::ProfileRecord& before
 
 }  // namespace
 
-Result<database::ProfilePtr> Service::update_profile(const database::ProfileRecord& record,
-                                                     const std::string& requestor) {
-    const auto before = deps_.database.profiles().find(record.name);
-    if (!before) return fail(Status::not_found, "Profile not found");
-    operations::Request request;
-    request.description = "Updating profile";
-    request.requestor = requestor;
-    request.project = api::split_object_key(record.name).project;
-    auto& shown = request.resources["instances"];
-    for (const auto& user : users_of(impl_->context, record.name)) {
-        const std::string& name = user.record->name;
-        request.locks.push_back("instance:" + name);
-        // Who sees the operation need not see what other projects have.
-        if (api::is_of_project(name, request.project)) shown.push_back(name);
+Result<> Service::update_profile(const std::string& name, const ProfileChange& change,
+                                 const std::string& requestor) {
+    // Who comes to use it meanwhile has to be locked too.
+    for (bool done = false; !done;) {
+        operations::Request request;
+        request.description = "Updating profile";
+        request.requestor = requestor;
+        request.project = api::split_object_key(name).project;
+        request.locks.push_back("profile:" + name);
+        std::set<std::string> locked;
+        auto& shown = request.resources["instances"];
+        for (const auto& user : users_of(impl_->context, name)) {
+            const std::string& instance = user.record->name;
+            locked.insert(instance);
+            request.locks.push_back("instance:" + instance);
+            // Who sees the operation need not see what other projects have.
+            if (api::is_of_project(instance, request.project)) shown.push_back(instance);
+        }
+        LX_TRY(run_and_wait(deps_.operations, std::move(request), [&]() -> Result<> {
+            const auto before = deps_.database.profiles().find(name);
+            if (!before) return fail(Status::not_found, "Profile not found");
+            const auto users = users_of(impl_->context, name);
+            done = std::ranges::all_of(users,
+                                       [&](const User& user) { return locked.contains(user.record->name); });
+            if (!done) return {};
+            LX_TRY_AS(const auto after, change(*before));
+            return replace_profile(impl_->context, *before, after, users);
+        }));
     }
-    LX_TRY(run_and_wait(deps_.operations, std::move(request),
-                        [&] { return replace_profile(impl_->context, *before, record); }));
     impl_->context.snapshot_timer.poke();
-    return deps_.database.profiles().find(record.name);
+    return {};
 }
 
 }  // namespace lxmgr::instances

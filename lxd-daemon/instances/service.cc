@@ -22,6 +22,18 @@
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
+namespace {
+
+/// The kernel's word of an init's end takes so long to be handled at most.
+constexpr std::chrono::seconds kEndNoticed{10};
+
+Result<> check_unchanged(Context& context, const std::string& name, const Unchanged& unchanged) {
+    if (!unchanged) return {};
+    LX_TRY_AS(const auto record, require(context, name));
+    return unchanged(*record);
+}
+
+}  // namespace
 
 Service::Service(Dependencies dependencies)
     : deps_(dependencies), impl_(std::make_unique<Impl>(std::move(dependencies))) {}
@@ -132,7 +144,7 @@ Result<operations::OperationPtr> Service::create(api::InstancesPost post, const 
 }
 
 Result<operations::OperationPtr> Service::update(const std::string& name, api::InstancePut put,
-                                                 const std::string& requestor) {
+                                                 const std::string& requestor, Unchanged unchanged) {
     LX_TRY(require(name));
     if (!put.restore.empty()) {
         // "X/S" or "S"
@@ -140,32 +152,36 @@ Result<operations::OperationPtr> Service::update(const std::string& name, api::I
         if (put.stateful) return fail(Status::bad_request, "Stateful restores are not supported");
         LX_TRY(require_snapshot(impl_->context, name, wanted));
         auto restore = request_for("Restoring snapshot", name, requestor);
-        restore.body = step([this, name, wanted, requestor](const std::stop_token&) {
+        restore.body = step([this, name, wanted, requestor, unchanged](const std::stop_token&) -> Result<> {
+            LX_TRY(check_unchanged(impl_->context, name, unchanged));
             return restore_snapshot(impl_->context, name, wanted, requestor);
         });
         return deps_.operations.start(std::move(restore));
     }
     auto request = request_for("Updating instance", name, requestor);
-    request.body = step([this, name, put = std::move(put), requestor](const std::stop_token&) {
+    request.body = step([this, name, put = std::move(put), requestor,
+                         unchanged = std::move(unchanged)](const std::stop_token&) -> Result<> {
+        LX_TRY(check_unchanged(impl_->context, name, unchanged));
         return update_instance(impl_->context, name, put, requestor);
     });
     return deps_.operations.start(std::move(request));
 }
 
 Result<> Service::patch(const std::string& name, const api::InstancePatch& patch,
-                        const std::string& requestor) {
-    LX_TRY_AS(const auto record, require(name));
-    const api::InstancePut current{.architecture = record->architecture,
-                                   .description = record->description,
-                                   .config = record->config,
-                                   .devices = record->devices,
-                                   .ephemeral = record->ephemeral,
-                                   .stateful = false,
-                                   .profiles = api::plain_names(record->profiles),
-                                   .restore = ""};
-    const auto wanted = api::apply_patch(patch, current);
-    return run_locked("Updating instance", {name}, requestor, [this, &name, &wanted, &requestor] {
-        return update_instance(impl_->context, name, wanted, requestor);
+                        const std::string& requestor, const Unchanged& unchanged) {
+    LX_TRY(require(name));
+    return run_locked("Updating instance", {name}, requestor, [&]() -> Result<> {
+        LX_TRY(check_unchanged(impl_->context, name, unchanged));
+        LX_TRY_AS(const auto record, require(name));
+        const api::InstancePut current{.architecture = record->architecture,
+                                       .description = record->description,
+                                       .config = record->config,
+                                       .devices = record->devices,
+                                       .ephemeral = record->ephemeral,
+                                       .stateful = false,
+                                       .profiles = api::plain_names(record->profiles),
+                                       .restore = ""};
+        return update_instance(impl_->context, name, api::apply_patch(patch, current), requestor);
     });
 }
 
@@ -191,6 +207,7 @@ Result<> run_and_wait(operations::Registry& operations, operations::Request requ
         return nlohmann::json(nullptr);
     };
     LX_TRY(operations.start(std::move(request)));
+    const operations::WorkerPool::Waiting waiting(operations.workers());
     return result.get();
 }
 
@@ -234,8 +251,13 @@ std::string Service::console_log_path(const std::string& name) const {
 Result<InstanceRoot> Service::open_root(const std::string& name) {
     LX_TRY_AS(const auto record, require(name));
     if (status(name) != api::StatusCode::stopped) {
-        LX_TRY_AS(UniqueFd live, deps_.runtime.open_root(name));
-        return InstanceRoot{std::move(live), current_idmap(impl_->context, record->config), nullptr};
+        auto live = deps_.runtime.open_root(name);
+        if (live)
+            return InstanceRoot{std::move(*live), current_idmap(impl_->context, record->config), nullptr};
+        // Between the end of its init and our having noticed it.
+        const bool ends = live.error().status == Status::not_found;
+        if (!ends || !impl_->context.live.wait_stopped(name, kEndNoticed, {}))
+            return std::unexpected(std::move(live).error());
     }
     LX_TRY_AS(storage::Driver * driver, deps_.pools.driver(record->pool));
     auto idmap = next_idmap(impl_->context, record->config);

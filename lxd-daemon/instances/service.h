@@ -52,6 +52,10 @@ struct Waited {
 
 /// Lifecycle of instances: what the REST routes call. Reads are from memory and never block; everything that
 /// changes an instance is an operation that holds the instance's lock. Thread-safe.
+/// Whether an instance is still what the client has seen (If-Match); null: it did not ask for that. Called
+/// when nobody else can change it.
+using Unchanged = std::function<Result<>(const database::InstanceRecord&)>;
+
 class Service {
 public:
     explicit Service(Dependencies dependencies);
@@ -99,9 +103,10 @@ public:
     // ---- changes; `requestor` is the JSON of the peer for lifecycle events
     Result<operations::OperationPtr> create(api::InstancesPost post, const std::string& requestor);
     Result<operations::OperationPtr> update(const std::string& name, api::InstancePut put,
-                                            const std::string& requestor);
+                                            const std::string& requestor, Unchanged unchanged = nullptr);
     /// Blocking and at once, as PATCH is on the wire.
-    Result<> patch(const std::string& name, const api::InstancePatch& patch, const std::string& requestor);
+    Result<> patch(const std::string& name, const api::InstancePatch& patch, const std::string& requestor,
+                   const Unchanged& unchanged = nullptr);
     Result<operations::OperationPtr> change_state(const std::string& name, api::InstanceStatePut put,
                                                   const std::string& requestor);
     /// Of every instance of the project that the action has something to do for, side by side, as one
@@ -140,10 +145,12 @@ public:
     MigrationService& migrations();
     RecoveryService& recovery();
 
-    /// Replaces a profile (by record.id) and applies it to all running instances that use it, or to none: a
-    /// failure names the instance, and the old profile is in force again. Blocking.
-    Result<database::ProfilePtr> update_profile(const database::ProfileRecord& record,
-                                                const std::string& requestor);
+    /// Makes a profile what `change` makes of it and applies it to all running instances that use it, or to
+    /// none: a failure names the instance, and the old profile is in force again. Nobody else changes the
+    /// profile from the call of `change` on. Blocking.
+    using ProfileChange = std::function<Result<database::ProfileRecord>(const database::ProfileRecord&)>;
+    Result<> update_profile(const std::string& name, const ProfileChange& change,
+                            const std::string& requestor);
 
     /// Replaces a project (by record.id) unless what is in it is more than it allows. Blocking.
     Result<database::ProjectPtr> update_project(const database::ProjectRecord& record);

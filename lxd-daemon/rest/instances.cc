@@ -187,6 +187,15 @@ Result<> check_instance_etag(const Request& request, const instances::Service& i
     return check_etag(request, etag_of(api::etag_fields(instances.view(*record))));
 }
 
+/// If-Match once more when the change's turn has come.
+instances::Unchanged unchanged(const Request& request, Services& services) {
+    const std::string wanted = request.if_match();
+    if (wanted.empty()) return nullptr;
+    return [wanted, &services](const database::InstanceRecord& record) {
+        return check_match(wanted, etag_of(api::etag_fields(services.instances->view(record))));
+    };
+}
+
 Handled instance_put(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY(check_instance_etag(request, *services.instances));
@@ -202,8 +211,9 @@ Handled instance_patch(const Request& request, Services& services) {
     LX_CO_TRY(check_instance_etag(request, *services.instances));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(const auto patch, api::parse_instance_patch(body));
-    auto change = [&services, patch, name = request.path_arg("name"), requestor = request.requestor_json] {
-        return services.instances->patch(name, patch, requestor);
+    auto change = [&services, patch, name = request.path_arg("name"), requestor = request.requestor_json,
+                   check = unchanged(request, services)] {
+        return services.instances->patch(name, patch, requestor, check);
     };
     auto pending = on_worker(services, std::move(change));
     LX_CO_TRY(co_await std::move(pending));

@@ -108,48 +108,63 @@ Handled profiles_post(const Request& request, Services& services) {
     co_return Response::created(url);
 }
 
-/// Running instances get the new profile at once, or it stays as it was.
-Result<> replace_profile(Services& services, const database::ProfileRecord& record,
-                         const api::ProfilePut& fields, const std::string& requestor) {
-    LX_TRY(validate(services, fields));
-    database::ProfileRecord next = record;
-    next.description = fields.description;
-    next.config = fields.config;
-    next.devices = fields.devices;
-    LX_TRY(services.instances->update_profile(next, requestor));
-    publish_lifecycle(services, requestor, "profile-updated", url_of_profile(record.name));
+using FieldsOf = std::function<Result<api::ProfilePut>(const database::ProfileRecord&)>;
+
+/// Running instances get the new profile at once, or it stays as it was. What it is to be follows from what
+/// it is when its turn has come.
+Result<> replace_profile(Services& services, const std::string& name, const std::string& requestor,
+                         const FieldsOf& fields_of) {
+    const auto change = [&](const database::ProfileRecord& record) -> Result<database::ProfileRecord> {
+        LX_TRY_AS(auto fields, fields_of(record));
+        LX_TRY(validate(services, fields));
+        database::ProfileRecord next = record;
+        next.description = std::move(fields.description);
+        next.config = std::move(fields.config);
+        next.devices = std::move(fields.devices);
+        return next;
+    };
+    LX_TRY(services.instances->update_profile(name, change, requestor));
+    publish_lifecycle(services, requestor, "profile-updated", url_of_profile(name));
     return {};
 }
 
-Result<> check_profile_etag(const Request& request, const database::ProfileRecord& record) {
-    return check_etag(request, etag_of(api::etag_fields(profile_view(request, record, {}))));
+std::string etag_of_profile(const database::ProfileRecord& record) {
+    return etag_of(api::etag_fields(
+        api::Profile{api::plain_name(record.name), record.description, record.config, record.devices, {}}));
+}
+
+Handled change_profile(const Request& request, Services& services, FieldsOf fields_of) {
+    LX_CO_TRY_AS(const auto record, require_profile(request, services));
+    LX_CO_TRY(check_etag(request, etag_of_profile(*record)));
+    auto checked = [wanted = request.if_match(), fields_of = std::move(fields_of)](
+                       const database::ProfileRecord& now) -> Result<api::ProfilePut> {
+        LX_TRY(check_match(wanted, etag_of_profile(now)));
+        return fields_of(now);
+    };
+    auto change = [&services, name = record->name, requestor = request.requestor_json,
+                   checked = std::move(checked)] {
+        return replace_profile(services, name, requestor, checked);
+    };
+    auto pending = on_worker(services, std::move(change));
+    LX_CO_TRY(co_await std::move(pending));
+    co_return Response::empty();
 }
 
 Handled profile_put(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require_profile(request, services));
-    LX_CO_TRY(check_profile_etag(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto fields, api::parse_profile_put(body));
-    auto change = [&services, record, fields, requestor = request.requestor_json] {
-        return replace_profile(services, *record, fields, requestor);
-    };
-    auto pending = on_worker(services, std::move(change));
-    LX_CO_TRY(co_await std::move(pending));
-    co_return Response::empty();
+    auto changing =
+        change_profile(request, services, [fields](const database::ProfileRecord&) { return fields; });
+    co_return co_await std::move(changing);
 }
 
 Handled profile_patch(const Request& request, Services& services) {
-    LX_CO_TRY_AS(const auto record, require_profile(request, services));
-    LX_CO_TRY(check_profile_etag(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
-    api::ProfilePut current{record->description, record->config, record->devices};
-    LX_CO_TRY_AS(auto fields, api::patch_profile(body, std::move(current)));
-    auto change = [&services, record, fields, requestor = request.requestor_json] {
-        return replace_profile(services, *record, fields, requestor);
+    auto merge = [body](const database::ProfileRecord& now) {
+        return api::patch_profile(body, {now.description, now.config, now.devices});
     };
-    auto pending = on_worker(services, std::move(change));
-    LX_CO_TRY(co_await std::move(pending));
-    co_return Response::empty();
+    auto changing = change_profile(request, services, std::move(merge));
+    co_return co_await std::move(changing);
 }
 
 Handled profile_post(const Request& request, Services& services) {

@@ -82,7 +82,10 @@ std::string Request::if_match() const {
 }
 
 Result<> check_etag(const Request& request, const std::string& etag) {
-    const std::string wanted = request.if_match();
+    return check_match(request.if_match(), etag);
+}
+
+Result<> check_match(const std::string& wanted, const std::string& etag) {
     if (wanted.empty() || wanted == "*" || wanted == etag) return {};
     return fail(Status::precondition_failed,
                 fmt::format("ETag doesn't match: {} vs {}, the object was changed meanwhile", etag, wanted));

@@ -138,6 +138,8 @@ struct Route {
 std::string etag_of(const nlohmann::json& writable);
 /// `precondition_failed` when If-Match is given and differs.
 Result<> check_etag(const Request& request, const std::string& etag);
+/// The same with what Request::if_match() gave.
+Result<> check_match(const std::string& wanted, const std::string& etag);
 
 /// That enter_project() has made ?project= to Request::project. Errors: `not_found`.
 Result<> check_project(const Request& request);

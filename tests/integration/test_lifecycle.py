@@ -1,4 +1,5 @@
 """Create, start, stop, restart, freeze, rename, delete; poweroff, reboot and a crash of PID 1 from inside."""
+import concurrent.futures
 import os
 import signal
 import threading
@@ -138,6 +139,28 @@ class LifecycleTest(DaemonCase):
             self.api.create("twin", "tiny")
         self.assertIn(caught.exception.code, (400, 409))
         self.assertEqual(self.daemon.instance_names().count("twin"), 1)
+
+    def test_changes_at_once(self):
+        """None is lost: each is merged into what the one before it left."""
+        self.api.launch("box", "tiny")
+        self.api.call("POST", "/1.0/profiles", {"name": "shared"})
+        self.addCleanup(self.api.call, "DELETE", "/1.0/profiles/shared")
+        self.api.update("box", profiles=["default", "shared"])
+        for url in ("/1.0/instances/box", "/1.0/profiles/shared"):
+            with concurrent.futures.ThreadPoolExecutor(12) as pool:
+                list(pool.map(lambda n, url=url: self.api.call("PATCH", url, {"config": {f"user.n{n}": "x"}}), range(24)))
+            config = self.api.get(url)["config"]
+            self.assertEqual(sorted(key for key in config if key.startswith("user.n")), sorted(f"user.n{n}" for n in range(24)))
+        etag = self.api.raw("GET", "/1.0/profiles/shared").headers["ETag"]
+        self.api.call("PATCH", "/1.0/profiles/shared", {"config": {"user.late": "y"}}, {"If-Match": etag})
+        self.assert_api_error(412, self.api.call, "PATCH", "/1.0/profiles/shared", {"config": {"user.late": "z"}},
+                              {"If-Match": etag})
+
+    def test_architectures(self):
+        with self.assertRaisesRegex(ApiError, "Architecture 'pdp11' is not known"):
+            self.api.create("old", architecture="pdp11")
+        self.api.do("POST", "/1.0/instances", {"name": "arm", "architecture": "arm64", "source": {"type": "none"}})
+        self.assertEqual(self.api.instance("arm")["architecture"], "aarch64")
 
     def test_bad_names_are_refused_at_once(self):
         for name in ("-x", "x-", "a/b", "a b", "x" * 64, "1one", "ü"):
