@@ -84,8 +84,12 @@ Result<> rename_instance(Context& context, const std::string& name, const std::s
             LX_TRY(check_in_project(context, *moved));
             LX_TRY(move_snapshot_profiles(context, *moved));
         }
-        const database::ConfigChanges changes{{"volatile.apply_template", "rename"}};
-        LX_TRY(context.rows().change_config(new_name, changes, true));
+        // What a first start is still to do is more than what a rename asks for.
+        const auto row = context.rows().find(new_name);
+        if (row && api::value_of(row->config, "volatile.apply_template").empty()) {
+            const database::ConfigChanges changes{{"volatile.apply_template", "rename"}};
+            LX_TRY(context.rows().change_config(new_name, changes, true));
+        }
         LX_TRY(database.networks().rename_instance(name, new_name));
         return database.intents().remove(intent);
     });

@@ -22,6 +22,7 @@ namespace lxmgr::monitor {
 namespace {
 
 constexpr const char* kOpaque = "trusted.overlay.opaque";
+constexpr unsigned kReaderSeconds = 9;  // less than its worker has
 
 struct Device {
     unsigned type, major, minor;
@@ -147,6 +148,9 @@ void tell_info_to(Job& job) {
         ::setns(pids, CLONE_NEWPID) == 0 && ::fchdir(job.handles.root) == 0 && ::chroot(".") == 0;
     const pid_t reader = inside ? ::fork() : -1;
     if (reader == 0) {
+        // Memory of the caller's may be a file of its own FUSE, which never answers.
+        (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        (void)::alarm(kReaderSeconds);
         struct sysinfo info{};
         if (!read_info(info)) ::_exit(1);
         if (!job.is_valid()) ::_exit(0);

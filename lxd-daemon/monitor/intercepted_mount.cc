@@ -170,7 +170,7 @@ int make_stage(const char* source, dev_t device) {
     const int stage = made ? static_cast<int>(::syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, 0)) : -1;
     ::close(context);
     char path[kPath];
-    std::strncpy(path, source + 1, sizeof path - 1);
+    std::strncpy(path, source + std::strspn(source, "/"), sizeof path - 1);  // never an absolute one
     path[sizeof path - 1] = 0;
     for (char* slash = std::strchr(path, '/'); stage >= 0 && slash != nullptr;
          slash = std::strchr(slash + 1, '/')) {

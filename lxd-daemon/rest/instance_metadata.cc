@@ -36,7 +36,14 @@ Handled replace_metadata(const Request& request, Services& services, bool merge)
     LX_CO_TRY_AS(auto body, request.json());
     if (merge) {
         auto merged = json;
-        for (const auto& [key, value] : body.items()) merged[key] = value;
+        for (const auto& [key, value] : body.items()) {
+            auto& old = merged[key];
+            if (key == "properties" && value.is_object() && old.is_object()) {
+                old.update(value);
+            } else {
+                old = value;
+            }
+        }
         body = std::move(merged);
     }
     LX_CO_TRY_AS(auto metadata, images::metadata_from_json(body));

@@ -27,6 +27,8 @@ class TemplatesTest(DaemonCase):
         self.assertEqual(metadata["properties"]["os"], "tiny")
         self.assertEqual(metadata["creation_date"], 1700000000)
         self.assertEqual(metadata["templates"]["/etc/hostname"]["when"], ["create", "copy", "rename"])
+        self.api.call("PATCH", URL, {"properties": {"owner": "me"}})
+        self.assertEqual(self.api.get(URL)["properties"], {**metadata["properties"], "owner": "me"})
         self.assertEqual(self.api.get(f"{URL}/templates"), ["hostname.tpl"])
         self.assertEqual(self.api.raw("GET", f"{URL}/templates?path=hostname.tpl").body, b"{{ container.name }}\n")
 
@@ -52,6 +54,16 @@ class TemplatesTest(DaemonCase):
         self.assertEqual(self.read("/etc/first"), "mine")
         self.assertEqual(self.read("/srv/deep/every"), "changed z\n")
 
+    def test_a_rename_before_the_first_start(self):
+        self.template("/etc/first", "{{ trigger }} {{ instance.name }}\n", ["create", "rename"])
+        self.api.do("POST", "/1.0/instances/box", {"name": "other"})
+        try:
+            self.api.start("other")
+            self.assertEqual(self.api.pull("other", "/etc/first").body, b"create other\n")
+            self.api.stop("other")
+        finally:
+            self.api.do("POST", "/1.0/instances/other", {"name": "box"})
+
     def test_a_broken_template_stops_the_start_and_says_where(self):
         self.template("/etc/motd", "a\n{% include '/etc/shadow' %}", ["start"])
         message = self.assert_api_error(400, self.api.start, "box")
@@ -71,17 +83,18 @@ class TemplatesTest(DaemonCase):
         self.assertEqual(self.read("/etc/target"), "inside\n")
 
     def test_changes(self):
+        before = self.api.get(URL)["properties"]
         etag = self.api.raw("GET", URL).headers["ETag"]
         self.api.call("PATCH", URL, {"properties": {"os": "mine"}}, {"If-Match": etag})
         self.assert_api_error(412, self.api.call, "PUT", URL, {"architecture": "x"}, {"If-Match": etag})
-        self.assertEqual(self.api.get(URL)["properties"], {"os": "mine"})
+        self.assertEqual(self.api.get(URL)["properties"], {**before, "os": "mine"})
         self.assertEqual(self.api.get(URL)["architecture"], "x86_64")
         self.api.call("DELETE", f"{URL}/templates?path=hostname.tpl")
         self.assertEqual(self.api.get(f"{URL}/templates"), [])
         self.assert_api_error(404, self.api.call, "DELETE", f"{URL}/templates?path=hostname.tpl")
         self.daemon.kill()
         self.daemon.start()
-        self.assertEqual(self.api.get(URL)["properties"], {"os": "mine"})
+        self.assertEqual(self.api.get(URL)["properties"], {**before, "os": "mine"})
 
     def test_zz_they_outlive_their_image(self):
         self.template("/etc/kept", "kept\n", ["create"])
