@@ -48,6 +48,19 @@ Result<NetworksPost> parse_networks_post(const nlohmann::json& body) {
     return out;
 }
 
+namespace {
+
+nlohmann::json bridge_json(const NetworkStateBridge& bridge) {
+    return {{"id", bridge.id},
+            {"stp", bridge.stp},
+            {"forward_delay", bridge.forward_delay},
+            {"vlan_default", bridge.vlan_default},
+            {"vlan_filtering", bridge.vlan_filtering},
+            {"upper_devices", bridge.upper_devices}};
+}
+
+}  // namespace
+
 nlohmann::json to_json(const NetworkState& state) {
     auto addresses = nlohmann::json::array();
     for (const auto& address : state.addresses) {
@@ -67,7 +80,7 @@ nlohmann::json to_json(const NetworkState& state) {
             {"state", state.state},
             {"type", state.type},
             {"bond", nullptr},
-            {"bridge", nullptr},
+            {"bridge", state.bridge ? bridge_json(*state.bridge) : nlohmann::json(nullptr)},
             {"vlan", nullptr},
             {"ovn", nullptr}};
 }

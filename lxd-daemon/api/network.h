@@ -1,5 +1,7 @@
 #pragma once
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,11 +35,22 @@ struct NetworksPost {
 Result<NetworksPost> parse_networks_post(const nlohmann::json& body);
 
 /// GET /1.0/networks/NAME/state
+/// Of the kernel's bridge.
+struct NetworkStateBridge {
+    std::string id;
+    bool stp = false;
+    std::uint32_t forward_delay = 0;  ///< hundredths of a second
+    std::uint16_t vlan_default = 0;
+    bool vlan_filtering = false;
+    std::vector<std::string> upper_devices;  ///< the interfaces in it, as LXD calls them
+};
+
 struct NetworkState {
     std::vector<NetworkAddress> addresses;
     NetworkCounters counters;
     std::string hwaddr, state, type;
     int mtu = 0;
+    std::optional<NetworkStateBridge> bridge;
 };
 nlohmann::json to_json(const NetworkState& state);
 

@@ -19,6 +19,7 @@
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/urls.h"
 #include "network/bridge.h"
+#include "network/bridge_state.h"
 #include "network/doctor.h"
 #include "network/parent_network.h"
 
@@ -226,6 +227,11 @@ api::NetworkState state_of(const network::InterfaceState& interface) {
     out.state = interface.state;
     out.type = interface.type;
     out.mtu = interface.mtu;
+    const auto bridge = interface.kind == "bridge" ? network::bridge_state(interface.name) : std::nullopt;
+    if (bridge)
+        out.bridge = {
+            bridge->id,   bridge->stp, bridge->forward_delay, bridge->default_vlan, bridge->vlan_filtering,
+            bridge->ports};
     return out;
 }
 

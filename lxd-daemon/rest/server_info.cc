@@ -34,6 +34,17 @@ nlohmann::json architectures(const std::string& machine) {
     return {machine};
 }
 
+/// By LXD's names. We run on no kernel that is older than 5.15, which has all of these; shiftfs was Ubuntu's.
+nlohmann::json kernel_features() {
+    return {{"idmapped_mounts", "true"},            // 5.12
+            {"netnsid_getifaddrs", "true"},         // 5.0
+            {"seccomp_listener", "true"},           // 5.0
+            {"seccomp_listener_continue", "true"},  // 5.5
+            {"shiftfs", "false"},
+            {"uevent_injection", "true"},  // 4.18
+            {"unpriv_fscaps", "true"}};    // 4.14
+}
+
 nlohmann::json fixed_environment() {
     utsname system{};
     ::uname(&system);
@@ -51,7 +62,7 @@ nlohmann::json fixed_environment() {
             {"firewall", "nftables"},
             {"kernel", system.sysname},
             {"kernel_architecture", system.machine},
-            {"kernel_features", nlohmann::json::object()},
+            {"kernel_features", kernel_features()},
             {"kernel_version", system.release},
             {"lxc_features", nlohmann::json::object()},
             {"os_name", os_release(release, "NAME")},

@@ -1,5 +1,6 @@
 """network: the managed bridge, leases, names, NAT, an address for life."""
 import ipaddress
+import json
 import subprocess
 
 from harness.case import DaemonCase, main
@@ -16,6 +17,14 @@ class NetworkTest(DaemonCase):
         state = self.api.get(f"/1.0/networks/{BRIDGE}/state")
         self.assertIn(f"{SUBNET}.1", [a["address"] for a in state["addresses"]])
         self.assertEqual(state["state"], "up")
+        self.api.launch("port", "tiny")
+        hwaddr = state["hwaddr"].replace(":", "")
+        bridge = self.api.get(f"/1.0/networks/{BRIDGE}/state")["bridge"]
+        shown = json.loads(self.daemon.sandbox.run("ip", "-d", "-j", "link", "show", BRIDGE))[0]["linkinfo"]["info_data"]
+        self.assertEqual(bridge, {"id": f"8000.{hwaddr}", "stp": False, "forward_delay": shown["forward_delay"],
+                                  "vlan_default": shown.get("vlan_default_pvid", 0),
+                                  "vlan_filtering": bool(shown["vlan_filtering"]),
+                                  "upper_devices": [self.api.instance("port")["config"]["volatile.eth0.host_name"]]})
         self.assertIn(BRIDGE, [n["name"] for n in self.api.get("/1.0/networks?recursion=1")])
 
     def test_lease_and_its_listing(self):
