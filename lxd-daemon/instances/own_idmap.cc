@@ -22,21 +22,33 @@ std::uint32_t base_in(const api::ConfigMap& config) {
     return found == config.end() ? 0 : static_cast<std::uint32_t>(parse_uint(found->second).value_or(0));
 }
 
-/// Maps of all others that have a range of their own, now or from their next start on.
+/// What of a map is not everybody's: a range of its own, and what raw.idmap names elsewhere.
+sys::IdMap own_part(sys::IdMap map, const sys::IdMap& shared) {
+    const auto drop = [](std::vector<sys::IdRange>& ranges, const sys::IdRange& all) {
+        std::erase_if(ranges, [&all](const sys::IdRange& range) {
+            return range.host_first >= all.host_first &&
+                   std::uint64_t{range.host_first} + range.count <= std::uint64_t{all.host_first} + all.count;
+        });
+    };
+    drop(map.uids, shared.uids.front());
+    drop(map.gids, shared.gids.front());
+    return map;
+}
+
+/// What others have for themselves, now or from their next start on.
 std::vector<sys::IdMap> taken_by_others(const Context& context, const std::string& name) {
     std::vector<sys::IdMap> taken;
     const sys::IdMap shared = context.host_ids.shared();
     for (const auto& record : context.rows().list()) {
         if (record->name == name) continue;
-        if (base_in(record->config) != 0) {
-            if (auto map = map_in(record->config, kNext)) taken.push_back(std::move(*map));
+        if (auto map = map_in(record->config, kNext); map && !map->is_host()) {
+            const bool own_range = base_in(record->config) != 0;
+            taken.push_back(own_range ? std::move(*map) : own_part(std::move(*map), shared));
         }
         // Still in use by one that is to give it up.
         auto current = map_in(record->config, kCurrent);
         const bool runs = context.live.get(record->name).status != api::StatusCode::stopped;
-        const bool own = current && !current->is_host() && !current->uids.empty() &&
-                         current->uids[0].host_first != shared.uids[0].host_first;
-        if (runs && own) taken.push_back(std::move(*current));
+        if (runs && current && !current->is_host()) taken.push_back(own_part(std::move(*current), shared));
     }
     return taken;
 }

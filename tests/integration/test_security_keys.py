@@ -123,6 +123,16 @@ class IdmapTest(SecurityKeysTest):
         base = self.api.instance("two")["config"]["volatile.idmap.base"]
         self.assertEqual(int(base), self.maps("two")[0][1])
 
+    def test_isolated_ranges_keep_off_raw_ones(self):
+        self.launch("first", security__idmap__isolated="true")
+        taken = self.maps("first")[0][1] + 10
+        self.remove_instance("first")
+        self.launch("raw", raw__idmap=f"both {taken} 5000")
+        self.assertIn((5000, taken, 1), self.maps("raw"))
+        self.launch("late", security__idmap__isolated="true")
+        (_, begin, count), = self.maps("late")
+        self.assertFalse(begin <= taken < begin + count, (begin, count, taken))
+
     def test_base_and_size(self):
         base = self.host_ids() + 3000000
         self.launch(security__idmap__isolated="true", security__idmap__base=str(base), security__idmap__size="70000")
