@@ -126,6 +126,14 @@ Result<> check_disk_device(const database::ProjectRecord& project, const std::st
     return {};
 }
 
+/// Keys by which a NIC of a managed network draws packets that are others', or names what is the host's.
+bool reaches_beyond(std::string_view key) {
+    constexpr std::array<std::string_view, 7> kKeys{
+        "host_name", "ipv4.routes", "ipv4.routes.external", "ipv6.routes", "ipv6.routes.external",
+        "vlan",      "vlan.tagged"};
+    return std::ranges::find(kKeys, key) != kKeys.end();
+}
+
 Result<> check_nic_device(const database::ProjectRecord& project, const std::string& name,
                           const api::ConfigMap& keys) {
     const std::string allowed = restriction(project, "restricted.devices.nic");
@@ -137,6 +145,10 @@ Result<> check_nic_device(const database::ProjectRecord& project, const std::str
     const std::string& on = network.empty() ? parent : network;
     if (!on.empty() && !may_use_network(project, on))
         return forbidden(fmt::format("Network \"{}\" of device \"{}\"", on, name));
+    if (allowed == "allow") return {};
+    for (const auto& [key, value] : keys) {
+        if (reaches_beyond(key)) return forbidden(fmt::format("\"{}\" of network device \"{}\"", key, name));
+    }
     return {};
 }
 

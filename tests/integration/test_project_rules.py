@@ -58,6 +58,10 @@ class LimitsTest(ProjectCase):
                        {"type": "nic", "nictype": "p2p", "name": "eth1"}, {"type": "usb", "vendorid": "1234"},
                        {"type": "proxy", "listen": "tcp:127.0.0.1:81", "connect": "tcp:127.0.0.1:80"}):
             self.assertIn("forbidden", self.make("web", code=403, devices={"more": device}))
+        eth0 = self.api.get("/1.0/profiles/default")["devices"]["eth0"]
+        for key, value in (("ipv4.routes", "198.51.100.0/28"), ("ipv6.routes.external", "fd98::/64"), ("vlan", "7"),
+                           ("vlan.tagged", "8"), ("host_name", "mine0")):
+            self.assertIn(key, self.make("web", code=403, devices={"eth0": {**eth0, key: value}}))
         self.assert_api_error(403, self.api.call, "POST", f"/1.0/profiles{query}",
                               {"name": "bad", "config": {"security.nesting": "true"}})
         self.make("web")

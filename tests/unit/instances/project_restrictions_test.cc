@@ -97,6 +97,17 @@ TEST(ProjectRestrictionsTest, NetworksPoolsAndServersAreThoseNamed) {
     EXPECT_TRUE(check_image_server(project(), "https://any.example"));
 }
 
+TEST(ProjectRestrictionsTest, NicsOfManagedNetworksGetTheirOwnPacketsOnly) {
+    const auto any = project({{"restricted.devices.nic", "allow"}});
+    for (const char* key : {"ipv4.routes", "ipv4.routes.external", "ipv6.routes", "ipv6.routes.external",
+                            "vlan", "vlan.tagged", "host_name"}) {
+        const api::ConfigMap nic{{"type", "nic"}, {"network", "br0"}, {key, "1"}};
+        EXPECT_FALSE(allows(project(), nic)) << key;
+        EXPECT_TRUE(allows(any, nic)) << key;
+    }
+    EXPECT_TRUE(allows(project(), {{"type", "nic"}, {"network", "br0"}, {"ipv4.address", "10.0.0.9"}}));
+}
+
 TEST(ProjectRestrictionsTest, SourcesOfDisksAreOpenedBeneathTheirDirectories) {
     api::ConfigMap config{{"restricted.devices.disk", "allow"}};
     EXPECT_FALSE(allowed_disk_sources(project(config)));
