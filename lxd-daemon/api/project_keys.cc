@@ -75,6 +75,12 @@ bool is_of_project(std::string_view instance_key, std::string_view project) {
     return instance_key.substr(0, at) == project;
 }
 
+std::string named_to(std::string_view asker_key, std::string_view holder_key) {
+    if (!is_of_project(holder_key, split_instance_key(asker_key).project))
+        return "an instance of another project";
+    return "instance '" + std::string(holder_key) + "'";
+}
+
 std::string object_key(std::string_view project, std::string_view name) {
     if (name.find('/') != std::string_view::npos) return "/" + std::string(name);
     return joined(project, '/', name);

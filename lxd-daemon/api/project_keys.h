@@ -24,6 +24,10 @@ std::string_view instance_name(std::string_view key);
 /// Whether the key is one of that project: costs nothing.
 bool is_of_project(std::string_view instance_key, std::string_view project);
 
+/// For errors that tell the users of one instance that another stands in the way: "instance 'c1'", or of
+/// another project no more than that.
+std::string named_to(std::string_view asker_key, std::string_view holder_key);
+
 /// Of profiles and custom volumes, whose names hold no '/': "web", "p/web".
 std::string object_key(std::string_view project, std::string_view name);
 ProjectName split_object_key(std::string_view key);

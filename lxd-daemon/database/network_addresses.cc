@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/database/connection.h"
 
 namespace lxmgr::database {
@@ -71,9 +72,9 @@ Result<> NetworkAddresses::claim(const AddressRecord& record) {
             const AddressRecord& holder = *holders.front();
             return fail(
                 Status::conflict,
-                fmt::format("Address '{}' of network '{}' is in use by instance '{}'",
+                fmt::format("Address '{}' of network '{}' is in use by {}",
                             holder.ipv4 == record.ipv4 && !record.ipv4.empty() ? record.ipv4 : record.ipv6,
-                            record.network, holder.instance));
+                            record.network, api::named_to(record.instance, holder.instance)));
         }
         LX_TRY(connection_.execute(
             "INSERT OR REPLACE INTO network_addresses (network_id, instance, device, hwaddr, "

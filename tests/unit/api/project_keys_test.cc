@@ -16,6 +16,13 @@ TEST(ProjectKeysTest, KeysGoThereAndBack) {
     }
 }
 
+TEST(ProjectKeysTest, HoldersHaveNamesWithinTheirProjectOnly) {
+    EXPECT_EQ(named_to("c1", "c2"), "instance 'c2'");
+    EXPECT_EQ(named_to("p_c1", "p_c2"), "instance 'p_c2'");
+    EXPECT_EQ(named_to("c1", "p_c2"), "an instance of another project");
+    EXPECT_EQ(named_to("p_c1", "c2"), "an instance of another project");
+}
+
 TEST(ProjectKeysTest, ObjectsOfDefaultKeepTheirNames) {
     EXPECT_EQ(instance_key("default", "c1"), "c1");
     EXPECT_EQ(object_key("default", "web"), "web");
