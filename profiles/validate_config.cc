@@ -21,6 +21,15 @@ std::string shown(std::string_view value) {
     return value.size() > 64 ? out + "..." : out;
 }
 
+/// What clients may give of volatile.*: a NIC's MAC address; empty: a new one.
+Result<> check_kept_hwaddr(std::string_view key, std::string_view value) {
+    if (!key.starts_with("volatile.") || !key.ends_with(".hwaddr") || value.empty()) return {};
+    const auto checked = check::hwaddr(key, value);
+    if (checked) return {};
+    return fail(Status::bad_request,
+                fmt::format("Invalid value '{}' of '{}': {}", shown(value), key, checked.error().message));
+}
+
 }  // namespace
 
 Result<> check_key_text(std::string_view key) {
@@ -58,6 +67,7 @@ Result<> validate_instance_config(const api::ConfigMap& config, bool allow_volat
                                                          not_supported(KeyScope::instance, key)));
         }
         LX_TRY(check_value(*row, key, value));
+        LX_TRY(check_kept_hwaddr(key, value));
     }
     return {};
 }

@@ -65,6 +65,8 @@ public:
                                      const std::string& device) = 0;
     /// instances.nic.host_name=mac: names of host's ends follow from the MAC address.
     virtual bool names_after_mac() { return false; }
+    /// Whether no NIC of any instance has this MAC address.
+    virtual bool is_free_hwaddr(const std::string&) { return true; }
     virtual bool pool_exists(const std::string& pool) = 0;
     /// Errors: `not_found` when there is no such volume.
     virtual Result<> check_volume(const VolumeUse& use) {

@@ -68,7 +68,12 @@ Result<int> mtu_of(const DeviceContext& context) {
 
 api::ConfigMap nic_identity(const DeviceContext& context) {
     api::ConfigMap changes;
-    if (hwaddr_of(context).empty()) changes[context.volatile_key("hwaddr")] = network::random_hwaddr();
+    if (hwaddr_of(context).empty()) {
+        auto& chosen = changes[context.volatile_key("hwaddr")];
+        do {
+            chosen = network::random_hwaddr();
+        } while (!context.surroundings.is_free_hwaddr(chosen));
+    }
     if (context.key("name").empty() && context.volatile_value("name").empty()) {
         if (std::string name = choose_name(context); !name.empty())
             changes[context.volatile_key("name")] = std::move(name);

@@ -10,6 +10,8 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/proxy.h"
 #include "lxd-daemon/instances/apparmor.h"
+#include "lxd-daemon/instances/network_rules.h"
+#include "lxd-daemon/instances/nic_conflicts.h"
 #include "lxd-daemon/instances/nics_on_vlan.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/project_restrictions.h"
@@ -48,6 +50,9 @@ public:
     Result<> release_address(const std::string& network, const std::string& instance,
                              const std::string& device) override {
         return context_.deps.networks.release(network, instance, device);
+    }
+    bool is_free_hwaddr(const std::string& hwaddr) override {
+        return instances::is_free_hwaddr(context_, hwaddr);
     }
     bool names_after_mac() override {
         const auto config = context_.deps.database.server_config().all();
@@ -228,9 +233,10 @@ Result<> prepare_devices(Context& context, const api::DeviceMap& expanded, datab
 Result<> validate_devices_for(Context& context, const api::DeviceMap& expanded,
                               const database::InstanceRecord& record) {
     DeviceSet set(context, record.name, expanded, record.config);
-    return set.each([](const devices::DeviceType& type, const devices::DeviceContext& device) {
+    LX_TRY(set.each([](const devices::DeviceType& type, const devices::DeviceContext& device) {
         return type.validate(device);
-    });
+    }));
+    return check_nics(context, expanded, record);
 }
 
 Result<StartedDevices> start_devices(Context& context, const api::DeviceMap& expanded,

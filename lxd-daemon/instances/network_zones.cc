@@ -9,6 +9,7 @@
 #include "lxd-daemon/api/json_reader.h"
 #include "lxd-daemon/base/clock.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/networks.h"
 #include "network/bridge_config.h"
 #include "network/tunnels.h"
 #include "profiles/config_keys.h"

@@ -11,6 +11,7 @@
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/network_rules.h"
+#include "lxd-daemon/instances/nic_conflicts.h"
 #include "network/parent_network.h"
 
 namespace lxmgr::instances {
@@ -317,7 +318,8 @@ Result<database::AddressRecord> Networks::claim_locked(database::AddressRecord w
     const bool any_ipv6 = wanted.ipv6.empty();
     wanted.is_static = !any_ipv4;
     std::vector<network::AddressClaim> others;
-    for (const auto& record : database_.networks().addresses(wanted.network)) {
+    const auto held = database_.networks().addresses(wanted.network);
+    for (const auto& record : held) {
         const bool ours = record.instance == wanted.instance && record.device == wanted.device;
         if (!ours) others.push_back(to_claim(record));
         if (ours && any_ipv4 && !record.is_static) wanted.ipv4 = record.ipv4;
@@ -329,12 +331,7 @@ Result<database::AddressRecord> Networks::claim_locked(database::AddressRecord w
     if (any_ipv6) {
         LX_TRY_AS(wanted.ipv6, live->choose_ipv6(to_claim(wanted), others));
     }
-    for (const auto& other : others) {
-        const bool same_ipv4 = !wanted.ipv4.empty() && other.ipv4 == wanted.ipv4;
-        if (!same_ipv4 && (wanted.ipv6.empty() || other.ipv6 != wanted.ipv6)) continue;
-        return fail(Status::conflict, fmt::format("Address {} is already held by instance '{}'",
-                                                  same_ipv4 ? wanted.ipv4 : wanted.ipv6, other.instance));
-    }
+    LX_TRY(check_unheld(wanted, held));
     LX_TRY(database_.networks().claim(wanted));
     LX_TRY(live->set_claim(to_claim(wanted)));
     follow_server(wanted.network, *live);

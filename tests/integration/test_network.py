@@ -10,6 +10,10 @@ from harness.sandbox import namespace
 
 
 class NetworkTest(DaemonCase):
+    def tearDown(self):
+        self.doCleanups()
+        super().tearDown()
+
     def test_bridge_is_shown(self):
         network = self.api.get(f"/1.0/networks/{BRIDGE}")
         self.assertEqual((network["type"], network["managed"], network["status"]), ("bridge", True, "Created"))
@@ -62,6 +66,66 @@ class NetworkTest(DaemonCase):
         self.address("alpha")
         self.assertIn(address, self.api.sh("alpha", f"nslookup beta.lxd {SUBNET}.1"))
         self.api.sh("alpha", f"ping -c 1 -W 5 {address}")
+
+    NIC = {"type": "nic", "name": "eth0", "network": BRIDGE}
+
+    def test_routes_are_of_no_managed_network(self):
+        for net in (f"{SUBNET}.64/26", f"{SUBNET}.9/32", "0.0.0.0/0"):
+            for key in ("ipv4.routes", "ipv4.routes.external"):
+                message = self.assert_api_error(400, self.api.create, "greedy", "tiny", devices={"eth0": {**self.NIC, key: net}})
+                self.assertIn(f"network '{BRIDGE}'", message)
+        self.api.create("greedy", "tiny", devices={"eth0": {**self.NIC, "ipv4.routes": "198.51.100.0/28"}})
+        self.assert_api_error(400, self.api.do, "PATCH", "/1.0/instances/greedy",
+                              {"devices": {"eth0": {**self.NIC, "ipv4.routes": f"198.51.100.0/28,{SUBNET}.0/24"}}})
+
+    def test_one_holder_of_a_mac_address(self):
+        mac = "00:16:3e:00:00:21"
+        held = {"eth0": {**self.NIC, "hwaddr": mac}}
+        self.api.create("first", "tiny", devices=held)
+        self.api.create("second", "tiny")
+        for devices, config in ((held, {}), ({"eth0": {**self.NIC, "hwaddr": mac.upper()}}, {}),
+                                ({}, {"volatile.eth0.hwaddr": mac})):
+            body = {"devices": devices, "config": config}
+            for call in ((self.api.create, "third", "tiny"), (self.api.do, "PATCH", "/1.0/instances/second")):
+                message = self.assert_api_error(409, *call, **body) if call[0] == self.api.create else \
+                    self.assert_api_error(409, *call, body)
+                self.assertIn(f"MAC address {mac}", message)
+                self.assertIn("'first'", message)
+        self.assertIn("MAC", self.assert_api_error(400, self.api.do, "PATCH", "/1.0/instances/second",
+                                                   {"config": {"volatile.eth0.hwaddr": "nonsense"}}))
+        self.assert_api_error(400, self.api.create, "third", "tiny", config={"volatile.eth0.hwaddr": "01:00:5e:00:00:01"})
+        # Its own NIC is not in its way, nor is one on no network.
+        self.api.do("PATCH", "/1.0/instances/first", {"description": "mine"})
+        self.api.create("apart", "tiny", devices={"eth0": {"type": "nic", "nictype": "p2p", "name": "eth0", "hwaddr": mac}})
+        # A copy would have the same, a copy of one that was given its address by the server gets another.
+        copy = {"name": "copy", "source": {"type": "copy", "source": "first"}}
+        self.assertIn(mac, self.assert_api_error(409, self.api.do, "POST", "/1.0/instances", copy))
+        self.api.do("POST", "/1.0/instances", {**copy, "devices": {"eth0": self.NIC}})
+        self.api.create("kept", "tiny", config={"volatile.eth0.hwaddr": "00:16:3e:00:00:22"})
+        self.api.do("POST", "/1.0/instances/kept/snapshots", {"name": "s"})
+        self.api.do("PUT", "/1.0/instances/kept", {"restore": "s"})
+        self.api.do("POST", "/1.0/instances/first", {"name": "renamed"})
+        self.api.start("renamed")
+
+    def test_mac_addresses_of_other_projects_have_no_name(self):
+        self.api.call("POST", "/1.0/projects", {"name": "web", "config": {"features.images": "false",
+                                                                         "features.profiles": "false"}})
+        self.addCleanup(self.api.call, "DELETE", "/1.0/projects/web")
+        keys = {"hwaddr": "00:16:3e:00:00:23", "ipv4.address": f"{SUBNET}.78"}
+        self.api.create("hidden", "tiny", devices={"eth0": {**self.NIC, **keys}})
+        self.api.start("hidden")
+        body = {"name": "box", "source": {"type": "image", "alias": "tiny"}}
+        message = self.assert_api_error(409, self.api.do, "POST", "/1.0/instances?project=web", {
+            **body, "devices": {"eth0": {**self.NIC, "hwaddr": keys["hwaddr"]}}})
+        self.assertIn(keys["hwaddr"], message)
+        self.assertNotIn("hidden", message)
+        self.api.do("POST", "/1.0/instances?project=web", {**body, "devices": {
+            "eth0": {**self.NIC, "ipv4.address": keys["ipv4.address"]}}})
+        self.addCleanup(self.api.do, "DELETE", "/1.0/instances/box?project=web")
+        with self.assertRaises(ApiError) as caught:
+            self.api.do("PUT", "/1.0/instances/box/state?project=web", {"action": "start"})
+        self.assertIn(keys["ipv4.address"], caught.exception.message)
+        self.assertNotIn("hidden", caught.exception.message)
 
     def test_chosen_address(self):
         self.api.create("fixed", "tiny", devices={"eth0": {"type": "nic", "name": "eth0", "network": BRIDGE,
