@@ -62,6 +62,7 @@ struct ImagesPost {
     std::string format;  ///< "", "unified" or "split"
     std::vector<AliasOfImage> aliases;
     std::string in_project = "default";  ///< that the request is for; not of the body
+    bool by_admin = false;               ///< who asks may do all; not of the body
 };
 Result<ImagesPost> parse_images_post(const nlohmann::json& body);
 /// What of it describes the image: parse_images_post() reads it back.
@@ -71,6 +72,7 @@ nlohmann::json description_json(const ImagesPost& post);
 struct ImageExportPost {
     std::string target, secret, certificate, project;
     std::vector<std::string> profiles;
+    bool by_admin = false;  ///< who asks may do all; not of the body
 };
 Result<ImageExportPost> parse_image_export_post(const nlohmann::json& body);
 

@@ -27,6 +27,7 @@ struct InstanceSource {
     std::string base_image;
     std::string project;
     bool live = false, instance_only = false, refresh = false, allow_inconsistent = false;
+    bool by_admin = false;  ///< who asks may do all; not of the body
 };
 
 /// POST /1.0/instances

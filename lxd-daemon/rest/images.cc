@@ -124,6 +124,7 @@ Handled create_from_elsewhere(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto post, api::parse_images_post(body));
     post.in_project = request.project;
+    post.by_admin = request.identity.is_admin();
     if (post.source.mode == "push") co_return wait_for_push(request, services, post);
     auto create = [&services, post = std::move(post), requestor = request.requestor_json] {
         return services.instances->images().create(post, requestor);
@@ -338,6 +339,7 @@ Handled image_push(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_image(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto post, api::parse_image_export_post(body));
+    post.by_admin = request.identity.is_admin();
     LX_CO_TRY_AS(const auto operation, services.instances->images().push(
                                            record, std::move(post), request.requestor_json, request.project));
     co_return Response::operation(*operation);

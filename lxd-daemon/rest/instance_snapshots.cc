@@ -91,7 +91,8 @@ Handled snapshot_delete(const Request& request, Services& services) {
 Handled rebuild_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY_AS(const auto body, request.json());
-    LX_CO_TRY_AS(const auto post, api::parse_instances_post(body));
+    LX_CO_TRY_AS(auto post, api::parse_instances_post(body));
+    post.source.by_admin = request.identity.is_admin();
     LX_CO_TRY_AS(const auto operation,
                  services.instances->rebuild(request.path_arg("name"), post.source, request.requestor_json));
     co_return Response::operation(*operation);

@@ -142,6 +142,7 @@ Handled instances_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto body, request.json());
     LX_CO_TRY_AS(auto post, api::parse_instances_post(body));
     post.in_project = request.project;
+    post.source.by_admin = request.identity.is_admin();
     if (post.source.type == "copy") LX_CO_TRY(check_other_project(request, services, post.source.project));
     if (post.source.type == "migration") {
         auto receiving = receive_from_server(request, services, std::move(post), body);

@@ -147,12 +147,13 @@ Result<database::ImagePtr> download(Context& context, images::ImageServer& serve
 Result<database::ImagePtr> fetch_from(Context& context, const RemoteImage& wanted,
                                       operations::Operation& operation, const std::stop_token& stop) {
     const auto& source = wanted.source;
-    LX_TRY_AS(const auto server, images::open_image_server({.protocol = source.protocol,
-                                                            .url = source.server,
-                                                            .secret = wanted.secret,
-                                                            .project = wanted.project,
-                                                            .access = web_access(context, source)},
-                                                           stop));
+    LX_TRY_AS(const auto server,
+              images::open_image_server({.protocol = source.protocol,
+                                         .url = source.server,
+                                         .secret = wanted.secret,
+                                         .project = wanted.project,
+                                         .access = web_access(context, source, wanted.may_be_local)},
+                                        stop));
     LX_TRY_AS(const auto found, server->find(source.alias, wanted.architecture));
     // Under another name, or from another server, it may be on its way already.
     LX_TRY_AS(const auto claim, context.image_downloads.claim(found.fingerprint, stop));

@@ -39,7 +39,7 @@ Result<> send_image(Context& context, const database::ImageRecord& image, const 
               open_image_export(image.fingerprint, store.files_of(image), context.deps.state_dir + "/tmp"));
     database::ImageSource peer;
     peer.certificate = wanted.certificate;
-    LX_TRY_AS(auto web, images::Web::open(web_access(context, peer), std::move(stop)));
+    LX_TRY_AS(auto web, images::Web::open(web_access(context, peer, wanted.by_admin), std::move(stop)));
     images::ImagePush push{.target = wanted.target,
                            .secret = wanted.secret,
                            .project = wanted.project,

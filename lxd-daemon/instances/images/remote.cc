@@ -63,14 +63,14 @@ std::string default_architecture(const Context& context) {
     return std::string(images::architecture_name(machine.machine));
 }
 
-images::WebAccess web_access(const Context& context, const database::ImageSource& source) {
+images::WebAccess web_access(const Context& context, const database::ImageSource& source, bool may_be_local) {
     const auto config = context.deps.database.server_config().all();
     images::WebAccess out;
     out.proxy_https = text_of(config, "core.proxy_https");
     out.proxy_ignore_hosts = text_of(config, "core.proxy_ignore_hosts");
     out.pinned_certificate = source.certificate;
-    out.allow_local =
-        source.protocol != "direct" || profiles::parse_bool(text_of(config, "images.allow_local_urls"));
+    out.allow_local = (may_be_local && source.protocol != "direct") ||
+                      profiles::parse_bool(text_of(config, "images.allow_local_urls"));
     return out;
 }
 
@@ -102,6 +102,7 @@ Result<RemoteImage> remote_image_of(const Context& context, const api::InstanceS
     out.cached = true;
     out.projects = {image_project(context, project)};
     out.auto_update = !source.alias.empty() && is_cached_by_default(context);
+    out.may_be_local = source.by_admin;
     LX_TRY(check_remote(out));
     LX_TRY(check_server_allowed(context, project, source.server));
     return out;

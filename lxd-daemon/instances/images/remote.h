@@ -25,6 +25,7 @@ struct RemoteImage {
     std::string architecture;  ///< LXD's name
     bool cached = false;       ///< only kept because an instance was made of it
     bool auto_update = false;
+    bool may_be_local = false;  ///< the server may be this machine, or one of its neighbours
     bool is_public = false;
     std::vector<std::string> profiles{"default"};  ///< keys
     std::vector<std::string> projects{"default"};  ///< that are to have it
@@ -70,7 +71,9 @@ std::string name_on_server(const Source& source) {
 /// this machine's.
 std::string default_architecture(const Context& context);
 /// The proxies that the server's config names, and what it says of local addresses.
-images::WebAccess web_access(const Context& context, const database::ImageSource& source);
+/// @param may_be_local  as RemoteImage has it: only a full administrator leads requests to services of this
+///        machine, or to what clouds tell it
+images::WebAccess web_access(const Context& context, const database::ImageSource& source, bool may_be_local);
 
 /// What the source of a new instance asks for. Errors: `bad_request`.
 Result<RemoteImage> remote_image_of(const Context& context, const api::InstanceSource& source,

@@ -38,6 +38,7 @@ RemoteImage remote_of(const Context& context, const api::ImagesPost& post) {
     out.project = post.source.project;
     out.architecture = default_architecture(context);
     out.auto_update = post.fields.auto_update;
+    out.may_be_local = post.by_admin;
     out.is_public = post.fields.is_public;
     out.properties = post.fields.properties;
     out.filename = post.filename;

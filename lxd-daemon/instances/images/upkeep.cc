@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "images/web/address.h"
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
@@ -83,6 +84,12 @@ void begin(Context& context, operations::Request request) {
         log::error("upkeep of images not begun", {{"error", started.error().message}});
 }
 
+/// By what its URL says, which only a full administrator could give: a name may lead elsewhere by now.
+bool has_local_server(const database::ImageSource& source) {
+    const auto url = images::parse_url(source.server);
+    return url && images::is_local_name(url->host);
+}
+
 }  // namespace
 
 Result<bool> refresh_image(Context& context, const std::string& fingerprint, operations::Operation& operation,
@@ -95,6 +102,7 @@ Result<bool> refresh_image(Context& context, const std::string& fingerprint, ope
                        .architecture = old->architecture,
                        .cached = old->cached,
                        .auto_update = old->auto_update,
+                       .may_be_local = has_local_server(*old->source),
                        .is_public = old->is_public,
                        .profiles = old->profiles,
                        .projects = old->projects};
