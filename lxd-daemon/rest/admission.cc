@@ -94,6 +94,21 @@ std::optional<api::CertificatePut> Admission::take(const std::string& secret) {
     return std::move(offer.fields);
 }
 
+void Admission::project_changed(const std::string& name, const std::string& new_name) {
+    for (auto& [secret, offer] : offers_) {
+        auto& projects = offer.fields.projects;
+        if (std::ranges::find(projects, name) == projects.end()) continue;
+        if (new_name.empty()) {
+            offer.operation->abort();
+            continue;
+        }
+        std::ranges::replace(projects, name, new_name);
+        offer.operation->update_metadata(
+            {{"request", api::to_json(api::CertificatesPost{offer.fields, "", true})}});
+    }
+    forget_ended();
+}
+
 asio::awaitable<Result<>> Admission::refuse() {
     asio::steady_timer pause(services_.io, kRefusalTime);
     boost::system::error_code error;

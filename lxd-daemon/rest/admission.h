@@ -28,6 +28,9 @@ public:
     Result<operations::OperationPtr> offer(const api::CertificatePut& fields, const std::string& requestor);
     /// Takes the offer with this secret: nobody else gets it. nullopt: there is none, or it has expired.
     std::optional<api::CertificatePut> take(const std::string& secret);
+    /// Tokens that are for the project follow it to its new name; an empty one: it is gone, they end. Another
+    /// project of the same name would be what they let into.
+    void project_changed(const std::string& name, const std::string& new_name);
     /// Errors: `forbidden`, a second after it was asked, so that guessing is slow.
     boost::asio::awaitable<Result<>> check_password(std::string password);
     /// What to say to a secret that is not the right one. Takes a second, too.

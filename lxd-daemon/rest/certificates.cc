@@ -97,7 +97,6 @@ Handled store_certificate(const Request& request, Services& services, database::
 Handled join_trust_store(const Request& request, Services& services, api::CertificatesPost post) {
     if (post.secret.empty() || services.admission == nullptr)
         co_return fail(Status::forbidden, "not authorized");
-    LX_CO_TRY(check_fields(services, post.fields));
     // Before the secret is used up. What the client proved to have is what is trusted.
     LX_CO_TRY_AS(const auto certificate, certificate_of(request, ""));
     if (services.database->certificates().find(certificate.fingerprint))
@@ -114,6 +113,8 @@ Handled join_trust_store(const Request& request, Services& services, api::Certif
         auto checking = services.admission->check_password(post.secret);
         LX_CO_TRY(co_await std::move(checking));
     }
+    // Who does not know the secret must not learn which projects there are.
+    LX_CO_TRY(check_fields(services, fields));
     if (fields.name.empty()) fields.name = request.identity.address;
     auto storing = store_certificate(request, services, record_of(fields, certificate));
     co_return co_await std::move(storing);

@@ -11,6 +11,7 @@
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/events/hub.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/admission.h"
 #include "lxd-daemon/rest/https/https.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
@@ -150,6 +151,11 @@ void end_connections(const Services& services, const std::vector<std::string>& c
     for (const auto& fingerprint : clients) services.https->drop(fingerprint, nullptr);
 }
 
+/// Tokens that were made for it. On the I/O thread.
+void tell_admission(const Services& services, const std::string& name, const std::string& new_name) {
+    if (services.admission != nullptr) services.admission->project_changed(name, new_name);
+}
+
 Handled project_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_project(request, services));
     LX_CO_TRY_AS(const auto body, request.json());
@@ -170,7 +176,10 @@ Handled project_post(const Request& request, Services& services) {
                                                              std::stop_token) -> Result<nlohmann::json> {
         const auto clients = clients_of(services, name);
         LX_TRY(services.database->projects().rename(name, new_name));
-        boost::asio::post(services.io, [&services, clients] { end_connections(services, clients); });
+        boost::asio::post(services.io, [&services, clients, name, new_name] {
+            end_connections(services, clients);
+            tell_admission(services, name, new_name);
+        });
         publish(services, operation.requestor(), "project-renamed", new_name,
                 nlohmann::json{{"old_name", name}}.dump());
         return nullptr;
@@ -191,6 +200,7 @@ Handled project_delete(const Request& request, Services& services) {
     auto pending = on_worker(services, std::move(remove));
     LX_CO_TRY_AS(const auto clients, co_await std::move(pending));
     end_connections(services, clients);
+    tell_admission(services, record->name, "");
     publish(services, request.requestor_json, "project-deleted", record->name);
     co_return Response::empty();
 }

@@ -154,6 +154,24 @@ class JoinTest(TrustCase):
         self.api.call("DELETE", f"/1.0/operations/{identifier}")
         self.assertEqual(self.join(self.certificate(), token), 403)
 
+    def test_tokens_follow_their_projects(self):
+        for name in ("web", "shop"):
+            self.api.call("POST", "/1.0/projects", {"name": name})
+        gone, gone_token = remote.token(self.api, restricted=True, projects=["web"])
+        kept, kept_token = remote.token(self.api, restricted=True, projects=["shop"])
+        self.api.call("DELETE", "/1.0/projects/web")
+        self.assertEqual(self.api.get(f"/1.0/operations/{gone}/wait?timeout=10")["status"], "Cancelled")
+        # Another project of the name is not what it was for.
+        self.api.call("POST", "/1.0/projects", {"name": "web"})
+        self.addCleanup(self.api.call, "DELETE", "/1.0/projects/web")
+        self.assertEqual(self.join(self.certificate(), gone_token), 403)
+        self.api.do("POST", "/1.0/projects/shop", {"name": "store"})
+        self.addCleanup(self.api.call, "DELETE", "/1.0/projects/store")
+        self.assertEqual(self.api.get(f"/1.0/operations/{kept}")["metadata"]["request"]["projects"], ["store"])
+        certificate = self.certificate()
+        self.assertEqual(self.join(certificate, kept_token), 201)
+        self.assertEqual(self.api.get(f"/1.0/certificates/{certificate.fingerprint}")["projects"], ["store"])
+
     def test_token_needs_a_listener(self):
         remote.set_config(self.api, core__https_address="")
         self.assertIn("core.https_address", self.assert_api_error(400, remote.token, self.api))
