@@ -7,6 +7,7 @@
 #include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/visible.h"
+#include "profiles/config_keys.h"
 
 namespace lxmgr::rest {
 namespace {
@@ -45,6 +46,12 @@ bool knows_no_projects(const Route& route) {
            (route.access == Access::anyone && !route.pattern.starts_with("/1.0/images"));
 }
 
+/// To them a project that is not there answers as an empty one: they must not learn which there are.
+bool is_stranger(const Request& request, const Route& route) {
+    const auth::Who who = request.identity.who;
+    return who == auth::Who::untrusted || (who == auth::Who::metrics && route.access != Access::metrics);
+}
+
 bool is_beneath(const Route& route, std::string_view pattern) {
     return route.pattern.starts_with(pattern) &&
            (route.pattern.size() == pattern.size() || route.pattern[pattern.size()] == '/');
@@ -69,7 +76,8 @@ Result<> enter_project(Request& request, const Route& route, const Services& ser
     if (asked != request.project) {
         if (!services.database->projects().find(asked)) {
             if (knows_no_projects(route)) return {};
-            return fail(Status::not_found, "Project '" + asked + "' not found");
+            const bool hidden = is_stranger(request, route) && profiles::validate_project_name(asked);
+            if (!hidden) return fail(Status::not_found, "Project '" + asked + "' not found");
         }
         request.project = asked;
     }

@@ -172,6 +172,24 @@ class JoinTest(TrustCase):
         self.assertEqual(self.join(certificate, kept_token), 201)
         self.assertEqual(self.api.get(f"/1.0/certificates/{certificate.fingerprint}")["projects"], ["store"])
 
+    def test_strangers_learn_of_no_project(self):
+        self.api.call("POST", "/1.0/projects", {"name": "web"})
+        self.addCleanup(self.api.call, "DELETE", "/1.0/projects/web")
+        remote.set_config(self.api, core__trust_password="right")
+        client = self.client(self.certificate())
+
+        def answers(project):
+            body = {"password": "wrong", "projects": [project], "restricted": True}
+            asked = [("POST", "/1.0/certificates", body), ("POST", f"/1.0/images?project={project}", {})]
+            asked += [("GET", f"/1.0/images{path}?project={project}") for path in
+                      ("", "/aliases", "/aliases/x", "/0123456789ab", "/0123456789ab/export")]
+            return [(answer.status, answer.body.replace(project.encode(), b"")) for answer in
+                    (client.raw(*one) for one in asked)]
+
+        self.assertEqual(answers("web"), answers("nowhere"))
+        self.assertEqual(client.raw("POST", "/1.0/certificates", {"password": "right", "projects": ["nowhere"],
+                                                                  "restricted": True}).status, 400)
+
     def test_token_needs_a_listener(self):
         remote.set_config(self.api, core__https_address="")
         self.assertIn("core.https_address", self.assert_api_error(400, remote.token, self.api))
