@@ -74,11 +74,24 @@ Result<> confirm_certificate(const std::string& fingerprint, const Args& args) {
     return fail(Status::forbidden, "The certificate was not accepted");
 }
 
+/// Else the token's secret would go to whoever answers there.
+Result<> check_token_is_of(const Token& token, const std::string& fingerprint) {
+    if (token.fingerprint == fingerprint) return {};
+    return fail(
+        Status::forbidden,
+        fmt::format("The token is of a server whose certificate is {}, but the one that answers has {}: "
+                    "check the address, or get a new token there",
+                    token.fingerprint, fingerprint));
+}
+
 Result<FoundServer> find_by_address(const std::string& address, const Args& args) {
     LX_TRY_AS(const Server server, parse_server(address));
     LX_TRY_AS(const std::string pem, fetch_certificate(server));
     LX_TRY_AS(const auto certificate, auth::parse_certificate(pem));
-    LX_TRY(confirm_certificate(certificate.fingerprint, args));
+    // A token says which certificate its server has: then nobody needs to be asked.
+    const Token token = parse_token(args.text("token"));
+    LX_TRY(token.fingerprint.empty() ? confirm_certificate(certificate.fingerprint, args)
+                                     : check_token_is_of(token, certificate.fingerprint));
     return FoundServer{server, pem};
 }
 
@@ -108,6 +121,8 @@ Result<> join_server(const Server& server, const std::string& token, const Args&
     if (secret.empty()) {
         LX_TRY_AS(secret, ask_for_secret(args));
     }
+    if (const Token typed = parse_token(secret); !typed.fingerprint.empty())
+        LX_TRY(check_token_is_of(typed, server.fingerprint));
     // LXD up to 5.21 wants a token as the password, Incus as the token.
     Json body{{"type", "client"}, {"password", secret}};
     if (!parse_token(secret).addresses.empty()) body = {{"password", secret}, {"trust_token", secret}};

@@ -1,4 +1,5 @@
 """lxmgr over HTTPS: the page docs/how-to/remote.md, command by command, and what goes wrong."""
+import base64
 import concurrent.futures
 import json
 import os
@@ -113,6 +114,17 @@ class RemoteCliTest(DaemonCase):
         self.assertIn("two servers", self.failure("launch", "lab:tiny", "dev"))
         self.assertIn("local", self.failure("remote", "remove", "local"))
         self.assertIn("not running", self.failure("list"))
+
+    def test_a_token_says_which_certificate_to_expect(self):
+        self.server("config", "set", "core.https_address=:8443")
+        token = self.server("config", "trust", "add", "--name", "laptop").strip()
+        said = json.loads(base64.b64decode(token))
+        wrong = base64.b64encode(json.dumps({**said, "fingerprint": "ab" * 32}).encode()).decode()
+        for more in ((), ("--accept-certificate",)):
+            self.assertIn("certificate", self.failure("remote", "add", "lab", "192.0.2.1", "--token", wrong, *more))
+        self.assertEqual(self.api.get("/1.0/certificates"), [])
+        self.client("remote", "add", "lab", "192.0.2.1", "--token", token)
+        self.client("list", "lab:")
 
     def test_another_certificate_is_not_talked_to(self):
         self.added()
