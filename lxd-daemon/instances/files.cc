@@ -66,7 +66,8 @@ Result<> copy_bytes(int from, int to, const std::string& path) {
     }
 }
 
-Result<> remove_below(int parent, const std::string& name, const std::string& path, unsigned depth) {
+Result<> remove_below(const InstanceRoot& root, int parent, const std::string& name, const std::string& path,
+                      unsigned depth) {
     constexpr unsigned kMaxDepth = 512;
     if (depth > kMaxDepth) return fail(Status::bad_request, fmt::format("'{}' is nested too deeply", path));
     LX_TRY(refuse_mount_point(parent, name, path));
@@ -75,8 +76,10 @@ Result<> remove_below(int parent, const std::string& name, const std::string& pa
     UniqueFd dir(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
     if (!dir) return fail_errno("Opening", path);
     UniqueFd copy(::fcntl(dir.get(), F_DUPFD_CLOEXEC, 0));
+    LX_TRY(require_access(root, dir.get(), read | write | search, path));
     LX_TRY_AS(const auto names, entries_of(std::move(copy), path));
-    for (const auto& entry : names) LX_TRY(remove_below(dir.get(), entry, path + "/" + entry, depth + 1));
+    for (const auto& entry : names)
+        LX_TRY(remove_below(root, dir.get(), entry, path + "/" + entry, depth + 1));
     if (::unlinkat(parent, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
         return fail_errno("Removing", path);
     return {};
@@ -117,10 +120,10 @@ Result<OpenedFile> open_file(const InstanceRoot& root, const std::string& path) 
     if (file.info.type == FileType::symlink) {
         LX_TRY_AS(file.link_target, link_of(handle.get(), path));
     } else if (file.info.type == FileType::directory) {
-        LX_TRY_AS(UniqueFd dir, reopen(handle.get(), O_RDONLY | O_DIRECTORY, path));
+        LX_TRY_AS(UniqueFd dir, reopen_allowed(root, handle.get(), O_RDONLY | O_DIRECTORY, path));
         LX_TRY_AS(file.entries, entries_of(std::move(dir), path));
     } else {
-        LX_TRY_AS(file.fd, reopen(handle.get(), O_RDONLY | O_NONBLOCK, path));
+        LX_TRY_AS(file.fd, reopen_allowed(root, handle.get(), O_RDONLY | O_NONBLOCK, path));
     }
     return file;
 }
@@ -133,7 +136,8 @@ Result<> write_file(const InstanceRoot& root, const std::string& path, int sourc
         LX_TRY_AS(const struct stat st, stat_of(existing->get(), path));
         if (!S_ISREG(st.st_mode))
             return fail(Status::bad_request, fmt::format("'{}' exists and is not a regular file", path));
-        LX_TRY_AS(target, reopen(existing->get(), O_WRONLY | O_NONBLOCK | (append ? 0 : O_TRUNC), path));
+        LX_TRY_AS(target, reopen_allowed(root, existing->get(),
+                                         O_WRONLY | O_NONBLOCK | (append ? 0 : O_TRUNC), path));
         // Not O_APPEND: sendfile(2) refuses it.
         if (append && ::lseek(target.get(), 0, SEEK_END) < 0) return fail_errno("Seeking in", path);
         LX_TRY(copy_bytes(source, target.get(), path));
@@ -160,7 +164,7 @@ Result<> make_directory(const InstanceRoot& root, const std::string& path, const
     LX_TRY_AS(const struct stat st, stat_of(handle.get(), path));
     if (!S_ISDIR(st.st_mode))
         return fail(Status::bad_request, fmt::format("'{}' exists and is not a directory", path));
-    LX_TRY_AS(const UniqueFd dir, reopen(handle.get(), O_RDONLY | O_DIRECTORY, path));
+    LX_TRY_AS(const UniqueFd dir, reopen_allowed(root, handle.get(), O_RDONLY | O_DIRECTORY, path));
     return apply_ownership(root, dir.get(), whole, path);
 }
 
@@ -193,7 +197,7 @@ Result<> remove_path(const InstanceRoot& root, const std::string& path, bool rec
         if (errno == ENOENT) return fail(Status::not_found, "Not Found");
         return fail_errno("fstat", path);
     }
-    if (recursive) return remove_below(parent.get(), parts.second, path, 0);
+    if (recursive) return remove_below(root, parent.get(), parts.second, path, 0);
     LX_TRY(refuse_mount_point(parent.get(), parts.second, path));
     if (::unlinkat(parent.get(), parts.second.c_str(), S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) == 0)
         return {};

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <climits>
+#include <optional>
 
 #include "lxd-daemon/sys/path.h"
 
@@ -17,6 +19,12 @@ Result<> check_path(const std::string& path) {
     if (path.empty()) return fail(Status::bad_request, "Missing path argument");
     if (path.contains('\0')) return fail(Status::bad_request, "The path holds a zero byte");
     return {};
+}
+
+bool holds(const std::vector<sys::IdRange>& ranges, std::uint32_t id) {
+    return std::ranges::any_of(ranges, [id](const sys::IdRange& range) {
+        return id >= range.host_first && id - range.host_first < range.count;
+    });
 }
 
 }  // namespace
@@ -81,6 +89,27 @@ Result<UniqueFd> reopen(int handle, int flags, const std::string& path) {
     return fd;
 }
 
+Result<> require_access(const InstanceRoot& root, int fd, unsigned wanted, const std::string& path) {
+    if (root.idmap.uids.empty()) return {};
+    LX_TRY_AS(const struct stat st, stat_of(fd, path));
+    if (holds(root.idmap.uids, st.st_uid) && holds(root.idmap.gids, st.st_gid)) return {};
+    if ((st.st_mode & 07U & wanted) == wanted) return {};
+    return fail(Status::forbidden,
+                fmt::format("'{}' leads to what a user of the host owns, whom the instance has no id for: "
+                            "not even its root may {} it",
+                            path,
+                            (wanted & change) != 0  ? "change"
+                            : (wanted & write) != 0 ? "write to"
+                                                    : "read"));
+}
+
+Result<UniqueFd> reopen_allowed(const InstanceRoot& root, int handle, int flags, const std::string& path) {
+    const int access = flags & O_ACCMODE;
+    const unsigned wanted = (access == O_WRONLY ? 0U : read) | (access == O_RDONLY ? 0U : write);
+    LX_TRY(require_access(root, handle, wanted, path));
+    return reopen(handle, flags, path);
+}
+
 Result<std::string> link_of(int handle, const std::string& path) {
     std::string target(PATH_MAX, '\0');
     const ssize_t n = ::readlinkat(handle, "", target.data(), target.size());
@@ -91,6 +120,7 @@ Result<std::string> link_of(int handle, const std::string& path) {
 
 Result<> apply_ownership(const InstanceRoot& root, int fd, const Ownership& ownership,
                          const std::string& path) {
+    if (ownership.uid || ownership.gid || ownership.mode) LX_TRY(require_access(root, fd, change, path));
     const uid_t uid = ownership.uid ? host_uid(root, *ownership.uid) : static_cast<uid_t>(-1);
     const gid_t gid = ownership.gid ? host_gid(root, *ownership.gid) : static_cast<gid_t>(-1);
     if ((ownership.uid || ownership.gid) && ::fchown(fd, uid, gid) != 0)
@@ -103,20 +133,51 @@ Result<> apply_ownership(const InstanceRoot& root, int fd, const Ownership& owne
 Result<UniqueFd> open_parent(const InstanceRoot& root, const std::string& dir) {
     auto parent = sys::open_in_root(root.fd.get(), dir, O_PATH | O_DIRECTORY);
     if (!parent) return reword(std::move(parent).error());
+    LX_TRY(require_access(root, parent->get(), write | search, dir));
     return parent;
 }
 
+namespace {
+
+/// Where a symlink leads that is there and has no target; nullopt: there is none of that name.
+std::optional<std::string> dangling_target(int parent, const std::pair<std::string, std::string>& place) {
+    const UniqueFd link(::openat(parent, place.second.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    const auto target = link ? link_of(link.get(), place.second) : Result<std::string>("");
+    if (!target || target->empty()) return std::nullopt;
+    return target->starts_with('/') ? *target : place.first + "/" + *target;
+}
+
+}  // namespace
+
 Result<UniqueFd> create_file(const InstanceRoot& root, const std::string& path, const Ownership& ownership,
                              int flags) {
-    return as_owner(root, ownership, [&]() -> Result<UniqueFd> {
-        auto fd =
-            sys::open_in_root(root.fd.get(), path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | flags, 0600);
-        if (!fd) return reword(std::move(fd).error());
-        LX_TRY_AS(const struct stat st, stat_of(fd->get(), path));
-        if (!S_ISREG(st.st_mode))
-            return fail(Status::bad_request, fmt::format("'{}' is not a regular file", path));
-        return fd;
-    });
+    constexpr int kMaxLinks = 40;  // path_resolution(7)
+    std::string at = path;
+    for (int links = 0; links <= kMaxLinks; ++links) {
+        LX_TRY_AS(const auto place, split_last(at));
+        LX_TRY_AS(const UniqueFd parent, open_parent(root, place.first));
+        int error = 0;
+        LX_TRY_AS(UniqueFd fd, as_owner(root, ownership, [&]() -> Result<UniqueFd> {
+                      constexpr int kNew =
+                          O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW | O_CLOEXEC;
+                      UniqueFd made(::openat(parent.get(), place.second.c_str(), kNew | flags, 0600));
+                      error = errno;
+                      return made;
+                  }));
+        if (fd) {
+            LX_TRY_AS(const struct stat st, stat_of(fd.get(), path));
+            if (!S_ISREG(st.st_mode))
+                return fail(Status::bad_request, fmt::format("'{}' is not a regular file", path));
+            LX_TRY(require_access(root, fd.get(), write, path));
+            return fd;
+        }
+        auto next = error == ELOOP ? dangling_target(parent.get(), place) : std::nullopt;
+        errno = error;
+        if (!next) return fail_errno("Creating", path);
+        at = std::move(*next);
+    }
+    errno = ELOOP;
+    return fail_errno("Creating", path);
 }
 
 }  // namespace lxmgr::instances

@@ -23,10 +23,19 @@ Result<std::pair<std::string, std::string>> split_last(const std::string& path);
 /// `not_found` as clients are told of it, whatever component is missing.
 std::unexpected<Error> reword(Error error);
 Result<struct stat> stat_of(int fd, const std::string& path);
+/// What others than owner and group may do with an inode, as in its mode; `change`: owner, mode and times.
+enum Wanted : unsigned { read = 4, write = 2, search = 1, change = 8 };
+/// Whether root of the instance may do so itself: its capabilities count only where its map has the owner and
+/// the group (user_namespaces(7)). What else is there, on a disk of the host's, a link of a guest's user must
+/// not lead us to. Errors: `forbidden`.
+Result<> require_access(const InstanceRoot& root, int fd, unsigned wanted, const std::string& path);
 /// O_PATH handle of the object itself, not of what a symlink points to.
 Result<UniqueFd> open_object(const InstanceRoot& root, const std::string& path);
 /// A usable descriptor of what an O_PATH handle refers to: no second walk, so nothing can change in between.
 Result<UniqueFd> reopen(int handle, int flags, const std::string& path);
+/// The same of what the instance may open so.
+Result<UniqueFd> reopen_allowed(const InstanceRoot& root, int handle, int flags, const std::string& path);
+/// Of what is to be made, removed or renamed.
 Result<UniqueFd> open_parent(const InstanceRoot& root, const std::string& dir);
 /// Where the symlink leads, by its O_PATH handle.
 Result<std::string> link_of(int handle, const std::string& path);

@@ -3,6 +3,7 @@ import hashlib
 import os
 import socket
 
+from harness import sandbox, sftp
 from harness.case import DaemonCase, main
 from harness.rest import UnixConnection
 
@@ -178,6 +179,35 @@ class RunningFilesTest(FilesCases, DaemonCase):
         reply = self.api.raw("DELETE", self.api.file_target("box", "/data"))
         self.assertEqual(reply.status, 400, reply.json)
         self.assertEqual(self.api.sh("box", "cat /data/new | wc -c").strip(), "70000")
+
+    def test_links_to_what_the_host_owns(self):
+        """A user inside makes links on a disk whose ids are the host's; nobody's files there follow the daemon's rights."""
+        shared = os.path.join(self.daemon.base, "shared")
+        os.makedirs(os.path.join(shared, "open"))
+        os.chmod(os.path.join(shared, "open"), 0o777)
+        for name, mode in (("secret", 0o600), ("told", 0o644)):
+            with open(os.path.join(shared, name), "w", encoding="utf-8") as file:
+                file.write(name)
+            os.chmod(file.name, mode)
+        self.api.update("box", devices={"host": {"type": "disk", "source": shared, "path": "/host"}})
+        self.addCleanup(self.api.update, "box", devices={"host": None})
+        self.api.sh("box", "mkdir -p /srv/links; cd /srv/links; for n in secret told new; do ln -sf /host/$n $n; done; "
+                           "ln -sfn /host dir")
+        self.assertEqual(self.api.pull("box", "/srv/links/dir/told").body, b"told")
+        self.assert_api_error(403, self.api.pull, "box", "/srv/links/dir/secret")
+        for path in ("/srv/links/secret", "/srv/links/told", "/srv/links/new", "/srv/links/dir/made"):
+            message = self.assert_api_error(403, self.api.push, "box", path, b"mine", uid=0)
+            self.assertIn("a user of the host", message)
+        self.assert_api_error(403, self.api.call, "DELETE", self.api.file_target("box", "/srv/links/dir/told"))
+        with sftp.Sftp(self.daemon.socket_path, "box") as client:
+            for call in (lambda: client.read("/srv/links/secret"), lambda: client.write("/srv/links/dir/told", b"mine"),
+                         lambda: client.write("/srv/links/new", b"mine")):
+                with self.assertRaises(sftp.SftpError):
+                    call()
+        self.assertEqual(sorted(os.listdir(shared)), ["open", "secret", "told"])
+        self.assertEqual((os.stat(shared + "/told").st_uid, sandbox.read(shared + "/told")), (0, "told"))
+        self.api.push("box", "/host/open/mine", b"x", uid=0)
+        self.assertEqual(sandbox.read(shared + "/open/mine"), "x")
 
     def test_what_is_mounted_stays(self):
         """The kernel lets another mount namespace remove the place of a mount, and the mount goes with it."""

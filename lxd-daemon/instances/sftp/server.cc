@@ -107,11 +107,12 @@ Result<UniqueFd> Server::open_regular(const std::string& path, std::uint32_t fla
             LX_TRY_AS(const struct ::stat st, stat_of(existing->get(), path));
             // Go's clients open a path before they ask what it is.
             if (S_ISDIR(st.st_mode) && access_of(flags) == O_RDONLY)
-                return reopen(existing->get(), O_RDONLY | O_DIRECTORY, path);
+                return reopen_allowed(root_, existing->get(), O_RDONLY | O_DIRECTORY, path);
             if (!S_ISREG(st.st_mode))
                 return fail(Status::bad_request, fmt::format("'{}' is not a regular file", path));
             const bool truncate = (flags & kTruncate) != 0 && (flags & kWrite) != 0;
-            return reopen(existing->get(), access_of(flags) | O_NONBLOCK | (truncate ? O_TRUNC : 0), path);
+            return reopen_allowed(root_, existing->get(),
+                                  access_of(flags) | O_NONBLOCK | (truncate ? O_TRUNC : 0), path);
         }
         if (existing.error().status != Status::not_found || !create)
             return reword(std::move(existing).error());
@@ -156,6 +157,7 @@ Server::Reply Server::open_directory(std::uint32_t id, PacketReader& in) {
     LX_TRY_AS(std::string path, path_from(in));
     auto dir = sys::open_in_root(root_.fd.get(), path, O_RDONLY | O_DIRECTORY);
     if (!dir) return reword(std::move(dir).error());
+    LX_TRY(require_access(root_, dir->get(), instances::read, path));
     Handle handle{.fd = *std::move(dir), .append = false, .is_directory = true, .entries = {}, .path = path};
     LX_TRY_AS(handle.entries, names_in(handle.fd.get(), path));
     return keep(std::move(handle), id);
@@ -220,6 +222,7 @@ Server::Reply Server::stat_handle(std::uint32_t id, PacketReader& in) {
 
 /// @param fd O_PATH or opened: all goes through its entry in /proc, which works for both
 Result<> Server::apply(int fd, const Attributes& attributes, const std::string& path) {
+    LX_TRY(require_access(root_, fd, change, path));
     const std::string entry = fmt::format("/proc/self/fd/{}", fd);
     if (attributes.size && ::truncate(entry.c_str(), static_cast<off_t>(*attributes.size)) != 0)
         return fail_errno("Changing the size of", path);
