@@ -46,8 +46,8 @@ PAGES = {
         DEV, before={"lxmgr config set dev limits.memory.enforce soft": ["lxmgr config unset dev limits.memory.swap"]}),
     "docs/how-to/remote.md": Page(elsewhere={"lxmgr exec server": "test_remote_cli.py", "lxmgr exec client": ""}),
     "docs/how-to/secure-an-instance.md": Page(
-        WEB, elsewhere={"echo root:1000:1": "test_security_keys.py", "lxc config set web raw.idmap": "test_security_keys.py",
-                        "lxc config set web security.idmap.base": "test_security_keys.py",
+        WEB, elsewhere={"echo root:1000:1": "test_idmaps.py", "lxc config set web raw.idmap": "test_idmaps.py",
+                        "lxc config set web security.idmap.base": "test_idmaps.py",
                         "lxc config set web raw.apparmor": "test_apparmor.py, in the VM"}),
     "docs/how-to/start-with-the-host.md": Page(WEB),
     "docs/how-to/use-devices.md": Page(

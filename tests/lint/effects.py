@@ -4,7 +4,8 @@ import ast
 # With these a test shows that something is refused; a helper that does nothing else is found by refusing_helpers().
 REFUSALS = {"assert_api_error", "assertRaises", "assertRaisesRegex"}
 # With these it looks into the guest, at the kernel or at the host; the rest is told by the daemon itself.
-LOOKS = {"sh", "exec", "exec_start", "pull", "run", "host", "Popen", "open", "exists", "readlink", "read_text", "connect"}
+LOOKS = {"sh", "exec", "exec_start", "pull", "run", "host", "Popen", "open", "exists", "readlink", "read_text", "connect",
+         "maps"}
 
 
 def called(node):
