@@ -1,10 +1,19 @@
 #pragma once
-#include <set>
+#include <string>
+#include <vector>
 
 namespace lxmgr::network {
 
-/// Ports at which programs of the host take connections (tcp) or packets (udp) from elsewhere, on any address
-/// but those of the loopback.
-std::set<int> ports_in_use(bool udp);
+/// A program of the host that takes connections (tcp) or packets (udp).
+struct HostListener {
+    std::string address;  ///< empty: on every one
+    int port = 0;
+    bool ipv6 = false;  ///< without an address it takes those of IPv4, too
+    [[nodiscard]] bool is_loopback() const { return address.starts_with("127.") || address == "::1"; }
+};
+std::vector<HostListener> host_listeners(bool udp);
+
+/// Whether packets to the address come to programs of the host.
+bool is_address_of_host(const std::string& address);
 
 }  // namespace lxmgr::network

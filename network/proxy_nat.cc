@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "network/digest.h"
 #include "network/nft_json.h"
 #include "network/nft_table.h"
@@ -72,24 +73,42 @@ bool share_address(const ProxyNat& a, const ProxyNat& b) {
     return false;
 }
 
+/// Owners are INSTANCE/DEVICE.
+std::string holder_of(const std::string& owner, const std::string& asker) {
+    const auto instance = [](const std::string& whose) { return whose.substr(0, whose.find('/')); };
+    const auto [project, name] = api::split_instance_key(instance(asker));
+    if (!api::is_of_project(instance(owner), project)) return "an instance of another project";
+    return fmt::format("'{}'", owner);
+}
+
+/// Whether the translation would lead away what the program gets now.
+bool takes_from(const HostListener& listener, const ProxyNat::Side& side) {
+    if (side.listen.empty()) return !listener.is_loopback();
+    if (!listener.address.empty()) return listener.address == side.listen;
+    return (listener.ipv6 || !side.ipv6) && is_address_of_host(side.listen);
+}
+
 Result<> check_ports(const ProxyNat& nat) {
     for (const auto& [owner, other] : nats_in_force()) {
         if (owner == nat.owner || other.protocol != nat.protocol || !share_address(nat, other)) continue;
         for (const auto& [port, to] : nat.ports) {
             if (std::ranges::find(other.ports, port, &std::pair<int, int>::first) == other.ports.end())
                 continue;
-            return fail(Status::conflict, fmt::format("Port {} ({}) is published already, for '{}'", port,
-                                                      nat.protocol, owner));
+            return fail(Status::conflict, fmt::format("Port {} ({}) is published already, for {}", port,
+                                                      nat.protocol, holder_of(owner, nat.owner)));
         }
     }
-    const bool everywhere =
-        std::ranges::any_of(nat.sides, [](const auto& side) { return side.listen.empty(); });
-    if (!everywhere) return {};
-    const auto used = ports_in_use(nat.protocol == "udp");
-    for (const auto& [port, to] : nat.ports) {
-        if (!used.contains(port)) continue;
-        return fail(Status::conflict,
+    const auto listeners = host_listeners(nat.protocol == "udp");
+    for (const auto& side : nat.sides) {
+        for (const auto& [port, to] : nat.ports) {
+            const auto in_the_way = [&](const HostListener& listener) {
+                return listener.port == port && takes_from(listener, side);
+            };
+            if (std::ranges::any_of(listeners, in_the_way))
+                return fail(
+                    Status::conflict,
                     fmt::format("A program of the host listens at port {} ({}) already", port, nat.protocol));
+        }
     }
     return {};
 }

@@ -13,7 +13,7 @@ struct ProxyNat {
     /// One address family.
     struct Side {
         bool ipv6 = false;
-        std::string listen;   ///< empty: every address of the host, 127.0.0.1 too
+        std::string listen;   ///< as format_ipv4() writes it; empty: every address of the host, 127.0.0.1 too
         std::string connect;  ///< the instance's
         std::string bridge;   ///< that it is on
         std::string subnet;   ///< of the bridge, without its length
@@ -28,7 +28,7 @@ struct ProxyNat {
 /// Packets to the listening address, from outside, from instances and from the host itself, go to the
 /// instance. They keep their sender's address, but for those of the bridge's own instances and of the host's
 /// loopback, which come as from the host. In one transaction. Idempotent. Errors: `conflict` when another
-/// owner has a port already, or a program of the host listens at it (where every address is listened to).
+/// owner has a port already, or a program of the host listens at it, on that address.
 Result<> apply_proxy_nat(const ProxyNat& nat);
 /// Absent rules are success.
 Result<> remove_proxy_nat(const std::string& owner);

@@ -12,6 +12,10 @@
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/sys/idmap.h"
 
+namespace lxmgr::network {
+struct ProxyNat;
+}
+
 /// What an instance's devices are made of: one class per device type, without state of its own. The caller
 /// (instances/) keeps all that must survive in `volatile.*` keys and holds the instance's lock.
 namespace lxmgr::devices {
@@ -86,6 +90,8 @@ public:
     /// After a daemon restart: the instance that runs on has it mounted.
     virtual void note_volume(const VolumeUse&) {}
     virtual void release_volume(const std::string&, const std::string&) {}
+    /// Whether no managed network forwards what the translation is to take. Errors: `conflict`.
+    virtual Result<> check_forwards(const network::ProxyNat&) { return {}; }
     /// Network namespace of an instance that runs.
     virtual Result<UniqueFd> open_netns(const std::string& instance) {
         return fail(Status::not_found, "'" + instance + "' does not run");

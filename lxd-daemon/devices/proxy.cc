@@ -122,6 +122,13 @@ bool is_nat(const DeviceContext& context) { return profiles::parse_bool(context.
 
 bool is_wildcard(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
 
+/// Of the ways to write an address, that in which others are compared with it.
+std::string one_form(const std::string& address) {
+    if (const auto v4 = network::parse_ipv4(address)) return network::format_ipv4(*v4);
+    if (const auto v6 = network::parse_ipv6(address)) return network::format_ipv6(*v6);
+    return address;
+}
+
 void set_subnet(const api::ConfigMap& config, network::ProxyNat::Side& side) {
     const auto found = config.find(side.ipv6 ? "ipv6.address" : "ipv4.address");
     const std::string text = found == config.end() ? "" : found->second;
@@ -144,7 +151,7 @@ std::optional<network::ProxyNat::Side> side_of(const DeviceContext& context, con
         if (own.empty() || !wanted) continue;
         network::ProxyNat::Side side;
         side.ipv6 = ipv6;
-        side.listen = is_wildcard(plan.listen.address) ? "" : plan.listen.address;
+        side.listen = is_wildcard(plan.listen.address) ? "" : one_form(plan.listen.address);
         side.connect = own;
         side.bridge = nic.network;
         if (const auto config = context.surroundings.network_config(nic.network)) set_subnet(*config, side);
@@ -194,6 +201,7 @@ public:
         Started started;
         if (is_nat(context)) {
             LX_TRY_AS(const auto nat, nat_of(context, plan));
+            LX_TRY(context.surroundings.check_forwards(nat));
             LX_TRY(network::apply_proxy_nat(nat));
             failpoint("devices.proxy_nat");
             return started;

@@ -86,6 +86,9 @@ public:
     void release_volume(const std::string& instance, const std::string& device) override {
         context_.volume_mounts.release(instance, device);
     }
+    Result<> check_forwards(const network::ProxyNat& nat) override {
+        return context_.deps.networks.rules().check_unforwarded(nat);
+    }
     Result<UniqueFd> open_netns(const std::string& instance) override {
         return context_.deps.runtime.open_netns(instance);
     }

@@ -63,6 +63,29 @@ std::string canonical(const std::string& address) {
     return network::format_ipv6(std::get<network::Ipv6>(*parsed));
 }
 
+/// The first port of the translation that the forward has.
+std::optional<int> forwarded_port(const network::Forward& forward, const network::ProxyNat& nat) {
+    const std::string listen =
+        forward.ipv6 ? network::format_ipv6(forward.listen_ipv6) : network::format_ipv4(forward.listen_ipv4);
+    const bool same_address = std::ranges::any_of(nat.sides, [&](const network::ProxyNat::Side& side) {
+        return side.ipv6 == forward.ipv6 && (side.listen.empty() || side.listen == listen);
+    });
+    if (!same_address) return std::nullopt;
+    const bool all = forward.target_ipv4 || forward.target_ipv6;
+    const auto has = [&](int port) {
+        return std::ranges::any_of(forward.ports, [&](const network::ForwardPorts& one) {
+            return one.udp == (nat.protocol == "udp") &&
+                   std::ranges::any_of(one.ports, [&](const auto& pair) {
+                       return pair.first.first <= port && port <= pair.first.last;
+                   });
+        });
+    };
+    for (const auto& [port, to] : nat.ports) {
+        if (all || has(port)) return port;
+    }
+    return std::nullopt;
+}
+
 std::unexpected<Error> no_acl() { return fail(Status::not_found, "Network ACL not found"); }
 std::unexpected<Error> no_forward() { return fail(Status::not_found, "Network forward not found"); }
 
@@ -95,6 +118,21 @@ Result<network::FirewallPolicy> NetworkRules::policy_of(const database::NetworkR
         out.forwards.push_back(*std::move(parsed));
     }
     return out;
+}
+
+Result<> NetworkRules::check_unforwarded(const network::ProxyNat& nat) const {
+    for (const auto& record : database_.networks().list()) {
+        if (database_.network_objects().list(kForward, record->id).empty()) continue;
+        const auto policy = policy_of(*record);
+        if (!policy) continue;  // then nothing of it is in force
+        for (const auto& forward : policy->forwards) {
+            const auto port = forwarded_port(forward, nat);
+            if (!port) continue;
+            return fail(Status::conflict, fmt::format("Port {} ({}) is forwarded already, by network '{}'",
+                                                      *port, nat.protocol, record->name));
+        }
+    }
+    return {};
 }
 
 std::vector<std::string> NetworkRules::networks_with(const std::string& acl) const {

@@ -8,6 +8,7 @@
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/network_zones.h"
 #include "network/firewall_policy.h"
+#include "network/proxy_nat.h"
 
 namespace lxmgr::instances {
 
@@ -33,6 +34,8 @@ public:
     Result<> rename_acl(const std::string& name, const std::string& new_name);
     Result<> remove_acl(const std::string& name);
 
+    /// Whether no network forwards what a translation is to take. Errors: `conflict`.
+    [[nodiscard]] Result<> check_unforwarded(const network::ProxyNat& nat) const;
     [[nodiscard]] std::vector<api::NetworkForward> forwards(const database::NetworkRecord& network) const;
     Result<api::NetworkForward> forward(const database::NetworkRecord& network,
                                         const std::string& address) const;

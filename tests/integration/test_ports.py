@@ -85,6 +85,16 @@ class PublishTest(Case):
                            (("two", "127.0.0.1:8082:80"), "loopback")):
             with self.subTest(words=words):
                 self.assertIn(why, self.lxmgr("publish", *words, check=False))
+        # What is the host's, or a network's forward's, on that very address.
+        self.host("ip", "address", "add", "192.0.2.1/32", "dev", "lo")
+        self.addCleanup(self.host, "ip", "address", "del", "192.0.2.1/32", "dev", "lo")
+        self.assertIn("listens", self.lxmgr("publish", "two", "192.0.2.1:3333:80", check=False))
+        forward = {"listen_address": "192.0.2.1", "ports": [{"protocol": "tcp", "listen_port": "4000-4002",
+                                                             "target_address": "10.91.0.9"}]}
+        self.api.call("POST", f"/1.0/networks/{self.NETWORK}/forwards", forward)
+        for port in ("192.0.2.1:4001:80", "4000:80"):
+            self.assertIn("forwarded", self.lxmgr("publish", "two", port, check=False))
+        self.lxmgr("publish", "two", "192.0.2.1:4003:80", "192.0.2.9:3333:80")
         self.assertIn("no published port", self.lxmgr("port", "remove", "two", "eth0", check=False))
 
 
