@@ -7,6 +7,7 @@
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/guest.h"
+#include "lxd-daemon/instances/kept_addresses.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/service_impl.h"
@@ -53,6 +54,7 @@ Result<> apply_to(Context& context, const User& user, database::InstanceRecord& 
     if (live.status != api::StatusCode::stopped) {
         LX_TRY(apply_live_expanded(context, {live.limits, user.before, after}, record, undo));
     }
+    forget_gone_nics(user.before.devices, after.devices, record.config);
     if (record.config == user.record->config) return {};
     LX_TRY(context.rows().update(record));
     undo.add([&context, before = user.record] {
@@ -83,6 +85,7 @@ Result<> replace_profile(Context& context, const database::ProfileRecord& before
     }
     undo.commit();
     for (const auto& user : users) {
+        settle_addresses(context, user.record->name);
         end_root_resize(context, user.record->name);
         end_device_change(context, user.record->name);
         tell_guest(context, user.record->name, user.before, expand(context, *user.record));

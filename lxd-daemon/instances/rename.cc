@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/kept_addresses.h"
 #include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/projects.h"
 #include "profiles/config_keys.h"
@@ -32,6 +33,7 @@ Result<std::optional<database::InstanceRecord>> moved_to_project(Context& contex
     out.name = new_name;
     out.profiles = profile_keys(context, project, api::plain_names(record.profiles));
     LX_TRY(check_record(context, out));
+    forget_gone_nics(expand(context, record).devices, expand(context, out).devices, out.config);
     return out;
 }
 
@@ -99,6 +101,7 @@ Result<> rename_instance(Context& context, const std::string& name, const std::s
     if (auto told = context.deps.networks.announce_rename(name, new_name); !told) {
         log::warn("DNS did not follow the rename", {{"instance", new_name}, {"error", told.error().message}});
     }
+    if (moved) settle_addresses(context, new_name);
     rename_logs(context, name, new_name);
     if (auto removed = remove_tree(context.run_dir(name)); !removed) {
         log::warn("run directory left behind", {{"instance", name}, {"error", removed.error().message}});

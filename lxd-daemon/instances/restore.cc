@@ -5,6 +5,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/kept_addresses.h"
 #include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/snapshots.h"
 #include "lxd-daemon/instances/steps.h"
@@ -39,6 +40,7 @@ Result<database::InstanceRecord> restored(Context& context, const database::Inst
         if (key.starts_with("volatile.") && key.ends_with(".hwaddr")) out.config.emplace(key, value);
     }
     LX_TRY(check_record(context, out));
+    forget_gone_nics(expand(context, current).devices, expand(context, out).devices, out.config);
     return out;
 }
 
@@ -89,6 +91,7 @@ Result<> restore_snapshot(Context& context, const std::string& instance, const s
     }
     undo.commit();
     failpoint("instances.restore.done");
+    settle_addresses(context, instance);
     context.snapshot_timer.poke();
     context.lifecycle("instance-restored", instance, requestor, {{"snapshot", snapshot}});
     return running ? start_instance(context, instance, requestor) : Result<>{};

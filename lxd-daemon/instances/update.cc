@@ -9,6 +9,7 @@
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/disk_rates.h"
 #include "lxd-daemon/instances/guest.h"
+#include "lxd-daemon/instances/kept_addresses.h"
 #include "lxd-daemon/instances/kernel_modules.h"
 #include "lxd-daemon/instances/mount_rules.h"
 #include "lxd-daemon/instances/own_idmap.h"
@@ -141,6 +142,7 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     Revert undo;
     LX_TRY(resize_root(context, expanded_before, expanded, after, undo));
     LX_TRY(apply_live(context, *before, after, undo));
+    forget_gone_nics(expanded_before.devices, expanded.devices, after.config);
     failpoint("instances.update.live");
     const auto stored = context.deps.database.transaction([&]() -> Result<> {
         LX_TRY(check_in_project(context, after));
@@ -150,6 +152,7 @@ Result<> update_instance(Context& context, const std::string& name, const api::I
     LX_TRY(stored);
     undo.commit();
     failpoint("instances.update.row");
+    settle_addresses(context, name);
     end_root_resize(context, name);
     end_device_change(context, name);
     tell_guest(context, name, expanded_before, expanded);

@@ -107,6 +107,55 @@ class NetworkTest(DaemonCase):
         self.api.do("POST", "/1.0/instances/first", {"name": "renamed"})
         self.api.start("renamed")
 
+    def test_a_nic_that_goes_from_a_stopped_instance_frees_its_address(self):
+        address, other = f"{SUBNET}.79", {"ipv4.address": "10.78.0.1/24", "ipv6.address": "none"}
+        self.api.call("POST", "/1.0/networks", {"name": "lxt-away", "config": other})
+        self.addCleanup(self.api.call, "DELETE", "/1.0/networks/lxt-away")
+        nic = {**self.NIC, "name": "eth1", "ipv4.address": address}
+        away = {"type": "nic", "name": "eth1", "network": "lxt-away"}
+        self.api.call("POST", "/1.0/profiles", {"name": "more", "devices": {"more": nic}})
+        self.addCleanup(self.api.call, "DELETE", "/1.0/profiles/more")
+
+        def patch(**body):
+            self.api.do("PATCH", "/1.0/instances/first", body)
+
+        def put(**changed):
+            shown = self.api.instance("first")
+            kept = {key: shown[key] for key in ("config", "devices", "profiles")}
+            self.api.do("PUT", "/1.0/instances/first", {**kept, **changed})
+
+        def profile(**nic_keys):
+            self.api.call("PUT", "/1.0/profiles/more", {"devices": {"more": {**nic, **nic_keys}} if nic_keys else {}})
+
+        begin = {"device": lambda: patch(devices={"more": nic}), "profile": lambda: patch(profiles=["default", "more"])}
+        ends = {"removed": ("device", lambda: put(devices={}), False),
+                "moved": ("device", lambda: patch(devices={"more": away}), True),
+                "dynamic": ("device", lambda: patch(devices={"more": {**self.NIC, "name": "eth1"}}), True),
+                "no profile": ("profile", lambda: patch(profiles=["default"]), False),
+                "profile without it": ("profile", profile, False),
+                "restored": ("device", lambda: self.api.do("PUT", "/1.0/instances/first", {"restore": "before"}), False)}
+        for why, (how, end, kept) in ends.items():
+            with self.subTest(why):
+                self.api.create("first", "tiny")
+                self.api.do("POST", "/1.0/instances/first/snapshots", {"name": "before"})
+                begin[how]()
+                self.api.start("first")
+                self.api.stop("first")
+                self.assertIn("volatile.more.hwaddr", self.api.instance("first")["config"])
+                self.assertEqual(self.leases_at(address), ["first"])
+                end()
+                self.assertEqual("volatile.more.hwaddr" in self.api.instance("first")["config"], kept)
+                self.assertEqual(self.leases_at(address), [])
+                self.api.launch("second", "tiny", devices={"eth0": {**self.NIC, "ipv4.address": address}})
+                self.assertEqual(self.leases_at(address), ["second"])
+                self.api.start("first")
+                for name in ("first", "second"):
+                    self.remove_instance(name)
+                profile(type="nic")
+
+    def leases_at(self, address):
+        return [one["hostname"] for one in self.api.get(f"/1.0/networks/{BRIDGE}/leases") if one["address"] == address]
+
     def test_mac_addresses_of_other_projects_have_no_name(self):
         self.api.call("POST", "/1.0/projects", {"name": "web", "config": {"features.images": "false",
                                                                          "features.profiles": "false"}})
