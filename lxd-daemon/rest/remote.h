@@ -11,6 +11,7 @@ namespace lxmgr::rest {
 /// The client behind a TLS connection: shared by its tunnel and its session. I/O thread only.
 struct Remote {
     std::string host;                                      ///< IP address
+    std::string counted_as;                                ///< by counted_host()
     std::string address;                                   ///< with the port
     std::shared_ptr<const auth::Certificate> certificate;  ///< null: it showed none
     std::weak_ptr<const auth::Authority> vouched_by{};  ///< expires when that authority is no longer trusted

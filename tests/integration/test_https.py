@@ -93,6 +93,28 @@ class HttpsTest(unittest.TestCase):
         self.assertEqual(hashlib.sha256(der).hexdigest(), environment["certificate_fingerprint"])
         self.assertEqual(ssl.PEM_cert_to_DER_cert(environment["certificate"]), der)
 
+    def test_hosts_of_a_net_share_its_connections(self):
+        """Whoever has one IPv6 address has 2^64 of them."""
+        lo = ("ip", "-6", "address", "add")
+        sources = [f"2001:db8:0:1::{number:x}" for number in range(1, 66)]
+        for address in [*sources, "2001:db8:0:2::1"]:
+            self.daemon.sandbox.run(*lo, f"{address}/128", "dev", "lo", "nodad")
+            self.addCleanup(self.daemon.sandbox.run, "ip", "-6", "address", "del", f"{address}/128", "dev", "lo")
+
+        def ask(source):
+            raw = remote.connect(self.daemon, "2001:db8:0:2::1", source=source)
+            self.addCleanup(raw.close)
+            wrapped = remote.context(None).wrap_socket(raw)
+            self.addCleanup(wrapped.close)
+            wrapped.sendall(b"GET /1.0 HTTP/1.1\r\nHost: x\r\n\r\n")
+            return wrapped.recv(4096)
+
+        for source in sources[:-1]:
+            self.assertIn(b"200 OK", ask(source))
+        with self.assertRaises(OSError):
+            ask(sources[-1])
+        self.assertIn(b"200 OK", ask("2001:db8:0:2::1"))
+
     def test_address_that_is_gone_keeps_nothing_from_starting(self):
         self.daemon.sandbox.run("ip", "address", "add", "192.0.2.8/32", "dev", "lo")
         remote.set_config(self.api, core__https_address="192.0.2.8:8443")

@@ -115,7 +115,7 @@ struct Https::Impl : std::enable_shared_from_this<Impl> {
     void open(Spot& place, UniqueFd fd);
     static void close(Spot& place);
     void trust(std::set<std::string> proxies, AuthorityPtr authority);
-    bool make_room(const std::string& host);
+    bool make_room(const Remote& remote);
     void admit(Tcp::socket socket, bool metrics_only);
     static asio::awaitable<void> accept_loop(std::shared_ptr<Impl> self,
                                              std::shared_ptr<Listening> listening);
@@ -127,9 +127,9 @@ Result<> Https::Impl::prepare() {
     LX_TRY_AS(auto context, make_tls_context(certificate));
     hosting = std::make_shared<TlsHosting>(
         TlsHosting{services, server, std::move(context), Turns(services.io, kHandshakesAtOnce)});
-    hosting->make_room = [weak = weak_from_this()](const std::string& host) {
+    hosting->make_room = [weak = weak_from_this()](const Remote& remote) {
         const auto self = weak.lock();
-        return self && self->make_room(host);
+        return self && self->make_room(remote);
     };
     return {};
 }
@@ -186,16 +186,17 @@ void Https::Impl::trust(std::set<std::string> proxies, AuthorityPtr authority) {
 }
 
 /// Whoever has proved nothing yet goes first, so that an honest client gets through.
-bool Https::Impl::make_room(const std::string& host) {
+bool Https::Impl::make_room(const Remote& remote) {
+    const std::string& host = remote.counted_as;
     const auto count = [this](auto&& wanted_one) {
         return static_cast<std::size_t>(std::ranges::count_if(hosting->tunnels, wanted_one));
     };
     const auto shaking = [](const Tunnel* tunnel) { return tunnel->is_shaking(); };
     const auto shaking_here = [&](const Tunnel* tunnel) {
-        return tunnel->is_shaking() && tunnel->remote().host == host;
+        return tunnel->is_shaking() && tunnel->remote().counted_as == host;
     };
     const auto untrusted_here = [&](const Tunnel* tunnel) {
-        return !tunnel->is_shaking() && !tunnel->was_trusted() && tunnel->remote().host == host;
+        return !tunnel->is_shaking() && !tunnel->was_trusted() && tunnel->remote().counted_as == host;
     };
     const auto drop_first = [this](auto&& wanted_one) {
         const auto found = std::ranges::find_if(hosting->tunnels, wanted_one);
@@ -216,10 +217,11 @@ void Https::Impl::admit(Tcp::socket socket, bool metrics_only) {
     if (error) return;  // gone again
     const std::string host = host_of(peer);
     // Of a proxy the room is made when it has said for whom it comes.
-    if (!hosting->proxies.contains(host) && !make_room(host)) return;
-    watch_over(socket.native_handle());
     auto remote = std::make_shared<Remote>();
     remote->host = host;
+    remote->counted_as = counted_host(host);
+    if (!hosting->proxies.contains(host) && !make_room(*remote)) return;
+    watch_over(socket.native_handle());
     remote->address = profiles::host_and_port(host, peer.port());
     remote->metrics_only = metrics_only;
     auto tunnel = std::make_shared<Tunnel>(hosting, std::move(socket), std::move(remote));

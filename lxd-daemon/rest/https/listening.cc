@@ -90,6 +90,15 @@ Result<UniqueFd> listen_tcp(const profiles::ListenAddress& address, bool freebin
     return fd;
 }
 
+std::string counted_host(const std::string& host) {
+    in6_addr address{};
+    if (::inet_pton(AF_INET6, host.c_str(), &address) != 1 || IN6_IS_ADDR_LINKLOCAL(&address)) return host;
+    std::memset(address.s6_addr + 8, 0, 8);
+    char text[INET6_ADDRSTRLEN] = {};
+    ::inet_ntop(AF_INET6, &address, text, sizeof text);
+    return fmt::format("{}/64", text);
+}
+
 std::vector<std::string> reachable_addresses(const profiles::ListenAddress& address) {
     const bool all = address.host == "::";
     if (!all && address.host != "0.0.0.0") return {profiles::host_and_port(address.host, address.port)};

@@ -17,4 +17,8 @@ Result<UniqueFd> listen_tcp(const profiles::ListenAddress& address, bool freebin
 /// for loopback and link-local ones.
 std::vector<std::string> reachable_addresses(const profiles::ListenAddress& address);
 
+/// Whose connections count as one host's: of IPv6 the net of 64 bits, of which whoever has one address has
+/// all; neighbours by their link-local addresses are told apart.
+std::string counted_host(const std::string& host);
+
 }  // namespace lxmgr::rest

@@ -14,6 +14,7 @@
 #include "lxd-daemon/auth/openssl.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/database/database.h"
+#include "lxd-daemon/rest/https/listening.h"
 #include "lxd-daemon/rest/https/proxy_header.h"
 #include "lxd-daemon/rest/identify.h"
 #include "lxd-daemon/rest/on_worker.h"
@@ -111,9 +112,10 @@ asio::awaitable<bool> Tunnel::learn_from_proxy() {
     if (!source || aborted_) co_return false;
     if (*source && !(*source)->host.empty()) {
         remote_->host = (*source)->host;
+        remote_->counted_as = counted_host(remote_->host);
         remote_->address = profiles::host_and_port(remote_->host, (*source)->port);
     }
-    co_return !hosting_->make_room || hosting_->make_room(remote_->host);
+    co_return !hosting_->make_room || hosting_->make_room(*remote_);
 }
 
 /// On a worker.

@@ -30,7 +30,7 @@ struct TlsHosting {
     std::shared_ptr<const auth::Authority>
         authority{};                  ///< whose clients are trusted, core.trust_ca_certificates
     std::set<std::string> proxies{};  ///< whose word for whom they speak is taken, core.https_trusted_proxy
-    std::function<bool(const std::string& host)> make_room{};  ///< false: the host has connections enough
+    std::function<bool(const Remote&)> make_room{};  ///< false: its host has connections enough
 };
 
 /// One TLS connection: the handshake, then bytes between the client and one end of a socket pair. A Session

@@ -17,7 +17,7 @@ CLONE_NEWNET = 0x40000000
 PORT = 8443
 
 
-def connect(daemon, address="127.0.0.1", port=PORT, timeout=20):
+def connect(daemon, address="127.0.0.1", port=PORT, timeout=20, source=None):
     """A TCP connection that begins inside the sandbox."""
     made = []
 
@@ -27,7 +27,7 @@ def connect(daemon, address="127.0.0.1", port=PORT, timeout=20):
         try:
             if libc.setns(descriptor, CLONE_NEWNET) != 0:
                 raise OSError(ctypes.get_errno(), "setns")
-            made.append(socket.create_connection((address, port), timeout))
+            made.append(socket.create_connection((address, port), timeout, source and (source, 0)))
         except OSError as error:
             made.append(error)
         finally:
