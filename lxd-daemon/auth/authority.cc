@@ -1,8 +1,10 @@
 #include "lxd-daemon/auth/authority.h"
 
+#include <fmt/format.h>
 #include <openssl/pem.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
+#include <sys/stat.h>
 
 #include "lxd-daemon/auth/openssl.h"
 #include "lxd-daemon/base/files.h"
@@ -58,6 +60,12 @@ bool Authority::vouches_for(const Certificate& client) const {
                       X509_verify_cert(context.get()) == 1;
     ERR_clear_error();
     return good;
+}
+
+std::string Authority::revoked_version() const {
+    struct stat info{};
+    if (::stat(revoked_path_.c_str(), &info) != 0) return "";
+    return fmt::format("{} {} {}.{}", info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec);
 }
 
 }  // namespace lxmgr::auth

@@ -15,6 +15,8 @@ public:
     /// The client's certificate is signed by it, is valid now, is for clients, and was not taken back: the
     /// list is read each time, and when there is one, it must itself be valid. Blocking.
     [[nodiscard]] bool vouches_for(const Certificate& client) const;
+    /// Another text when the list has been replaced, or is gone.
+    [[nodiscard]] std::string revoked_version() const;
 
 private:
     std::string certificate_pem_, revoked_path_;

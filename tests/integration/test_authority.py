@@ -73,7 +73,16 @@ class AuthorityTest(TrustCase):
             self.api.call("POST", "/1.0/certificates", {"certificate": held.encoded, "name": "held", "restricted": True})
             with remote.HttpsApi(self.daemon, held) as client:
                 self.assertEqual(client.raw("GET", "/1.0/certificates").status, 403)
+            streams = {one: self.events(one) for one in (good, bad)}
+            asked = remote.HttpsApi(self.daemon, bad)
+            self.addCleanup(asked.close)
+            self.assertEqual(asked.raw("GET", "/1.0/certificates").status, 200)
             self.revoke(base, bad)
+            self.wait_end(streams[bad])
+            self.assertEqual(asked.raw("GET", "/1.0/certificates").status, 403)
+            self.api.call("POST", "/1.0/projects", {"name": "seen"})
+            self.api.call("DELETE", "/1.0/projects/seen")
+            self.assertTrue(streams[good].recv(4096))  # goes on
             self.assertEqual((self.auth(good), self.auth(bad)), ("trusted", "untrusted"))
             pathlib.Path(self.daemon.root, "ca.crl").write_text("junk", encoding="ascii")
             self.assertEqual(self.auth(good), "untrusted")  # whom it took back cannot be known

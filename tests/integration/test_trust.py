@@ -90,23 +90,20 @@ class TrustStoreTest(TrustCase):
         shown = self.api.get(f"/1.0/certificates/{certificate.fingerprint}")
         self.assertEqual(ssl.PEM_cert_to_DER_cert(shown["certificate"]), certificate.der)
 
+    def test_expiry_ends_streams(self):
+        certificate = Brief(self.daemon.base, "stream")
+        self.api.call("POST", "/1.0/certificates", {"certificate": certificate.encoded, "name": "stream"})
+        wrapped = self.events(certificate)
+        self.wait_end(wrapped)
+        self.assertGreaterEqual(time.time(), certificate.ends)
+
     def test_revocation_ends_connections(self):
         self.daemon.import_image(images.tiny(), "tiny")
         self.api.launch("box", "tiny")
         certificate, client = self.trusted()
-        wrapped = remote.context(certificate).wrap_socket(remote.connect(self.daemon))
-        wrapped.sendall(b"GET /1.0/events HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
-        self.assertIn(b"101 ", wrapped.recv(4096))
+        wrapped = self.events(certificate)
         self.api.call("DELETE", f"/1.0/certificates/{certificate.fingerprint}")
-        wrapped.settimeout(5)
-        while True:
-            try:
-                if not wrapped.recv(4096):
-                    break
-            except ConnectionError:
-                break
-        wrapped.close()
+        self.wait_end(wrapped, 5)
         self.assertEqual(client.raw("GET", "/1.0/instances").status, 403)
 
     def test_a_client_can_remove_itself_and_hears_of_it(self):

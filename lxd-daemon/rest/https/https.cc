@@ -13,6 +13,7 @@
 
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/rest/https/lapsed_trust.h"
 #include "lxd-daemon/rest/https/listening.h"
 #include "lxd-daemon/rest/https/tunnel.h"
 #include "lxd-daemon/rest/https/watch_over.h"
@@ -105,6 +106,7 @@ struct Https::Impl : std::enable_shared_from_this<Impl> {
     Spot api, metrics;
     std::shared_ptr<TlsHosting> hosting;  ///< made with the first listener
     asio::steady_timer sweep_timer;
+    LapsedTrust lapsed;
     bool sweeping = false;
     bool closed = false;
     mutable std::vector<std::string> known_addresses;
@@ -257,6 +259,8 @@ asio::awaitable<void> Https::Impl::sweep_loop(std::shared_ptr<Impl> self) {
         self->sweep_timer.expires_after(std::chrono::seconds(1));
         auto wait = self->sweep_timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
         co_await std::move(wait);
+        auto looking = self->lapsed.look(self->hosting);
+        co_await std::move(looking);
         const auto time = std::chrono::steady_clock::now();
         for (Tunnel* tunnel : self->hosting->tunnels) {
             if (tunnel->deadline() <= time) tunnel->abort();

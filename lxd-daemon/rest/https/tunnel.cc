@@ -182,6 +182,8 @@ asio::awaitable<void> Tunnel::run(std::shared_ptr<Tunnel> self) {
     self->shaking_ = false;
     self->deadline_ = Clock::time_point::max();
     auto& store = self->hosting_->services.database->certificates();
+    const auto& certificate = self->remote_->certificate;
+    self->came_valid_ = certificate && certificate->is_valid_now();
     self->trusted_ = identify_remote(store, *self->remote_).who != auth::Who::untrusted;
     if (!self->connect_session()) co_return;
     auto& io = self->hosting_->services.io;

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -49,12 +50,14 @@ public:
     /// Ends it at once.
     void abort();
     /// Within a second or two: what it is being answered now still gets there.
-    void end_soon() { deadline_ = Clock::now() + std::chrono::seconds(1); }
+    void end_soon() { deadline_ = std::min(deadline_, Clock::now() + std::chrono::seconds(1)); }
     [[nodiscard]] const Remote& remote() const { return *remote_; }
     [[nodiscard]] bool is_shaking() const { return shaking_; }
     [[nodiscard]] bool is_aborted() const { return aborted_; }
     /// Came with a certificate that was trusted then.
     [[nodiscard]] bool was_trusted() const { return trusted_; }
+    /// Its certificate was valid when it came and is so no longer.
+    [[nodiscard]] bool has_expired() const { return came_valid_ && !remote_->certificate->is_valid_now(); }
     [[nodiscard]] Clock::time_point deadline() const { return deadline_; }
 
 private:
@@ -86,6 +89,7 @@ private:
     Clock::time_point deadline_ = Clock::time_point::max();
     bool shaking_ = true;
     bool trusted_ = false;
+    bool came_valid_ = false;
     bool aborted_ = false;
     bool broken_ = false;  ///< TLS failed: no more of it can be said
     bool in_ended_ = false, out_ended_ = false;

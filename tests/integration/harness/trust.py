@@ -21,6 +21,25 @@ class TrustCase(DaemonCase):
         remote.set_config(self.api, core__https_address="", core__trust_password="", core__remote_token_expiry="")
         super().tearDown()
 
+    def events(self, certificate):
+        """A websocket of events: wait_end() returns when the daemon has ended it."""
+        wrapped = remote.context(certificate).wrap_socket(remote.connect(self.daemon))
+        self.addCleanup(wrapped.close)
+        wrapped.sendall(b"GET /1.0/events HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        self.assertIn(b"101 ", wrapped.recv(4096))
+        return wrapped
+
+    @staticmethod
+    def wait_end(wrapped, timeout=20):
+        wrapped.settimeout(timeout)
+        while True:
+            try:
+                if not wrapped.recv(4096):
+                    return
+            except ConnectionError:
+                return
+
     def certificate(self, days=30):
         self.count += 1
         return remote.Certificate(self.daemon.base, f"client{self.count}", days)
