@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/sys/harmless_devices.h"
 
 namespace lxmgr::images {
 namespace {
@@ -39,17 +40,22 @@ bool is_known_device(const Entry& entry) {
            entry.path == fmt::format("dev/tty{}", entry.device_minor);
 }
 
-Result<> check_device(const Entry& entry) {
-    if (is_known_device(entry)) return {};
-    if (entry.type == EntryType::char_device && entry.device_major == 0 && entry.device_minor == 0) {
-        return refuse(entry.path, "is an overlay whiteout (device 0:0), which an image must not hold");
-    }
+/// True for one that is to be made.
+Result<bool> admit_device(const Entry& entry) {
+    if (is_known_device(entry)) return false;
+    if (is_image_device(entry)) return true;
     return refuse(entry.path, fmt::format("is a {} device {}:{}, which an image must not hold",
                                           entry.type == EntryType::char_device ? "character" : "block",
                                           entry.device_major, entry.device_minor));
 }
 
 }  // namespace
+
+bool is_image_device(const Entry& entry) {
+    if (is_known_device(entry)) return true;
+    return entry.type == EntryType::char_device &&
+           sys::is_harmless_device(entry.device_major, entry.device_minor);
+}
 
 Result<std::string> entry_path(std::string_view name) {
     if (name.empty()) return refuse(name, "has no name");
@@ -117,8 +123,7 @@ Result<bool> admit(const Entry& entry) {
     switch (entry.type) {
         case EntryType::char_device:
         case EntryType::block_device:
-            LX_TRY(check_device(entry));
-            return false;
+            return admit_device(entry);
         case EntryType::socket:
             return false;
         case EntryType::symlink:

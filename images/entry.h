@@ -51,10 +51,12 @@ std::unexpected<Error> refuse(std::string_view path, std::string_view what);
 
 /// True for what is unpacked, false for what is left out without harm: sockets, and the device nodes that a
 /// container gets from its runtime (dev/null and the like with their right numbers,
-/// Documentation/admin-guide/ devices.txt). Errors: `bad_request` for any other device node (overlay
-/// whiteouts 0:0 included), an owner that does not fit 32 bits, an unusable symlink target, and a root that
+/// Documentation/admin-guide/ devices.txt). Errors: `bad_request` for device nodes that are not harmless
+/// (sys/harmless_devices.h), an owner that does not fit 32 bits, an unusable symlink target, and a root that
 /// is no directory.
 Result<bool> admit(const Entry& entry);
+/// True for a device node that admit() does not refuse.
+bool is_image_device(const Entry& entry);
 /// The extended attributes that an image may set: file capabilities, POSIX ACLs and user.*. trusted.*
 /// (overlay's own marks), security.selinux and the rest are the host's business and are left out.
 bool is_image_xattr(std::string_view name);

@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -97,12 +98,7 @@ Result<std::optional<FileWriter>> EntryWriter::add(Entry entry) {
     LX_TRY(budget_.take_entry());
     LX_TRY_AS(const bool wanted, admit(entry));
     const bool of_skipped = entry.type == EntryType::hard_link && skipped_paths_.contains(entry.link_target);
-    if (!wanted || of_skipped) {
-        LX_TRY(budget_.take_memory(entry.path.size() + kNodeBytes));
-        ++skipped_;
-        skipped_paths_.insert(std::move(entry.path));
-        return std::optional<FileWriter>();
-    }
+    if (!wanted || of_skipped) return leave_out(std::move(entry));
     switch (entry.type) {
         case EntryType::directory:
             LX_TRY(add_directory(std::move(entry)));
@@ -114,13 +110,25 @@ Result<std::optional<FileWriter>> EntryWriter::add(Entry entry) {
             LX_TRY(add_link(entry));
             break;
         case EntryType::fifo:
-            LX_TRY(add_fifo(entry));
+            LX_TRY(add_node(entry, S_IFIFO));
             break;
+        case EntryType::char_device: {
+            LX_TRY_AS(const bool made, add_device(entry));
+            if (!made) return leave_out(std::move(entry));
+            break;
+        }
         default: {
             LX_TRY_AS(FileWriter file, add_file(std::move(entry)));
             return std::optional<FileWriter>(std::move(file));
         }
     }
+    return std::optional<FileWriter>();
+}
+
+Result<std::optional<FileWriter>> EntryWriter::leave_out(Entry entry) {
+    LX_TRY(budget_.take_memory(entry.path.size() + kNodeBytes));
+    ++skipped_;
+    skipped_paths_.insert(std::move(entry.path));
     return std::optional<FileWriter>();
 }
 
@@ -250,8 +258,17 @@ Result<> EntryWriter::add_symlink(const Entry& entry) {
     return set_owner_and_time_of_link(parent, name_of(entry), entry);
 }
 
-Result<> EntryWriter::add_fifo(const Entry& entry) {
-    LX_TRY(create(entry, [](int parent, const char* name) { return ::mkfifoat(parent, name, 0600); }));
+Result<bool> EntryWriter::add_device(const Entry& entry) {
+    auto made = add_node(entry, S_IFCHR);
+    if (made) return true;
+    if (made.error().sys_errno == EPERM) return false;
+    return std::unexpected(std::move(made).error());
+}
+
+Result<> EntryWriter::add_node(const Entry& entry, mode_t type) {
+    const dev_t device = type == S_IFCHR ? makedev(entry.device_major, entry.device_minor) : 0;
+    LX_TRY(create(
+        entry, [&](int parent, const char* name) { return ::mknodat(parent, name, type | 0600, device); }));
     LX_TRY_AS(const int parent, parent_fd(entry.path));
     const std::string name = name_of(entry);
     LX_TRY(set_owner_and_time_of_link(parent, name, entry));

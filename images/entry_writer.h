@@ -34,8 +34,8 @@ private:
 
 /// Creates entries beneath one directory and nowhere else, whatever their names and order: every parent is
 /// opened with openat2(2) RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS (Linux 5.6), the last name is never followed,
-/// a hard link can only point at something inside. Extended attributes of symlinks and FIFOs are left out. A
-/// later entry of the same name replaces a non-directory; nothing replaces a directory.
+/// a hard link can only point at something inside. Extended attributes of symlinks, FIFOs and devices are
+/// left out. A later entry of the same name replaces a non-directory; nothing replaces a directory.
 class EntryWriter {
 public:
     /// @param root_fd  an empty directory; stays owned by the caller and must outlive this
@@ -46,7 +46,7 @@ public:
     Result<std::optional<FileWriter>> add(Entry entry);
     /// To be called after all files are finished: attributes of directories, innermost first.
     Result<> finish();
-    /// Entries that were left out as admit() says.
+    /// Entries that were left out, as admit() says or because this file system cannot hold them.
     std::uint64_t skipped() const { return skipped_; }
 
 private:
@@ -60,9 +60,13 @@ private:
     Result<> add_directory(Entry entry);
     Result<> add_link(const Entry& entry);
     Result<> add_symlink(const Entry& entry);
-    Result<> add_fifo(const Entry& entry);
+    Result<> add_node(const Entry& entry, mode_t type);
+    /// False where nobody can make it: an overlay mount takes no whiteouts, a user namespace no devices.
+    Result<bool> add_device(const Entry& entry);
     Result<FileWriter> add_file(Entry entry);
     Result<> remember_directory(Entry entry);
+
+    Result<std::optional<FileWriter>> leave_out(Entry entry);
 
     struct Attributes {
         std::uint32_t uid, gid;

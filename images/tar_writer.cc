@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -97,6 +98,17 @@ std::vector<std::pair<off_t, off_t>> extents_of(int fd, off_t size) {
     return out;
 }
 
+/// @param path  below the tree's root
+bool can_be_read_back(const struct stat& st, std::string path) {
+    if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode)) return true;
+    Entry entry;
+    entry.path = std::move(path);
+    entry.type = S_ISCHR(st.st_mode) ? EntryType::char_device : EntryType::block_device;
+    entry.device_major = major(st.st_rdev);
+    entry.device_minor = minor(st.st_rdev);
+    return is_image_device(entry);
+}
+
 }  // namespace
 
 Result<Compression> parse_compression(std::string_view name) {
@@ -110,6 +122,7 @@ Result<Compression> parse_compression(std::string_view name) {
 
 /// What one tree's entries share.
 struct TarWriter::Tree {
+    std::string path;  ///< of its root in the archive
     dev_t device = 0;
     std::map<ino_t, std::string> links;  ///< paths of files with more than one name
 };
@@ -216,6 +229,7 @@ Result<> TarWriter::add_tree(const std::string& path, int directory_fd) {
     struct stat st{};
     if (::fstat(directory_fd, &st) != 0) return fail_errno("fstat", path);
     Tree tree;
+    tree.path = path;
     tree.device = st.st_dev;
     const EntryPtr entry = entry_of(st, path);
     LX_TRY(add_xattrs(entry.get(), directory_fd, path));
@@ -236,7 +250,7 @@ Result<> TarWriter::add_entry(Tree& tree, int directory_fd, const std::string& n
     struct stat st{};
     if (::fstatat(directory_fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
         return fail_errno("fstatat", path);
-    if (S_ISSOCK(st.st_mode)) return {};
+    if (S_ISSOCK(st.st_mode) || !can_be_read_back(st, path.substr(tree.path.size() + 1))) return {};
     const EntryPtr entry = entry_of(st, path);
     if (!S_ISDIR(st.st_mode) && st.st_nlink > 1) {
         const auto [first, fresh] = tree.links.emplace(st.st_ino, path);

@@ -41,8 +41,9 @@ public:
     Result<> add_bytes(const std::string& path, std::uint64_t size, mode_t mode,
                        const std::function<Result<>(const ByteSink& sink)>& produce);
     /// The directory and all below it, as `path`: owners, modes, times, hard links, holes, devices and the
-    /// extended attributes that an image may have. Sockets are left out, other file systems are not entered,
-    /// symlinks are never followed. Nothing may write there meanwhile. Errors: `bad_request` for a tree
+    /// extended attributes that an image may have. Left out are sockets, and devices that no image may have:
+    /// with them, nobody could read the archive back. Other file systems are not entered, symlinks are never
+    /// followed. Nothing may write there meanwhile. Errors: `bad_request` for a tree
     /// deeper than 512.
     Result<> add_tree(const std::string& path, int directory_fd);
     /// Ends the archive and syncs the file; returns its size (0: of a sink).

@@ -9,10 +9,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include <array>
 #include <limits>
 
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/sys/harmless_devices.h"
 #include "lxd-daemon/sys/path.h"
 
 namespace lxmgr::storage {
@@ -45,20 +45,6 @@ std::unexpected<Error> cannot(std::string_view what, const std::string& path) {
 std::unexpected<Error> refused(const std::string& path, std::string_view what) {
     return fail(Status::bad_request,
                 fmt::format("The stream of a btrfs volume {}, at '{}'", what, shown_name(path)));
-}
-
-/// Those that every instance has in its own /dev.
-bool is_harmless_device(std::uint64_t device, mode_t mode) {
-    struct Device {
-        unsigned major, minor;
-    };
-    constexpr std::array kHarmless{Device{1, 3}, Device{1, 5}, Device{1, 7}, Device{1, 8},
-                                   Device{1, 9}, Device{5, 0}, Device{5, 2}};
-    if (!S_ISCHR(mode)) return false;
-    for (const auto& one : kHarmless) {
-        if (one.major == major(device) && one.minor == minor(device)) return true;
-    }
-    return false;
 }
 
 /// As images/entry.h has them: the others mean something to the host.
@@ -129,7 +115,7 @@ Result<int> StreamApplier::open_for_writing(const std::string& path) {
 Result<> StreamApplier::make_device(const StreamCommand& command, const Place& at) {
     LX_TRY_AS(const std::uint64_t mode, command.number(Attribute::mode));
     LX_TRY_AS(const std::uint64_t device, command.number(Attribute::device));
-    if (!is_harmless_device(device, static_cast<mode_t>(mode)))
+    if (!S_ISCHR(static_cast<mode_t>(mode)) || !sys::is_harmless_device(major(device), minor(device)))
         return refused(at.name, fmt::format("makes a device {}:{}", major(device), minor(device)));
     if (::mknodat(at.directory_fd, at.name.c_str(), S_IFCHR | 0600, device) != 0)
         return cannot("mknod", at.name);

@@ -1,6 +1,7 @@
 """Backups of instances: made, shown, downloaded, expired; instances made from them; what is hostile is refused."""
 import io
 import os
+import stat
 import subprocess
 import tarfile
 import time
@@ -158,6 +159,29 @@ class RoundTripTest(BackupBase):
         self.assertEqual(os.getxattr(f"{root}/d", "user.mark"), b"\x00bytes")
         self.assertIn("cap_net_raw=ep", out)
         self.assertEqual(self.api.sh(name, "cat /etc/hostname"), name)
+
+    def pool_of_trees(self):
+        """A pool whose instances are plain trees on the disk."""
+        self.api.do("POST", "/1.0/storage-pools", {"name": "plain", "driver": "dir", "config": {}})
+        self.addCleanup(self.api.do, "DELETE", "/1.0/storage-pools/plain")
+        return "plain"
+
+    def test_whiteouts_and_harmless_devices(self):
+        pool = self.pool_of_trees()
+        nodes = {"srv/gone": os.makedev(0, 0), "srv/null": os.makedev(1, 3), "dev/x": os.makedev(5, 0)}
+        root = {"type": "disk", "path": "/", "pool": pool}
+        self.api.create("one", "tiny", devices={"root": root})
+        tree = os.path.join(f"/proc/{self.daemon.sandbox.pid}/root{self.daemon.root}", "storage-pools", pool, "containers")
+        for path, device in nodes.items():
+            os.makedirs(os.path.dirname(f"{tree}/one/rootfs/{path}"), exist_ok=True)
+            os.mknod(f"{tree}/one/rootfs/{path}", stat.S_IFCHR | 0o640, device)
+        self.api.do("POST", "/1.0/instances/one/snapshots", {"name": "s"})
+        self.back_up("one", "b")
+        self.restore(self.download("one", "b"), name="two", pool=pool)
+        self.api.do("PUT", "/1.0/instances/two", {"restore": "s"})
+        for path, device in nodes.items():
+            found = os.lstat(f"{tree}/two/rootfs/{path}")
+            self.assertEqual((found.st_mode, found.st_rdev), (stat.S_IFCHR | 0o640, device), path)
 
     def test_compressions_and_pools(self):
         self.api.do("POST", "/1.0/storage-pools", {"name": "plain", "driver": "dir", "config": {}})

@@ -57,6 +57,9 @@ class OptimizedBase(test_backups.BackupBase):
 
 
 class RoundTripTest(OptimizedBase, test_backups.RoundTripTest):
+    def pool_of_trees(self):
+        return "default"
+
     def test_compressions_and_pools(self):
         self.api.do("POST", POOLS, {"name": "other", "driver": "btrfs", "config": {"size": "512MiB"}})
         root = {"type": "disk", "path": "/", "pool": "default", "size": "64MiB"}

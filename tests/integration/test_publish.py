@@ -2,6 +2,7 @@
 import hashlib
 import io
 import os
+import stat
 import subprocess
 import tarfile
 
@@ -60,6 +61,31 @@ class PublishTest(DaemonCase):
                 self.check_copy(fingerprint)
                 self.api.do("DELETE", f"/1.0/images/{fingerprint}")
         self.assert_api_error(400, self.publish, compression_algorithm="rot13")
+
+    def test_whiteouts_and_harmless_devices(self):
+        self.api.do("POST", "/1.0/storage-pools", {"name": "plain", "driver": "dir", "config": {}})
+        self.addCleanup(self.api.do, "DELETE", "/1.0/storage-pools/plain")
+        devices = {"root": {"type": "disk", "path": "/", "pool": "plain"}}
+        trees = os.path.join(f"/proc/{self.daemon.sandbox.pid}/root{self.daemon.root}", "storage-pools/plain/containers")
+        self.api.create("nodes", "tiny", devices=devices)
+        kept = {"gone": (stat.S_IFCHR, 0, 0), "null": (stat.S_IFCHR, 1, 3), "ptmx": (stat.S_IFCHR, 5, 2)}
+        dropped = {"disk": (stat.S_IFBLK, 8, 0), "mem": (stat.S_IFCHR, 1, 1)}
+        for name, (kind, major, minor) in {**kept, **dropped}.items():
+            os.mknod(f"{trees}/nodes/rootfs/{name}", kind | 0o600, os.makedev(major, minor))
+        for algorithm in ("zstd", "squashfs"):
+            with self.subTest(algorithm=algorithm):
+                image = self.publish("nodes", compression_algorithm=algorithm)
+                self.api.do("POST", "/1.0/instances", {"name": "copy", "devices": devices,
+                                                       "source": {"type": "image", "fingerprint": image}})
+                for name, (kind, major, minor) in kept.items():
+                    found = os.lstat(f"{trees}/copy/rootfs/{name}")
+                    self.assertEqual((stat.S_IFMT(found.st_mode), found.st_rdev), (kind, os.makedev(major, minor)), name)
+                for name in dropped:
+                    self.assertFalse(os.path.lexists(f"{trees}/copy/rootfs/{name}"), name)
+                self.api.start("copy")
+                self.remove_instance("copy")
+                self.api.do("DELETE", f"/1.0/images/{image}")
+        self.remove_instance("nodes")
 
     def test_other_programs_read_it(self):
         for algorithm, program in (("gzip", "gzip"), ("xz", "xz"), ("zstd", "zstd")):

@@ -69,6 +69,31 @@ TEST_F(BackupTest, WhatWasWrittenIsReadBack) {
     }
 }
 
+TEST_F(BackupTest, DevicesAreWrittenOnlyIfTheyCanBeReadBack) {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root to make devices";
+    dir_.make("tree/dev");
+    const auto node = [&](std::string_view path, mode_t type, dev_t device) {
+        ASSERT_EQ(::mknod((dir_ / path).c_str(), type | 0620, device), 0) << path;
+        ASSERT_EQ(::lchown((dir_ / path).c_str(), 7, 8), 0) << path;
+        ASSERT_EQ(::chmod((dir_ / path).c_str(), 0640), 0) << path;
+    };
+    node("tree/gone", S_IFCHR, makedev(0, 0));
+    node("tree/null", S_IFCHR, makedev(1, 3));
+    std::filesystem::create_hard_link(dir_ / "tree/gone", dir_ / "tree/too");
+    node("tree/dev/console", S_IFCHR, makedev(5, 1));
+    node("tree/disk", S_IFBLK, makedev(8, 0));
+    node("tree/mem", S_IFCHR, makedev(1, 1));
+    write(Compression::none);
+    const auto read = unpack();
+    ASSERT_TRUE(read) << read.error().message;
+    const auto gone = stat_of(dir_ / "out/gone");
+    EXPECT_EQ(gone.st_mode, S_IFCHR | 0640U);
+    EXPECT_EQ(std::tuple(gone.st_uid, gone.st_gid, gone.st_nlink, gone.st_rdev), std::tuple(7U, 8U, 2U, 0U));
+    EXPECT_EQ(stat_of(dir_ / "out/null").st_rdev, makedev(1, 3));
+    EXPECT_FALSE(path_exists(dir_ / "out/dev/console"));  // the runtime's
+    for (const char* left_out : {"out/disk", "out/mem"}) EXPECT_FALSE(path_exists(dir_ / left_out));
+}
+
 TEST_F(BackupTest, APartThatIsNotThereIsAnError) {
     dir_.make("tree");
     write(Compression::none);

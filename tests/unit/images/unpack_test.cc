@@ -1,4 +1,5 @@
 #include <gmock/gmock.h>
+#include <sys/sysmacros.h>
 
 #include "image_fixture.h"
 
@@ -162,6 +163,18 @@ TEST_P(UnpackTest, LeavesOutStandardDevicesAndSockets) {
     }));
     EXPECT_FALSE(path_exists(at("dev/null")));
     EXPECT_TRUE(path_exists(at("dev/fd")));
+}
+
+TEST_P(UnpackTest, KeepsWhiteoutsAndHarmlessDevices) {
+    if (::geteuid() != 0) GTEST_SKIP() << "needs root to make devices";
+    unpack(image([](Tar& tar) {
+        tar.dir("diff").device("diff/gone", AE_IFCHR, 0, 0);
+        tar.dir("srv").dir("srv/dev").device("srv/dev/null", AE_IFCHR, 1, 3);
+    }));
+    const auto gone = stat_of(at("diff/gone")), null = stat_of(at("srv/dev/null"));
+    EXPECT_TRUE(S_ISCHR(gone.st_mode) && S_ISCHR(null.st_mode));
+    EXPECT_EQ(gone.st_rdev, makedev(0, 0));
+    EXPECT_EQ(null.st_rdev, makedev(1, 3));
 }
 
 TEST_P(UnpackTest, GivesParentsThatAreNotNamedToRoot) {

@@ -227,6 +227,18 @@ TEST_F(StreamApplierTest, WhatIsNotOfTheBackupIsOutOfReach) {
                           {{Attribute::mode, number(S_IFCHR | 0666)}, {Attribute::device, number(0x103)}})}));
 }
 
+TEST_F(StreamApplierTest, WhiteoutsAreKept) {
+    const auto applied = apply(
+        {on(Kind::make_node, "gone", {{Attribute::mode, number(S_IFCHR)}, {Attribute::device, number(0)}})});
+    ASSERT_TRUE(applied) << applied.error().message;
+    struct stat st{};
+    ASSERT_EQ(::stat((base_ / "root/gone").c_str(), &st), 0);
+    EXPECT_TRUE(S_ISCHR(st.st_mode));
+    EXPECT_EQ(st.st_rdev, 0U);
+    refuse(
+        {on(Kind::make_node, "block", {{Attribute::mode, number(S_IFBLK)}, {Attribute::device, number(0)}})});
+}
+
 TEST_F(StreamApplierTest, NonsenseIsAnErrorAndNothingElse) {
     refuse({on(Kind::unlink, "absent")});
     refuse({on(Kind::remove_directory, "")});
