@@ -19,6 +19,7 @@ struct Armed {
     std::string name;
     std::uint64_t at = 1;
     bool error = false;
+    std::string pause;  ///< the FIFO
 };
 
 const Armed& armed() {
@@ -29,6 +30,11 @@ const Armed& armed() {
         std::string_view text = env;
         if (const auto colon = text.rfind(":error"); colon != std::string_view::npos) {
             out.error = true;
+            text = text.substr(0, colon);
+        }
+        constexpr std::string_view kPause = ":pause=";
+        if (const auto colon = text.find(kPause); colon != std::string_view::npos) {
+            out.pause = text.substr(colon + kPause.size());
             text = text.substr(0, colon);
         }
         if (const auto equals = text.find('='); equals != std::string_view::npos) {
@@ -51,13 +57,26 @@ void record(const char* name) {
     ::close(fd);
 }
 
+void wait_at(const std::string& fifo) {
+    const int reached = ::open(fifo.c_str(), O_WRONLY | O_CLOEXEC);
+    if (reached >= 0) ::close(reached);
+    const int go_on = ::open(fifo.c_str(), O_RDONLY | O_CLOEXEC);
+    if (go_on < 0) return;
+    char byte = 0;
+    while (::read(go_on, &byte, 1) > 0) {
+    }
+    ::close(go_on);
+}
+
 }  // namespace
 
 void failpoint(const char* name) {
     record(name);
     static std::atomic<std::uint64_t> hits{0};
     if (armed().error || armed().name != name) return;
-    if (++hits == armed().at) ::kill(::getpid(), SIGKILL);
+    if (++hits != armed().at) return;
+    if (armed().pause.empty()) ::kill(::getpid(), SIGKILL);
+    wait_at(armed().pause);
 }
 
 bool failpoint_fails(const char* name) {

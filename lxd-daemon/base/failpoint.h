@@ -2,8 +2,10 @@
 
 /// Named points at which a test makes the daemon die or a step fail. Compiled in only with LXMGR_FAILPOINTS.
 /// LXMGR_FAILPOINT="name" kills the process (SIGKILL) the first time the point is reached, "name=3" the third
-/// time, "name:error" makes failpoint_fails() true there from the first time on. LXMGR_FAILPOINT_LOG=FILE
-/// appends each name as it is reached, so that a sweep can list the points of an operation.
+/// time, "name:error" makes failpoint_fails() true there from the first time on. "name:pause=FIFO" stops the
+/// thread that reaches it first: it opens the FIFO for writing, which wakes who opens it for reading, and
+/// then for reading, until it is opened for writing and closed. LXMGR_FAILPOINT_LOG=FILE appends each name as
+/// it is reached, so that a sweep can list the points of an operation.
 namespace lxmgr {
 
 #ifdef LXMGR_FAILPOINTS

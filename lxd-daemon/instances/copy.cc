@@ -115,6 +115,7 @@ Result<> copy_instance(Context& context, const CopyPlan& plan) {
     if (context.rows().find(record.name))
         return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", record.name));
     LX_TRY_AS(const auto source, require(context, plan.source));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     LX_TRY_AS(const auto intent,
               database.intents().add("create-instance", {{"pool", record.pool}, {"name", record.name}}));
     Revert undo;
@@ -126,9 +127,7 @@ Result<> copy_instance(Context& context, const CopyPlan& plan) {
     const Place root{record.pool, new_root(context, record)};
     LX_TRY(in_room_for(fmt::format("instance '{}'", record.name), copy_content(context, plan, root)));
     undo.add([&] {
-        const auto driver = context.deps.pools.driver(record.pool);
-        auto removed = driver ? (*driver)->delete_volume(root.volume) : Result<>{};
-        if (!removed)
+        if (auto removed = driver->delete_volume(root.volume); !removed)
             log::error("volume left", {{"instance", record.name}, {"error", removed.error().message}});
     });
     failpoint("instances.copy.volume");
@@ -167,7 +166,7 @@ Result<> refresh_instance(Context& context, const CopyPlan& plan) {
     LX_TRY_AS(const auto source, require(context, plan.source));
     if (context.live.get(name).status != api::StatusCode::stopped)
         return fail(Status::bad_request, "Cannot refresh a running instance");
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(target->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(target->pool));
     const auto fresh = as_root(context, *target, new_snapshot_volume());
     LX_TRY(
         in_room_for(fmt::format("instance '{}'", name), copy_content(context, plan, {target->pool, fresh})));

@@ -6,14 +6,14 @@
 namespace lxmgr::instances {
 
 Result<> copy_snapshot_volume(Context& context, const Place& from, const Place& to) {
-    LX_TRY_AS(storage::Driver * source, context.deps.pools.driver(from.pool));
-    LX_TRY_AS(storage::Driver * target, context.deps.pools.driver(to.pool));
+    LX_TRY_AS(const DriverPtr source, context.deps.pools.driver(from.pool));
+    LX_TRY_AS(const DriverPtr target, context.deps.pools.driver(to.pool));
     if (source == target) return target->create_copy(to.volume, from.volume, {});
     return storage::transfer_volume(*source, from.volume, *target, to.volume);
 }
 
 Result<> copy_root_to(Context& context, const database::InstanceRecord& record, const Place& to) {
-    LX_TRY_AS(storage::Driver * source, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr source, context.deps.pools.driver(record.pool));
     if (record.pool == to.pool) return copy_root(context, record, *source, to.volume);
     // Through a snapshot: a root that is in use cannot be mounted a second time, and it goes on changing.
     const Place moment{record.pool, new_snapshot_volume()};

@@ -26,14 +26,13 @@
 namespace lxmgr::instances {
 namespace {
 
-Result<> make_volume(Context& context, const CreatePlan& plan, operations::Operation& operation,
-                     std::stop_token stop) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(plan.record.pool));
+Result<> make_volume(Context& context, storage::Driver& driver, const CreatePlan& plan,
+                     operations::Operation& operation, std::stop_token stop) {
     const storage::Volume volume = new_root(context, plan.record);
-    if (plan.fingerprint.empty()) return driver->create_volume(volume, [](int) { return Result<>{}; });
+    if (plan.fingerprint.empty()) return driver.create_volume(volume, [](int) { return Result<>{}; });
     const auto image = context.deps.database.images().find(plan.fingerprint);
     if (!image) return fail(Status::not_found, "Image not found");
-    return make_image_root(context, *driver, volume, plan.record, *image, &operation, std::move(stop));
+    return make_image_root(context, driver, volume, plan.record, *image, &operation, std::move(stop));
 }
 
 void use_image(const Context& context, CreatePlan& plan, const database::ImageRecord& image) {
@@ -184,6 +183,7 @@ Result<> create_instance(Context& context, const CreatePlan& plan, operations::O
     auto& database = context.deps.database;
     if (context.rows().find(name))
         return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", name));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(plan.record.pool));
     LX_TRY_AS(const auto intent,
               database.intents().add("create-instance", {{"pool", plan.record.pool}, {"name", name}}));
     Revert undo;
@@ -192,10 +192,10 @@ Result<> create_instance(Context& context, const CreatePlan& plan, operations::O
             log::error("intent left", {{"error", removed.error().message}});
     });
     failpoint("instances.create.intent");
-    LX_TRY(in_room_for(fmt::format("instance '{}'", name), make_volume(context, plan, operation, stop)));
+    LX_TRY(in_room_for(fmt::format("instance '{}'", name),
+                       make_volume(context, *driver, plan, operation, stop)));
     undo.add([&] {
-        const auto driver = context.deps.pools.driver(plan.record.pool);
-        auto removed = driver ? (*driver)->delete_volume({storage::VolumeType::container, name}) : Result<>{};
+        auto removed = driver->delete_volume({storage::VolumeType::container, name});
         if (!removed) log::error("volume left", {{"instance", name}, {"error", removed.error().message}});
     });
     failpoint("instances.create.volume");

@@ -48,7 +48,7 @@ Result<> move_to_pool(Context& context, const std::string& name, const std::stri
         return fail(Status::bad_request, "Instance must be stopped to be moved to another pool");
     if (record->pool == pool)
         return fail(Status::bad_request, fmt::format("Instance '{}' is in pool '{}' already", name, pool));
-    LX_TRY(context.deps.pools.driver(pool));
+    LX_TRY_AS(const DriverPtr target, context.deps.pools.driver(pool));  // held until a row names the pool
     LX_TRY_AS(const auto after, moved_record(context, *record, pool));
     auto& database = context.deps.database;
     LX_TRY_AS(const auto intent,
@@ -94,7 +94,7 @@ Result<> finish_move(Context& context, const database::IntentRecord& interrupted
     if (!record) return {};
     const std::string& from = interrupted.details.at("pool");
     const std::string& to = interrupted.details.at("new_pool");
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool == to ? from : to));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool == to ? from : to));
     return driver->delete_volume({storage::VolumeType::container, name});
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
@@ -72,6 +73,10 @@ Result<> check_fixed_keys(const storage::DriverEntry& driver, const api::ConfigM
     return {};
 }
 
+std::unexpected<Error> pool_in_use() {
+    return fail(Status::bad_request, "The storage pool is currently in use");
+}
+
 std::string driver_names() {
     std::string names;
     for (const auto& entry : storage::drivers())
@@ -115,10 +120,10 @@ Result<> Pools::check_volume_config(const std::string& pool, const api::ConfigMa
 Pools::Pools(database::Database& database, std::string state_dir)
     : database_(database), state_dir_(std::move(state_dir)) {}
 
-Result<std::unique_ptr<storage::Driver>> Pools::open_driver(const database::PoolRecord& record) {
+Result<DriverPtr> Pools::open_driver(const database::PoolRecord& record) {
     LX_TRY_AS(const storage::DriverEntry* entry, known_driver(record.driver));
     LX_TRY(validate_config(record.config, *entry));
-    LX_TRY_AS(auto driver, entry->open(config_of(record), idmaps_));
+    LX_TRY_AS(DriverPtr driver, entry->open(config_of(record), idmaps_));
     LX_TRY(driver->open_pool());
     return driver;
 }
@@ -155,7 +160,7 @@ void Pools::open_all() {
     }
 }
 
-Result<storage::Driver*> Pools::driver(const std::string& pool) const {
+Result<DriverPtr> Pools::driver(const std::string& pool) const {
     const std::shared_lock lock(mutex_);
     const auto found = drivers_.find(pool);
     if (found == drivers_.end()) return fail(Status::not_found, "Storage pool not found");
@@ -163,11 +168,12 @@ Result<storage::Driver*> Pools::driver(const std::string& pool) const {
         return fail(Status::unavailable,
                     fmt::format("Storage pool '{}' could not be opened: see the warnings", pool));
     }
-    return found->second.get();
+    return found->second;
 }
 
 Result<database::PoolPtr> Pools::create(database::PoolRecord record) {
     LX_TRY(validate_pool_name(record.name));
+    const NamedTurns::Turn turn = turns_.take(record.name);
     if (database_.pools().find(record.name)) {
         return fail(Status::conflict, fmt::format("Storage pool '{}' already exists", record.name));
     }
@@ -199,7 +205,7 @@ Result<database::PoolPtr> Pools::create(database::PoolRecord record) {
     return row;
 }
 
-Result<std::unique_ptr<storage::Driver>> Pools::open_lost(const database::PoolRecord& record) {
+Result<DriverPtr> Pools::open_lost(const database::PoolRecord& record) {
     LX_TRY(validate_pool_name(record.name));
     // What is opened is made where it is missing: a slip of the pen must not make a pool.
     const auto source = record.config.find("source");
@@ -209,7 +215,8 @@ Result<std::unique_ptr<storage::Driver>> Pools::open_lost(const database::PoolRe
     return open_driver(record);
 }
 
-Result<> Pools::take_over(const database::PoolRecord& record, std::unique_ptr<storage::Driver> driver) {
+Result<> Pools::take_over(const database::PoolRecord& record, DriverPtr driver) {
+    const NamedTurns::Turn turn = turns_.take(record.name);
     LX_TRY(database_.pools().create(record));
     const std::unique_lock lock(mutex_);
     drivers_[record.name] = std::move(driver);
@@ -233,26 +240,46 @@ Result<database::PoolPtr> Pools::update(const database::PoolRecord& record) {
     };
     if (!std::ranges::all_of(entry->live_keys, same)) {
         // Refused before the row has it; done again at the next start when a crash comes between.
-        LX_TRY_AS(storage::Driver * opened, driver(record.name));
+        LX_TRY_AS(const DriverPtr opened, driver(record.name));
         LX_TRY(opened->reconfigure(config_of(record)));
     }
     return database_.pools().update(record);
 }
 
-Result<> Pools::remove(const std::string& pool) {
-    if (!database_.pools().find(pool)) return fail(Status::not_found, "Storage pool not found");
+Result<> Pools::require_unused(const std::string& pool) const {
     // Images are only a cache in the pool: they don't hold it, but instances and profiles do.
     const auto users = used_by(pool);
     const bool held =
         std::ranges::any_of(users, [](const std::string& url) { return !url.starts_with("/1.0/images/"); });
-    if (held) return fail(Status::bad_request, "The storage pool is currently in use");
-    auto opened = driver(pool);
-    if (opened) {
-        for (const auto& image : database_.images().list()) {
-            LX_TRY((*opened)->delete_volume({storage::VolumeType::image, image->fingerprint}));
-        }
-    }
+    return held ? Result<>(pool_in_use()) : Result<>();
+}
+
+Result<DriverPtr> Pools::withdraw(const std::string& pool) {
+    const std::unique_lock lock(mutex_);
+    const auto found = drivers_.find(pool);
+    if (found == drivers_.end()) return DriverPtr();
+    if (found->second.use_count() > 1) return pool_in_use();
+    std::atomic_thread_fence(std::memory_order_acquire);  // after all that its last holder did
+    return std::move(drivers_.extract(found).mapped());
+}
+
+Result<> Pools::remove(const std::string& pool) {
+    const NamedTurns::Turn turn = turns_.take(pool);
     const auto row = database_.pools().find(pool);
+    if (!row) return fail(Status::not_found, "Storage pool not found");
+    failpoint("instances.pool.delete.begun");
+    LX_TRY(require_unused(pool));
+    LX_TRY_AS(DriverPtr last, withdraw(pool));
+    Revert undo;
+    undo.add([&] {
+        const std::unique_lock lock(mutex_);
+        drivers_[pool] = last;
+    });
+    LX_TRY(require_unused(pool));  // again: who held the driver until now may have stored a row
+    if (last) {
+        for (const auto& image : database_.images().list())
+            LX_TRY(last->delete_volume({storage::VolumeType::image, image->fingerprint}));
+    }
     LX_TRY_AS(const storage::DriverEntry* entry, known_driver(row->driver));
     PoolFoundation foundation(database_, *entry, config_of(*row));
     const auto removed = database_.transaction([&]() -> Result<> {
@@ -260,13 +287,8 @@ Result<> Pools::remove(const std::string& pool) {
         return database_.pools().remove(pool);
     });
     LX_TRY(removed);
+    undo.commit();
     failpoint("instances.pool.delete.row");
-    std::unique_ptr<storage::Driver> last;
-    {
-        const std::unique_lock lock(mutex_);
-        last = std::move(drivers_[pool]);
-        drivers_.erase(pool);
-    }
     if (last) LX_TRY(last->delete_pool());
     failpoint("instances.pool.delete.done");
     return foundation.forget();
@@ -291,8 +313,10 @@ std::vector<std::string> Pools::used_by(const std::string& pool) const {
 }
 
 bool Pools::has_image(const std::string& pool, const std::string& fingerprint) const {
-    const auto opened = driver(pool);
-    return opened && (*opened)->has_volume({storage::VolumeType::image, fingerprint});
+    const std::shared_lock lock(mutex_);  // a look does not count as a use
+    const auto found = drivers_.find(pool);
+    return found != drivers_.end() && found->second &&
+           found->second->has_volume({storage::VolumeType::image, fingerprint});
 }
 
 Result<> Pools::remove_image(const std::string& fingerprint) {

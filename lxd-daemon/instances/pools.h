@@ -8,13 +8,18 @@
 
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
+#include "lxd-daemon/instances/named_turns.h"
 #include "lxd-daemon/sys/idmap.h"
 #include "storage/driver.h"
 
 namespace lxmgr::instances {
 
-/// The storage pools as they are in use: the database's rows, each with its open driver. Thread-safe; a
-/// driver stays valid while its pool exists, and a pool is deleted only when nothing uses it.
+/// A pool's driver. Who makes something there holds it until a row names the pool: it is not deleted
+/// meanwhile.
+using DriverPtr = std::shared_ptr<storage::Driver>;
+
+/// The storage pools as they are in use: the database's rows, each with its open driver. Thread-safe; a pool
+/// is deleted only when no row names it and nobody holds its driver.
 class Pools {
 public:
     /// @param state_dir the daemon's directory; pools live in state_dir/storage-pools/NAME
@@ -26,20 +31,23 @@ public:
     void open_all();
 
     /// Errors: `not_found` "Storage pool not found"; `unavailable` when it could not be opened.
-    Result<storage::Driver*> driver(const std::string& pool) const;
+    Result<DriverPtr> driver(const std::string& pool) const;
     /// Validates, makes the pool on disk, then the row. Errors: `bad_request`, `conflict`.
     Result<database::PoolPtr> create(database::PoolRecord record);
     /// A pool whose row was lost, opened as it is on the disk; the others do not see it yet. Errors:
     /// `bad_request`, `not_found` when there is none.
-    Result<std::unique_ptr<storage::Driver>> open_lost(const database::PoolRecord& record);
+    Result<DriverPtr> open_lost(const database::PoolRecord& record);
     /// Such a pool gets its row.
-    Result<> take_over(const database::PoolRecord& record, std::unique_ptr<storage::Driver> driver);
+    Result<> take_over(const database::PoolRecord& record, DriverPtr driver);
     /// Changes description, user.* and volume.* keys, and what its driver can change. Errors: `not_found`,
     /// `bad_request` for keys that cannot change.
     Result<database::PoolPtr> update(const database::PoolRecord& record);
     /// Config of a custom volume there: `bad_request` also for keys that the pool's driver does not know.
     Result<> check_volume_config(const std::string& pool, const api::ConfigMap& config) const;
-    /// Errors: `bad_request` "The storage pool is currently in use" while anything in it is used.
+    /// Takes from a volume's config what only other drivers know: it was made for another pool.
+    void drop_foreign_keys(const std::string& pool, api::ConfigMap& config) const;
+    /// Errors: `bad_request` "The storage pool is currently in use" while anything in it is used or
+    /// made.
     Result<> remove(const std::string& pool);
     /// URLs of what uses the pool: instances, images, profiles.
     [[nodiscard]] std::vector<std::string> used_by(const std::string& pool) const;
@@ -53,14 +61,18 @@ public:
 
 private:
     [[nodiscard]] storage::PoolConfig config_of(const database::PoolRecord& record) const;
-    Result<std::unique_ptr<storage::Driver>> open_driver(const database::PoolRecord& record);
+    Result<DriverPtr> open_driver(const database::PoolRecord& record);
+    Result<> require_unused(const std::string& pool) const;
+    /// From then on nobody gets its driver; null when it could not be opened. Errors: somebody holds it.
+    Result<DriverPtr> withdraw(const std::string& pool);
 
     database::Database& database_;
     std::string state_dir_;
     sys::IdmapCache idmaps_;
     std::mutex image_files_mutex_;
     mutable std::shared_mutex mutex_;
-    std::map<std::string, std::unique_ptr<storage::Driver>> drivers_;  ///< null: could not be opened
+    NamedTurns turns_;                          ///< what makes, takes over or deletes a pool of one name
+    std::map<std::string, DriverPtr> drivers_;  ///< null: could not be opened
 };
 
 /// A pool's volume.* keys without that prefix: what new custom volumes get where their request says nothing.

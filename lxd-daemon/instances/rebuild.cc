@@ -32,7 +32,7 @@ database::InstanceRecord rebuilt(const database::InstanceRecord& record, const d
 Result<> make_root(Context& context, const database::InstanceRecord& record, const storage::Volume& fresh,
                    const database::ImageRecord* image, operations::Operation* operation,
                    std::stop_token stop) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     if (image == nullptr) return driver->create_volume(fresh, [](int) { return Result<>{}; });
     return make_image_root(context, *driver, fresh, record, *image, operation, std::move(stop));
 }
@@ -52,7 +52,7 @@ Result<> rebuild_instance(Context& context, const std::string& name, const std::
     LX_TRY_AS(const auto record, require(context, name));
     if (context.live.get(name).status != api::StatusCode::stopped)
         return fail(Status::bad_request, "Instance must be stopped to be rebuilt");
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool));
     LX_TRY_AS(const auto image, image_of(context, fingerprint));
     const auto fresh = as_root(context, *record, new_snapshot_volume());
     LX_TRY(in_room_for(fmt::format("instance '{}'", name),
@@ -78,7 +78,7 @@ Result<> redo_rebuild(Context& context, const database::IntentRecord& interrupte
     const auto record = context.rows().find(interrupted.details.at("name"));
     if (!record || context.live.get(record->name).status != api::StatusCode::stopped) return {};
     const std::string& fingerprint = interrupted.details.at("fingerprint");
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool));
     LX_TRY_AS(const auto image, image_of(context, fingerprint));
     const auto fresh = as_root(context, *record, new_snapshot_volume());
     LX_TRY(make_root(context, *record, fresh, image.get(), nullptr, {}));

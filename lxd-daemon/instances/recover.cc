@@ -27,7 +27,7 @@ std::string detail(const database::IntentRecord& intent, const char* key) {
 /// The row still has the old name: the volume follows it back.
 Result<> undo_rename(Context& context, const std::string& pool, const std::string& name,
                      const std::string& new_name) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(pool));
     const storage::Volume renamed{storage::VolumeType::container, new_name};
     const bool moved =
         !driver->has_volume({storage::VolumeType::container, name}) && driver->has_volume(renamed);

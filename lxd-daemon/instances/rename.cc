@@ -60,7 +60,7 @@ Result<> rename_instance(Context& context, const std::string& name, const std::s
     if (context.rows().find(new_name))
         return fail(Status::conflict, fmt::format("Name \"{}\" already in use", new_name));
     LX_TRY_AS(const auto moved, moved_to_project(context, *record, new_name));
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool));
     context.sftp_sessions.end(name);
     auto& database = context.deps.database;
     LX_TRY_AS(const auto intent,

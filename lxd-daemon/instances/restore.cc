@@ -48,7 +48,7 @@ Result<database::InstanceRecord> restored(Context& context, const database::Inst
 Result<> replace(Context& context, const std::string& instance, const database::SnapshotRecord& snapshot,
                  const storage::Volume& fresh, std::int64_t intent) {
     LX_TRY_AS(const auto record, require(context, instance));  // anew: its end changed it
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool));
     LX_TRY_AS(const auto after, restored(context, *record, snapshot));
     return replace_root(context, after, *driver, fresh, intent);
 }
@@ -60,7 +60,7 @@ Result<> restore_snapshot(Context& context, const std::string& instance, const s
     LX_TRY_AS(const auto record, require(context, instance));
     LX_TRY_AS(const auto row, require_snapshot(context, instance, snapshot));
     LX_TRY_AS(const auto wanted, restored(context, *record, *row));
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool));
     const auto fresh = as_root(context, wanted, new_snapshot_volume());
     LX_TRY(in_room_for(fmt::format("instance '{}'", instance),
                        driver->create_copy(fresh, {storage::VolumeType::snapshot, row->volume}, {})));
@@ -132,7 +132,7 @@ Result<bool> redo_restore(Context& context, const database::IntentRecord& interr
         LX_TRY(restore_running(context, interrupted));
         return false;
     }
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool));
     LX_TRY_AS(auto after, restored(context, *record, *row));
     const auto fresh = as_root(context, after, new_snapshot_volume());
     LX_TRY(driver->create_copy(fresh, {storage::VolumeType::snapshot, row->volume}, {}));

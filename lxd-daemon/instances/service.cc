@@ -259,7 +259,7 @@ Result<InstanceRoot> Service::open_root(const std::string& name) {
         if (!ends || !impl_->context.live.wait_stopped(name, kEndNoticed, {}))
             return std::unexpected(std::move(live).error());
     }
-    LX_TRY_AS(storage::Driver * driver, deps_.pools.driver(record->pool));
+    LX_TRY_AS(const DriverPtr driver, deps_.pools.driver(record->pool));
     auto idmap = next_idmap(impl_->context, record->config);
     LX_TRY_AS(auto mount, impl_->context.stopped_roots.get(*driver, *record, idmap));
     UniqueFd fd(::fcntl(mount->get(), F_DUPFD_CLOEXEC, 0));

@@ -105,7 +105,7 @@ Result<> create_snapshot(Context& context, const std::string& instance,
     } else {
         LX_TRY_AS(row.expires_at, profiles::snapshot_expiry(expanded.config, origin, row.created_at));
     }
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool));
     const auto volume = new_snapshot_volume();
     row.volume = volume.name;
     LX_TRY(in_room_for(fmt::format("snapshot '{}/{}'", instance, row.name),

@@ -115,7 +115,7 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     LX_TRY_AS(const auto record, take_idmap(context, expanded.config, stored));
     const auto idmap = current_idmap(context, record.config);
     LX_TRY_AS(const auto limits, all_limits(context, record, expanded, context.cpus));
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     Revert prepared;
     LX_TRY(prepare(context, name, idmap, limits, prepared));
     LX_TRY(lxmgr::make_directory(context.run_dir(name), 0700));

@@ -28,7 +28,7 @@ bool runs_now(const Context& context, const std::string& instance) {
 }
 
 Result<> set_root_limit(Context& context, const database::InstanceRecord& record, std::uint64_t bytes) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     const storage::Volume root{storage::VolumeType::container, record.name, bytes};
     const bool running = runs_now(context, record.name);
     LX_TRY(driver->resize_volume(root, running));
@@ -38,7 +38,7 @@ Result<> set_root_limit(Context& context, const database::InstanceRecord& record
 
 /// Nobody can begin to use it while its contents are made anew.
 Result<> set_custom_limit(Context& context, const database::VolumeRecord& row, std::uint64_t bytes) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(row.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(row.pool));
     const storage::Volume volume{storage::VolumeType::custom, row.volume, bytes};
     if (is_block(row)) return grow_block(*driver, volume, bytes);
     if (!context.volume_mounts.instances(row.id).empty()) return driver->resize_volume(volume, true);

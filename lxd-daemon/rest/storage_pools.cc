@@ -123,7 +123,7 @@ Handled pool_delete(const Request& request, Services& services) {
 Handled pool_resources(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_pool_record(request, services));
     auto read = [&services, record]() -> Result<api::StoragePoolResources> {
-        LX_TRY_AS(storage::Driver * driver, services.pools->driver(record->name));
+        LX_TRY_AS(const instances::DriverPtr driver, services.pools->driver(record->name));
         LX_TRY_AS(const auto space, driver->space());
         return api::StoragePoolResources{space.used_bytes, space.total_bytes, space.used_inodes,
                                          space.total_inodes};

@@ -5,6 +5,7 @@
 
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/api/storage_volume.h"
+#include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/pools.h"
@@ -162,17 +163,25 @@ Handled volume_get(const Request& request, Services& services) {
     co_return Response::sync(api::to_json(volume)).with_etag(etag_of(api::etag_fields(volume)));
 }
 
+/// What the driver knows it by; looked up once, as a deletion may come at any time.
+Result<storage::Volume> stored_volume(const Services& services, const std::string& type,
+                                      const std::string& pool, const std::string& name) {
+    if (type == "image") return storage::Volume{storage::VolumeType::image, name};
+    if (type != "custom") return storage::Volume{storage::VolumeType::container, name};
+    failpoint("rest.volume_state.found");
+    const auto row = services.database->volumes().find(pool, name);
+    if (!row) return fail(Status::not_found, "Storage volume not found");
+    return storage::Volume{storage::VolumeType::custom, row->volume};
+}
+
 Handled volume_state(const Request& request, Services& services) {
     LX_CO_TRY_AS(const std::string pool, require_pool(request, services));
     LX_CO_TRY(check_volume_type(request.path_arg("type")));
     auto read = [request, &services, pool, type = request.path_arg("type"),
                  name = request.path_arg("name")]() -> Result<nlohmann::json> {
         if (!find_volume(request, services)) return fail(Status::not_found, "Storage volume not found");
-        storage::Volume volume{storage::VolumeType::container, name};
-        if (type == "image") volume.type = storage::VolumeType::image;
-        if (type == "custom")
-            volume = {storage::VolumeType::custom, services.database->volumes().find(pool, name)->volume};
-        LX_TRY_AS(storage::Driver * driver, services.pools->driver(pool));
+        LX_TRY_AS(const storage::Volume volume, stored_volume(services, type, pool, name));
+        LX_TRY_AS(const instances::DriverPtr driver, services.pools->driver(pool));
         LX_TRY_AS(const auto used, driver->usage_bytes(volume));
         LX_TRY_AS(const auto total, driver->volume_limit(volume));
         return nlohmann::json{{"usage", {{"used", used}, {"total", total}}}};

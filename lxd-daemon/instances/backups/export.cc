@@ -126,7 +126,7 @@ Result<> write_instance_index(Context& context, const database::InstanceRecord& 
 
 Result<> write_instance_backup(Context& context, const database::InstanceRecord& record, bool with_snapshots,
                                images::TarWriter& tar) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     LX_TRY_AS(const auto metadata, metadata_of(context, record));
     BackupContent content;
     LX_TRY(write_instance_index(context, record, with_snapshots, kPlainTrees, tar, content));

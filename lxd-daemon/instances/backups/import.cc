@@ -140,7 +140,7 @@ void put_root_into(const Context& context, const std::string& pool, database::In
 }
 
 Result<> require_form(Context& context, const std::string& pool, const std::string& form) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(pool));
     auto* const streams = driver->streams();
     if (streams != nullptr && streams->form() == form) return {};
     return fail(
@@ -196,7 +196,7 @@ Result<> import_instance(Context& context, const ImportPlan& plan, operations::O
     const std::string& name = record.name;
     if (context.rows().find(name))
         return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", name));
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     LX_TRY_AS(const auto intent,
               database.intents().add("create-instance", {{"pool", record.pool}, {"name", name}}));
     Revert undo;

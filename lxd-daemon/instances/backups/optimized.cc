@@ -71,7 +71,7 @@ Result<> write_parts(const std::vector<StreamedPart>& parts, storage::StreamSend
 }  // namespace
 
 Result<> require_streams(Context& context, const std::string& pool) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(pool));
     if (driver->streams() != nullptr) return {};
     return fail(
         Status::bad_request,
@@ -81,7 +81,7 @@ Result<> require_streams(Context& context, const std::string& pool) {
 Result<> write_optimized_backup(Context& context, const database::InstanceRecord& record, bool with_snapshots,
                                 images::TarWriter& tar) {
     LX_TRY(require_streams(context, record.pool));
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     LX_TRY_AS(const auto metadata, metadata_of(context, record));
     BackupContent content;
     LX_TRY(write_instance_index(context, record, with_snapshots, driver->streams()->form(), tar, content));

@@ -61,7 +61,7 @@ Result<> add_tree(storage::Driver& driver, const storage::Volume& volume, const 
 
 Result<> write_volume_backup(Context& context, const database::VolumeRecord& record, bool with_snapshots,
                              images::TarWriter& tar) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     std::vector<database::VolumeSnapshotPtr> snapshots;
     if (with_snapshots) snapshots = context.deps.database.volumes().snapshots(record.id);
     LX_TRY(tar.add_text("backup/index.yaml", images::json_to_yaml(volume_index_of(record, snapshots)), 0644));
@@ -124,7 +124,7 @@ Result<> import_volume(Context& context, const VolumeImportPlan& plan, operation
     database::VolumeRecord record = plan.record;
     if (database.volumes().find(record.pool, record.name))
         return fail(Status::conflict, "Volume by that name already exists");
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     std::vector<NewDirectory> directories;
     FilledVolumes volumes(*driver, {plan.upload.path, "", ""}, operation, std::move(stop));
     for (std::size_t i = 0; i <= plan.snapshots.size(); ++i) {

@@ -30,7 +30,7 @@ struct Root {
 
 Result<Root> open_root(Context& context, const database::InstanceRecord& record,
                        const std::string& snapshot_volume) {
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     const sys::IdMap as_inside = sys::IdMap::host();
     Root out;
     if (snapshot_volume.empty()) {

@@ -114,7 +114,7 @@ private:
 Result<> send_instance(Context& context, const MigrationSubject& subject, migration::Link& link,
                        operations::Operation& operation) {
     LX_TRY_AS(const auto record, require(context, subject.instance));
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool));
     Departure departure(context, subject, record, *driver);
     LX_TRY_AS(const auto offer, departure.offer());
     return migration::talk_as_source(link, offer, [&](const migration::Header& answer) {

@@ -204,7 +204,7 @@ Result<> receive_instance(Context& context, const ArrivalPlan& plan, migration::
     auto& database = context.deps.database;
     if (context.rows().find(record.name))
         return fail(Status::conflict, fmt::format("Instance \"{}\" already exists", record.name));
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     LX_TRY_AS(const auto intent,
               database.intents().add("create-instance", {{"pool", record.pool}, {"name", record.name}}));
     const storage::Volume root = new_root(context, record);
@@ -253,7 +253,7 @@ Result<> receive_refresh(Context& context, const ArrivalPlan& plan, migration::L
     LX_TRY_AS(const auto target, require(context, name));
     if (context.live.get(name).status != api::StatusCode::stopped)
         return fail(Status::bad_request, "Cannot refresh a running instance");
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(target->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(target->pool));
     const auto fresh = as_root(context, *target, new_snapshot_volume());
     Revert undo;
     undo.add([&] { delete_snapshot_volume(context, target->pool, fresh.name); });

@@ -151,7 +151,7 @@ ArrivingVolumes::~ArrivingVolumes() {
 
 Result<> ArrivingVolumes::add(const storage::Volume& volume, int tree, const sys::IdMap& idmap) {
     if (stream_.stop.stop_requested()) return fail(Status::unavailable, "The migration was cancelled");
-    LX_TRY_AS(storage::Driver * driver, context_.deps.pools.driver(pool_));
+    LX_TRY_AS(const DriverPtr driver, context_.deps.pools.driver(pool_));
     const bool shifted = !idmap.uids.empty() || !idmap.gids.empty();
     storage::Volume target = volume;
     if (shifted) {

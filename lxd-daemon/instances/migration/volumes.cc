@@ -225,7 +225,7 @@ Result<> receive_volume_now(Context& context, const VolumeArrivalPlan& plan, mig
 Result<> send_volume_now(Context& context, const VolumeName& name, bool with_snapshots, migration::Link& link,
                          operations::Operation& operation) {
     LX_TRY_AS(const auto record, require_volume(context, name));
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool));
     std::vector<database::VolumeSnapshotPtr> snapshots;
     if (with_snapshots) snapshots = context.deps.database.volumes().snapshots(record->id);
     const std::string shown = api::plain_name(name.name);

@@ -22,8 +22,8 @@ using nlohmann::json;
 /// A pool that is looked at: the database's, or one opened only for that.
 struct Looked {
     database::PoolRecord record;
-    std::unique_ptr<storage::Driver> own;  ///< null: the database knows the pool
-    storage::Driver* driver = nullptr;
+    DriverPtr driver;
+    bool lost_pool = false;  ///< the database does not know it
     Lost lost;
 };
 
@@ -33,8 +33,8 @@ Result<Looked> look_at(Context& context, const api::StoragePoolsPost& post, bool
     if (context.deps.database.pools().find(post.name)) {
         LX_TRY_AS(out.driver, context.deps.pools.driver(post.name));
     } else {
-        LX_TRY_AS(out.own, context.deps.pools.open_lost(out.record));
-        out.driver = out.own.get();
+        LX_TRY_AS(out.driver, context.deps.pools.open_lost(out.record));
+        out.lost_pool = true;
         if (take_over) LX_TRY(out.driver->recover());
     }
     LX_TRY_AS(out.lost, find_lost(context, post.name, *out.driver));
@@ -198,8 +198,8 @@ Result<json> RecoveryService::import(std::vector<api::StoragePoolsPost> pools, c
     LX_TRY_AS(auto all, look_at_all(context_, std::move(pools), true));
     // A pool without its snapshots' rows is safe: what belongs to a lost instance is not useless.
     for (auto& pool : all) {
-        if (!pool.own) continue;
-        LX_TRY(context_.deps.pools.take_over(pool.record, std::move(pool.own)));
+        if (!pool.lost_pool) continue;
+        LX_TRY(context_.deps.pools.take_over(pool.record, pool.driver));
         LX_TRY(forget_unknown_images(context_, *pool.driver));
     }
     failpoint("instances.recover.pools");

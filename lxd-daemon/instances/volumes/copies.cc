@@ -168,7 +168,7 @@ Result<> copy_volume_now(Context& context, const database::VolumeRecord& source,
     const Place from = copy_place_of(source.pool, source.volume);
     const auto users = context.volume_mounts.instances(source.id);
     if (from.pool == to.pool) {
-        LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(source.pool));
+        LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(source.pool));
         Freeze freeze(context, users);
         LX_TRY(freeze.begin());
         return driver->create_copy(to.volume, from.volume, [&freeze] { freeze.end(); });

@@ -42,10 +42,11 @@ Result<NewDirectory> NewDirectory::begin(Context& context, const std::string& po
     Place place{pool, shape};
     place.volume.type = storage::VolumeType::custom;
     place.volume.name = random_hex(16);
+    LX_TRY_AS(DriverPtr driver, context.deps.pools.driver(pool));
     LX_TRY_AS(const auto intent,
               context.deps.database.intents().add(kVolumeDirectoryIntent, details_of(place)));
     failpoint("instances.volume.intent");
-    return NewDirectory(context, std::move(place), intent);
+    return NewDirectory(context, std::move(driver), std::move(place), intent);
 }
 
 NewDirectory::~NewDirectory() {

@@ -18,6 +18,7 @@ public:
                                       const storage::Volume& shape = {});
     NewDirectory(NewDirectory&& other) noexcept
         : context_(std::exchange(other.context_, nullptr)),
+          driver_(std::move(other.driver_)),
           place_(std::move(other.place_)),
           intent_(other.intent_) {}
     NewDirectory& operator=(NewDirectory&&) = delete;
@@ -31,9 +32,10 @@ public:
     void keep() { context_ = nullptr; }
 
 private:
-    NewDirectory(Context& context, Place place, std::int64_t intent)
-        : context_(&context), place_(std::move(place)), intent_(intent) {}
+    NewDirectory(Context& context, DriverPtr driver, Place place, std::int64_t intent)
+        : context_(&context), driver_(std::move(driver)), place_(std::move(place)), intent_(intent) {}
     Context* context_;
+    DriverPtr driver_;  ///< held until there is a row: its pool stays
     Place place_;
     std::int64_t intent_;
 };

@@ -54,7 +54,7 @@ void volume_lifecycle(const Context& context, const std::string& action, const s
 Result<> create_volume(Context& context, database::VolumeRecord record, const std::string& requestor) {
     auto& database = context.deps.database;
     const VolumeName name{record.pool, record.name};
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(record.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     if (database.volumes().find(record.pool, record.name))
         return fail(Status::conflict, "Volume by that name already exists");
     LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, shape_of(record)));
@@ -131,7 +131,7 @@ Result<> restore_volume(Context& context, const VolumeName& name, const std::str
     LX_TRY_AS(const auto row, require_volume(context, name));
     LX_TRY_AS(const auto from, require_volume_snapshot(context, name, snapshot));
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(row->id));
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(name.pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(name.pool));
     LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, name.pool, shape_of(*row)));
     LX_TRY(driver->create_copy(fresh.place().volume, {storage::VolumeType::custom, from->volume}, {}));
     failpoint("instances.volume.restore.made");
@@ -172,7 +172,7 @@ Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse&
     const auto row = context.deps.database.volumes().find_id(found->id);
     if (!row) return fail(Status::not_found, "Storage volume not found");
     LX_TRY(check_attachable(*row));
-    LX_TRY_AS(storage::Driver * driver, context.deps.pools.driver(row->pool));
+    LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(row->pool));
     storage::MountRequest request;
     if (!flag_of(row->config, "security.unmapped")) request.idmap = &idmap;
     // Without idmapped mounts, one map's ids are on disk: another's would take them from those who run.
