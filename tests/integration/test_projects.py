@@ -156,6 +156,12 @@ class ObjectsTest(ProjectCase):
         self.assertEqual(self.api.get(f"{volumes}/custom/data/snapshots{query}"),
                          [f"{volumes}/custom/data/snapshots/s?project=web"])
         self.assert_api_error(404, self.api.get, f"{volumes}/custom/data/snapshots/s")
+        # The volume of that name in the default project has such a snapshot, too, without the file.
+        self.api.do("POST", f"{volumes}/custom/data/snapshots", {"name": "s"})
+        self.api.do("PATCH", f"/1.0/instances/box{query}", {"devices": {
+            "then": {"type": "disk", "pool": "default", "source": "data", "source.snapshot": "s", "path": "/then"}}})
+        self.exec("web", "test", "-e", "/then/here")
+        self.api.do("DELETE", f"{volumes}/custom/data/snapshots/s")
         self.api.do("POST", f"{volumes}/custom", {"name": "copy", "source": {
             "type": "copy", "name": "data", "pool": "default", "project": "web"}})
         self.api.do("POST", f"{volumes}/custom/copy", {"name": "moved", "project": "web"})

@@ -181,7 +181,7 @@ Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse&
     storage::Volume volume{storage::VolumeType::custom, row->volume};
     if (!use.snapshot.empty()) {
         LX_TRY_AS(const auto snapshot,
-                  require_volume_snapshot(context, {use.pool, use.volume}, use.snapshot));
+                  require_volume_snapshot(context, {row->pool, row->name}, use.snapshot));
         volume.name = snapshot->volume;
         request.read_only = true;
     }
