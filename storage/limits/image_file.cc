@@ -1,5 +1,6 @@
 #include "storage/limits/image_file.h"
 
+#include <endian.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
@@ -7,6 +8,9 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
+#include <cstring>
 #include <mutex>
 
 #include "lxd-daemon/base/failpoint.h"
@@ -61,7 +65,34 @@ Result<UniqueFd> mount_image_device(const sys::LoopDevice& device) {
     return context.mount();
 }
 
+int resize_file_system(int directory_fd, std::uint64_t blocks_before, std::uint64_t blocks) {
+    if (failpoint_fails("storage.image.half_grown")) {
+        std::uint64_t half = blocks_before + (blocks - blocks_before) / 2;
+        if (::ioctl(directory_fd, EXT4_IOC_RESIZE_FS, &half) == 0) errno = EIO;
+        return -1;
+    }
+    return ::ioctl(directory_fd, EXT4_IOC_RESIZE_FS, &blocks);
+}
+
 }  // namespace
+
+Result<std::uint64_t> file_system_bytes(const std::string& device) {
+    constexpr off_t kSuperblock = 1024;
+    constexpr std::size_t kBlocks = 0x4, kBlockSize = 0x18, kIncompatible = 0x60, kBlocksHigh = 0x150;
+    constexpr std::uint32_t k64Bit = 0x80;
+    std::array<unsigned char, kBlocksHigh + 4> block{};
+    const UniqueFd fd(::open(device.c_str(), O_RDONLY | O_CLOEXEC));
+    const ssize_t n = fd ? ::pread(fd.get(), block.data(), block.size(), kSuperblock) : -1;
+    if (n >= 0 && n < std::ssize(block)) errno = EIO;
+    if (n != std::ssize(block)) return fail_errno("Reading the superblock on", device);
+    const auto number = [&block](std::size_t at) {
+        std::uint32_t little = 0;
+        std::memcpy(&little, &block[at], sizeof little);
+        return le32toh(little);
+    };
+    const std::uint64_t high = (number(kIncompatible) & k64Bit) != 0 ? number(kBlocksHigh) : 0;
+    return (high << 32U | number(kBlocks)) << (10U + number(kBlockSize));
+}
 
 bool has_image(int volume_fd) { return ::faccessat(volume_fd, kImageFile, F_OK, AT_SYMLINK_NOFOLLOW) == 0; }
 
@@ -120,11 +151,14 @@ Result<bool> grow_image(int volume_fd, std::uint64_t bytes) {
     };
     LX_TRY(resize(bytes));
     failpoint("storage.image.longer");
-    std::uint64_t blocks = bytes / static_cast<std::uint64_t>(info.f_bsize);
-    if (::ioctl(directory.get(), EXT4_IOC_RESIZE_FS, &blocks) == 0) return true;
+    const auto block = static_cast<std::uint64_t>(info.f_bsize);
+    if (resize_file_system(directory.get(), before / block, bytes / block) == 0) return true;
     const int code = errno;
-    LX_TRY(resize(before));
-    if (code == EPERM || code == EOPNOTSUPP || code == ENOTTY || code == EINVAL) return false;
+    // ext4 grows group by group, each for good: what it has by now must stay.
+    LX_TRY_AS(const std::uint64_t grown, file_system_bytes(device.path));
+    LX_TRY(resize(std::max(before, grown)));
+    const bool refused = code == EPERM || code == EOPNOTSUPP || code == ENOTTY || code == EINVAL;
+    if (refused && grown <= before) return false;
     errno = code;
     return fail_errno_at("Growing", volume_fd, kImageFile);
 }

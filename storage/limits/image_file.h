@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <string>
 
 #include "lxd-daemon/base/own.h"
 #include "lxd-daemon/base/result.h"
@@ -25,6 +26,10 @@ Result<std::uint64_t> image_usage(int volume_fd);
 /// Also while it is mounted. False: the kernel refuses (EXT4_IOC_RESIZE_FS needs CAP_SYS_RESOURCE); nothing
 /// has changed.
 Result<bool> grow_image(int volume_fd, std::uint64_t bytes);
+/// The size that an ext4 file system says it has: by its superblock
+/// (Documentation/filesystems/ext4/super.rst), as a device has it, where the kernel keeps what is not on the
+/// disk yet, or a file.
+Result<std::uint64_t> file_system_bytes(const std::string& device);
 /// What was written is on the disk of the pool.
 Result<> sync_image(int volume_fd, int mount_fd);
 

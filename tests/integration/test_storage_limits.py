@@ -2,6 +2,7 @@
 import os
 
 from harness.case import DaemonCase, main
+from harness.rest import ApiError
 
 MIB = 1 << 20
 CAP_SYS_RESOURCE = 1 << 24
@@ -110,6 +111,25 @@ class RootTest(LimitCase):
             self.assertIn("while it is in use", self.assert_api_error(400, self.resize, "a", pool, "40MiB"))
             self.api.sh("a", "echo alive > /mark")
         self.for_each_pool(check)
+
+    def test_one_that_grew_half_way_keeps_what_it_has(self):
+        if not self.grows_live():
+            self.skipTest("the kernel grows none in use")
+        self.launch("a", "plain", "48MiB")
+        self.api.sh("a", "echo kept > /mark")
+        self.daemon.kill()
+        self.daemon.start(environment={"LXMGR_FAILPOINT": "storage.image.half_grown:error"})
+        with self.assertRaises(ApiError):
+            self.resize("a", "plain", "256MiB")
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertGreater(self.total("a"), 100 * MIB)
+        self.api.sh("a", "dd if=/dev/zero of=/big bs=1M count=100 && sync && rm /big")
+        self.api.stop("a")
+        self.api.start("a")
+        self.assertEqual(self.api.sh("a", "cat /mark"), "kept")
+        self.resize("a", "plain", "256MiB")
+        self.assertGreater(self.total("a"), 200 * MIB)
 
     @staticmethod
     def grows_live():
