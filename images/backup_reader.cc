@@ -22,6 +22,7 @@ constexpr std::size_t kMaxIndexBytes = std::size_t{16} << 20;
 struct Part {
     std::string prefix;
     EntryWriter writer;
+    std::function<void(Entry&)> adapt;
     bool found = false;
 };
 
@@ -30,7 +31,9 @@ public:
     Unpacker(TarReader& tar, Budget& budget, std::string metadata_prefix)
         : tar_(tar), budget_(budget), metadata_prefix_(std::move(metadata_prefix)) {}
 
-    void add(const BackupPart& part) { parts_.push_back({part.prefix, EntryWriter(part.root_fd, budget_)}); }
+    void add(const BackupPart& part) {
+        parts_.push_back({part.prefix, EntryWriter(part.root_fd, budget_), part.adapt});
+    }
     Result<> take(Entry entry) {
         for (auto& part : parts_) {
             std::string inside = entry.path;
@@ -65,6 +68,7 @@ private:
     Result<> unpack(Part& part, Entry entry) {
         if (entry.type == EntryType::hard_link && !strip_prefix(entry.link_target, part.prefix))
             return refuse(entry.path, "is a hard link out of its tree");
+        if (part.adapt) part.adapt(entry);
         LX_TRY_AS(std::optional<FileWriter> file, part.writer.add(std::move(entry)));
         if (!file) return {};
         LX_TRY(tar_.read([&](std::uint64_t offset, const char* data, std::size_t size) {

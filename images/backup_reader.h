@@ -15,10 +15,13 @@ namespace lxmgr::images {
 /// What the index says. Errors: `bad_request`.
 Result<nlohmann::json> read_backup_index(const std::string& path, std::stop_token stop);
 
+struct Entry;
+
 /// Where a part of the backup goes.
 struct BackupPart {
-    std::string prefix;  ///< "backup/container/rootfs"
-    int root_fd = -1;    ///< an empty directory
+    std::string prefix;                           ///< "backup/container/rootfs"
+    int root_fd = -1;                             ///< an empty directory
+    std::function<void(Entry&)> adapt = nullptr;  ///< what to change of each entry; null: nothing
 };
 
 /// Unpacks all parts in one pass; entries of none are left out.

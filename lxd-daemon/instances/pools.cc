@@ -90,6 +90,11 @@ Result<const storage::DriverEntry*> known_driver(const std::string& name) {
                 fmt::format("Storage driver '{}' is not supported; there are: {}", name, driver_names()));
 }
 
+bool is_foreign_key(const std::string& key, const storage::DriverEntry& driver) {
+    return key.starts_with("block.") &&
+           std::ranges::find(driver.volume_keys, key) == driver.volume_keys.end();
+}
+
 }  // namespace
 
 api::ConfigMap volume_defaults(const api::ConfigMap& pool_config) {
@@ -102,8 +107,7 @@ api::ConfigMap volume_defaults(const api::ConfigMap& pool_config) {
 
 Result<> check_driver_keys(const api::ConfigMap& volume_config, const storage::DriverEntry& driver) {
     for (const auto& [key, value] : volume_config) {
-        const bool known = std::ranges::find(driver.volume_keys, key) != driver.volume_keys.end();
-        if (known || !key.starts_with("block.")) continue;
+        if (!is_foreign_key(key, driver)) continue;
         return fail(Status::bad_request,
                     fmt::format("Volume option \"{}\" is not supported by driver '{}'", key, driver.name));
     }
@@ -115,6 +119,13 @@ Result<> Pools::check_volume_config(const std::string& pool, const api::ConfigMa
     const auto row = database_.pools().find(pool);
     const auto* const entry = row ? storage::find_driver(row->driver) : nullptr;
     return entry == nullptr ? Result<>{} : check_driver_keys(config, *entry);
+}
+
+void Pools::drop_foreign_keys(const std::string& pool, api::ConfigMap& config) const {
+    const auto row = database_.pools().find(pool);
+    const auto* const entry = row ? storage::find_driver(row->driver) : nullptr;
+    if (entry == nullptr) return;
+    std::erase_if(config, [&](const auto& key) { return is_foreign_key(key.first, *entry); });
 }
 
 Pools::Pools(database::Database& database, std::string state_dir)

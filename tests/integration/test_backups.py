@@ -1,5 +1,6 @@
 """Backups of instances: made, shown, downloaded, expired; instances made from them; what is hostile is refused."""
 import io
+import json
 import os
 import stat
 import subprocess
@@ -234,6 +235,55 @@ class VolumeBackupTest(BackupBase):
         self.api.do("DELETE", f"{self.POOL}/v")
         self.api.do("DELETE", f"{self.POOL}/w")
         self.assertEqual(self.files(), [])
+
+
+class ForeignVolumeTest(BackupBase):
+    """Backups of volumes as LXD writes them when they were attached there, or were made for another driver."""
+
+    POOL = "/1.0/storage-pools/default/volumes/custom"
+    IDMAP = json.dumps([{"Isuid": uid, "Isgid": not uid, "Hostid": 500000, "Nsid": 0, "Maprange": 65536}
+                        for uid in (True, False)])
+    INDEX = {"name": "v", "backend": "lvm", "pool": "default", "snapshots": ["s"], "type": "custom", "config": {
+        "volume": {"name": "v", "type": "custom", "content_type": "filesystem", "config": {
+            "user.a": "b", "volatile.idmap.last": IDMAP, "volatile.idmap.next": IDMAP, "block.filesystem": "xfs"}},
+        "volume_snapshots": [{"name": "s", "config": {"block.filesystem": "xfs", "volatile.idmap.last": "[]"}}]}}
+
+    def foreign(self, data):
+        """As if it were of an lvm pool, and attached when the backup was made but not yet at the time of the snapshot."""
+        def shift(member):
+            if member.name.startswith("backup/volume/"):
+                member.uid, member.gid = member.uid + 500000, member.gid + 500000
+            return member
+        out = io.BytesIO()
+        with tarfile.open(fileobj=io.BytesIO(data)) as old, tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as new:
+            for member in old:
+                content = old.extractfile(member).read() if member.isreg() else b""
+                if member.name == "backup/index.yaml":
+                    content = json.dumps(self.INDEX).encode()
+                    member.size = len(content)
+                new.addfile(shift(member), io.BytesIO(content))
+        return out.getvalue()
+
+    def test_it_comes_as_one_of_ours(self):
+        self.api.do("POST", self.POOL, {"name": "v", "config": {"user.a": "b"}})
+        disk = {"type": "disk", "pool": "default", "source": "v", "path": "/srv"}
+        self.api.launch("one", "tiny", devices={"data": disk})
+        self.api.sh("one", "echo then > /srv/mark && chown 7:8 /srv/mark")
+        self.api.do("POST", f"{self.POOL}/v/snapshots", {"name": "s"})
+        self.api.do("POST", f"{self.POOL}/v/backups", {"name": "b", "compression_algorithm": "none"})
+        data = self.api.raw("GET", f"{self.POOL}/v/backups/b/export").body
+        self.api.do("POST", self.POOL, self.foreign(data), {**OCTETS, "X-LXD-name": "w"})
+        self.assertEqual(self.api.get(f"{self.POOL}/w")["config"], {"user.a": "b"})
+        self.assertEqual(self.api.get(f"{self.POOL}/w/snapshots/s")["config"], {})
+        for restored in (False, True):
+            if restored:
+                self.api.do("PUT", f"{self.POOL}/w", {"restore": "s"})
+            self.api.update("one", devices={"more": {**disk, "source": "w", "path": "/w"}})
+            self.assertEqual(self.api.sh("one", "stat -c %u:%g /w/mark"), "7:8")
+            self.api.update("one", devices={"more": None})
+        self.remove_instance("one")
+        self.api.do("DELETE", f"{self.POOL}/v")
+        self.api.do("DELETE", f"{self.POOL}/w")
 
 
 class ClientTest(BackupBase):

@@ -275,6 +275,12 @@ class AttachTest(VolumeBase):
         self.assertEqual([self.snapshots(n, p) for n, p in (("copy", "default"), ("old", "default"), ("far", "plain"),
                                                             ("bare", "plain"))], [["s"], [], ["s"], []])
         self.assertEqual(self.api.get(self.url("copy"))["config"], {"user.a": "b"})
+        # As a client sends the keys of a source in an lvm pool.
+        self.api.do("POST", "/1.0/storage-pools/plain/volumes/custom", {
+            "name": "of-lvm", "source": {"type": "copy", "name": "one", "pool": "default"},
+            "config": {"user.a": "b", "block.filesystem": "xfs", "block.mount_options": "noatime"}})
+        self.addCleanup(self.drop, "of-lvm", "plain")
+        self.assertEqual(self.api.get(self.url("of-lvm", "plain"))["config"], {"user.a": "b"})
         self.assertEqual(self.api.state("a")["status"], "Running")
         self.api.stop("a")
         self.api.do("POST", self.url("one"), {"name": "moved", "pool": "plain"})

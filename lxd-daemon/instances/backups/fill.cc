@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <limits>
+
+#include "images/entry.h"
 #include "lxd-daemon/api/json_reader.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/migration/steps.h"
 #include "lxd-daemon/instances/snapshots.h"
+#include "storage/tree/id_shift.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -21,6 +25,15 @@ std::function<void(int)> show_unpacking(operations::Operation& operation) {
         operation.update_metadata(
             {{"create_instance_from_backup_unpack_progress", fmt::format("Unpacking: {}%", percent)}});
     };
+}
+
+void as_inside(images::Entry& entry, const sys::IdMap& stored) {
+    const storage::IdShift shift(&stored, nullptr);
+    const auto fits = [](std::uint64_t id) { return id <= std::numeric_limits<std::uint32_t>::max(); };
+    // What does not fit is refused by who unpacks it.
+    if (fits(entry.uid)) entry.uid = shift.uid(static_cast<std::uint32_t>(entry.uid));
+    if (fits(entry.gid)) entry.gid = shift.gid(static_cast<std::uint32_t>(entry.gid));
+    for (auto& xattr : entry.xattrs) xattr.value = shift.xattr(xattr.name, std::move(xattr.value));
 }
 
 }  // namespace
@@ -68,6 +81,12 @@ const nlohmann::json* object_named(const nlohmann::json& config, const char* lis
 void FilledVolumes::add(storage::Volume volume, const std::string& place) {
     volumes_.push_back(std::move(volume));
     parts_.push_back({place + source_.tree, -1});
+}
+
+void FilledVolumes::add_stored(storage::Volume volume, const std::string& place, const sys::IdMap& ids) {
+    add(std::move(volume), place);
+    if (!ids.uids.empty() || !ids.gids.empty())
+        parts_.back().adapt = [ids](images::Entry& entry) { as_inside(entry, ids); };
 }
 
 Result<images::Metadata> FilledVolumes::make() {

@@ -46,6 +46,8 @@ public:
         : driver_(driver), source_(std::move(source)), operation_(operation), stop_(std::move(stop)) {}
 
     void add(storage::Volume volume, const std::string& place) override;
+    /// @param ids  those that the files have in the backup; none: as inside
+    void add_stored(storage::Volume volume, const std::string& place, const sys::IdMap& ids);
     Result<images::Metadata> make() override;
 
 private:

@@ -91,6 +91,7 @@ struct VolumeImportPlan {
     BackupUpload upload;
     database::VolumeRecord record;
     std::vector<database::VolumeSnapshotRecord> snapshots;
+    std::vector<sys::IdMap> stored_ids;  ///< that the files have in the backup: the volume's, each snapshot's
     std::string requestor;
 };
 Result<VolumeImportPlan> plan_volume_import(Context& context, const BackupUpload& upload);

@@ -8,6 +8,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/instances/backups/fill.h"
 #include "lxd-daemon/instances/backups/steps.h"
+#include "lxd-daemon/instances/migration/steps.h"
 #include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "lxd-daemon/instances/volumes/block.h"
@@ -57,6 +58,14 @@ Result<> add_tree(storage::Driver& driver, const storage::Volume& volume, const 
     return tar.add_tree(path, root.get());
 }
 
+/// The ids that the files of LXD's volume or snapshot have in the backup; its volatile.* keys go.
+Result<sys::IdMap> take_stored_ids(api::ConfigMap& config) {
+    LX_TRY_AS(auto ids,
+              source_idmap({{"volatile.last_state.idmap", api::value_of(config, kVolumeIdmapKey)}}));
+    drop_volatile(config);
+    return ids;
+}
+
 }  // namespace
 
 Result<> write_volume_backup(Context& context, const database::VolumeRecord& record, bool with_snapshots,
@@ -98,21 +107,29 @@ Result<VolumeImportPlan> plan_volume_import(Context& context, const BackupUpload
                .done());
     if (content != "filesystem" && content != kBlockContent)
         return fail(Status::bad_request, fmt::format("Content type \"{}\" is not supported", content));
-    LX_TRY(context.deps.pools.check_volume_config(plan.record.pool, plan.record.config));
+    const auto& pools = context.deps.pools;
+    LX_TRY_AS(const auto stored_ids, take_stored_ids(plan.record.config));
+    pools.drop_foreign_keys(plan.record.pool, plan.record.config);
+    LX_TRY(pools.check_volume_config(plan.record.pool, plan.record.config));
     for (const auto& name : index.snapshots) {
         database::VolumeSnapshotRecord row;
         row.name = name;
         row.created_at = now();
+        sys::IdMap snapshot_ids = stored_ids;
         if (const json* object = object_named(index.config, "volume_snapshots", name)) {
             api::Reader one(*object, "snapshot.");
             LX_TRY(one.text("description", row.description)
                        .map("config", row.config)
                        .time("expires_at", row.expires_at)
                        .done());
+            LX_TRY_AS(snapshot_ids, take_stored_ids(row.config));
         }
+        pools.drop_foreign_keys(plan.record.pool, row.config);
+        plan.stored_ids.push_back(std::move(snapshot_ids));
         LX_TRY(profiles::validate_volume_config(row.config));
         plan.snapshots.push_back(std::move(row));
     }
+    plan.stored_ids.insert(plan.stored_ids.begin(), stored_ids);
     if (context.deps.database.volumes().find(plan.record.pool, plan.record.name))
         return fail(Status::conflict, "Volume by that name already exists");
     return plan;
@@ -130,8 +147,9 @@ Result<> import_volume(Context& context, const VolumeImportPlan& plan, operation
     for (std::size_t i = 0; i <= plan.snapshots.size(); ++i) {
         const auto shape = directories.empty() ? shape_of(record) : snapshot_shape_of(record);
         LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, shape));
-        volumes.add(fresh.place().volume,
-                    i == 0 ? "backup/volume" : "backup/volume-snapshots/" + plan.snapshots[i - 1].name);
+        volumes.add_stored(fresh.place().volume,
+                           i == 0 ? "backup/volume" : "backup/volume-snapshots/" + plan.snapshots[i - 1].name,
+                           plan.stored_ids[i]);
         directories.push_back(std::move(fresh));
     }
     if (auto made = volumes.make(); !made)

@@ -24,14 +24,10 @@ using migration::Header;
 /// What POST of a volume with source "migration" was turned into.
 struct VolumeArrivalPlan {
     database::VolumeRecord record;
-    std::string idmap;  ///< volatile.idmap.last of the other server's
+    std::string idmap;  ///< kVolumeIdmapKey of the other server's
     bool with_snapshots = true, refresh = false;
     std::string requestor;
 };
-
-void drop_volatile(api::ConfigMap& config) {
-    std::erase_if(config, [](const auto& entry) { return entry.first.starts_with("volatile."); });
-}
 
 Result<VolumeArrivalPlan> plan_volume_arrival(Context& context, const std::string& pool,
                                               const api::StorageVolumesPost& post) {
@@ -48,8 +44,9 @@ Result<VolumeArrivalPlan> plan_volume_arrival(Context& context, const std::strin
     plan.record.name = volume_key(context, post.in_project, post.name);
     plan.record.description = post.description.value_or("");
     plan.record.config = post.config.value_or(api::ConfigMap{});
-    plan.idmap = api::value_of(plan.record.config, "volatile.idmap.last");
+    plan.idmap = api::value_of(plan.record.config, kVolumeIdmapKey);
     drop_volatile(plan.record.config);
+    context.deps.pools.drop_foreign_keys(pool, plan.record.config);
     LX_TRY(context.deps.pools.check_volume_config(pool, plan.record.config));
     plan.with_snapshots = !post.source.volume_only;
     plan.refresh = post.source.refresh;
@@ -169,6 +166,7 @@ private:
             }
             for (auto& row : rows_) {
                 row.volume_id = id;
+                context_.deps.pools.drop_foreign_keys(plan_.record.pool, row.config);
                 LX_TRY(database.volumes().create_snapshot(row));
             }
             for (auto& directory : directories_) LX_TRY(directory.belongs_to_a_row());

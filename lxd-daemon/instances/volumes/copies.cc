@@ -27,6 +27,7 @@ public:
         failpoint("instances.volume.copy.snapshot");
         rows_.push_back(snapshot);
         rows_.back().volume = fresh.name();
+        context_.deps.pools.drop_foreign_keys(pool_, rows_.back().config);
         directories_.push_back(std::move(fresh));
         return {};
     }
@@ -142,6 +143,7 @@ Result<> move_to_other_pool(Context& context, const database::VolumeRecord& row,
     next.pool = to.pool;
     next.name = to.name;
     next.volume = fresh.name();
+    context.deps.pools.drop_foreign_keys(to.pool, next.config);
     const auto stored = database.transaction([&]() -> Result<> {
         LX_TRY(doomed.doom(row.pool, row.volume));
         for (const auto& snapshot : old_snapshots) {

@@ -155,6 +155,7 @@ Result<operations::OperationPtr> VolumeService::copy(const std::string& pool,
                     fmt::format("The source is of content type \"{}\"", source->content_type));
     plan.record.description = post.description.value_or(source->description);
     plan.record.config = post.config.value_or(source->config);
+    context_.deps.pools.drop_foreign_keys(pool, plan.record.config);
     LX_TRY(context_.deps.pools.check_volume_config(pool, plan.record.config));
     auto request = volume_request(context_, "Copying storage volume", plan.source, requestor, true);
     request.resources = {{"storage_volumes", {volume_url(name)}}};
@@ -170,7 +171,6 @@ Result<operations::OperationPtr> VolumeService::move(const VolumeName& name, con
     LX_TRY_AS(const auto row, require_volume(context_, name));
     LX_TRY(profiles::validate_volume_name(api::plain_name(to.name)));
     LX_TRY(context_.deps.pools.driver(to.pool));
-    LX_TRY(context_.deps.pools.check_volume_config(to.pool, row->config));
     if (context_.deps.database.volumes().find(to.pool, to.name))
         return fail(Status::conflict, "Volume by that name already exists");
     LX_TRY(context_.volume_mounts.hold(row->id));

@@ -42,6 +42,10 @@ Result<database::VolumeSnapshotPtr> require_volume_snapshot(const Context& conte
     return found;
 }
 
+void drop_volatile(api::ConfigMap& config) {
+    std::erase_if(config, [](const auto& entry) { return entry.first.starts_with("volatile."); });
+}
+
 void volume_lifecycle(const Context& context, const std::string& action, const std::string& url,
                       const std::string& requestor, const nlohmann::json& more) {
     auto& hub = context.deps.events;
@@ -180,6 +184,7 @@ Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse&
     request.options = api::value_of(row->config, "block.mount_options");
     storage::Volume volume{storage::VolumeType::custom, row->volume};
     if (!use.snapshot.empty()) {
+        // By the row, whose name is the project's own, not by what the device says.
         LX_TRY_AS(const auto snapshot,
                   require_volume_snapshot(context, {row->pool, row->name}, use.snapshot));
         volume.name = snapshot->volume;

@@ -17,6 +17,10 @@ Result<database::VolumePtr> require_volume(const Context& context, const VolumeN
 /// `not_found` "Storage volume snapshot not found".
 Result<database::VolumeSnapshotPtr> require_volume_snapshot(const Context& context, const VolumeName& name,
                                                             const std::string& snapshot);
+/// Where LXD's volumes say which ids their files have on its disk: a JSON list, "[]" for those inside.
+inline constexpr const char* kVolumeIdmapKey = "volatile.idmap.last";
+/// LXD's own notes on a volume that was attached there mean nothing here.
+void drop_volatile(api::ConfigMap& config);
 /// Publishes a lifecycle event about what has this URL.
 void volume_lifecycle(const Context& context, const std::string& action, const std::string& url,
                       const std::string& requestor, const nlohmann::json& more = nullptr);
