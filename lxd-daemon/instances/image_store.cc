@@ -114,6 +114,15 @@ Result<> check_image_properties(const api::ConfigMap& properties) {
     return profiles::validate_instance_config(keys, false);
 }
 
+Result<> create_image_aliases(database::Database& database, std::vector<database::AliasRecord> aliases,
+                              const std::string& fingerprint) {
+    for (auto& alias : aliases) {
+        alias.target = fingerprint;
+        LX_TRY(database.images().create_alias(std::move(alias)));
+    }
+    return {};
+}
+
 images::ImageFiles ImageStore::files_of(const database::ImageRecord& record) const {
     images::ImageFiles out{fmt::format("{}/{}", directory_, record.fingerprint), ""};
     if (record.split) out.rootfs_path = out.metadata_path + std::string(kRootfsSuffix);
@@ -176,7 +185,7 @@ Result<database::ImagePtr> ImageStore::share(const database::ImageRecord& here, 
         for (const auto& project : upload.projects)
             LX_TRY(database_.images().add_project(here.fingerprint, project));
         LX_TRY_AS(shared, database_.images().update(next));
-        return {};
+        return create_image_aliases(database_, upload.aliases, here.fingerprint);
     });
     LX_TRY(std::move(done));
     return shared;
@@ -197,7 +206,7 @@ Result<database::ImagePtr> ImageStore::store_row(const ImageUpload& upload,
         LX_TRY_AS(record.metadata_id,
                   database_.metadata_sets().add(images::encode_metadata(imported.metadata)));
         LX_TRY_AS(stored, database_.images().create(record));
-        return {};
+        return create_image_aliases(database_, upload.aliases, record.fingerprint);
     });
     LX_TRY(std::move(done));
     return stored;

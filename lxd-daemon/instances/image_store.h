@@ -21,12 +21,16 @@ struct ImageUpload {
     std::vector<std::string> projects{"default"};  ///< that are to have it
     bool is_public = false, cached = false, auto_update = false;
     std::optional<database::ImageSource> source;
-    std::string expected_architecture;  ///< empty: any
-    Time expires_at{};                  ///< the epoch: as metadata.yaml says
+    std::vector<database::AliasRecord> aliases;  ///< that come with the row, or neither does; without target
+    std::string expected_architecture;           ///< empty: any
+    Time expires_at{};                           ///< the epoch: as metadata.yaml says
 };
 
 /// They become image.* keys of instances, so they follow the same rules. Errors: `bad_request`.
 Result<> check_image_properties(const api::ConfigMap& properties);
+/// Inside a transaction. Errors: `conflict` for one that is there.
+Result<> create_image_aliases(database::Database& database, std::vector<database::AliasRecord> aliases,
+                              const std::string& fingerprint);
 /// `forbidden`: one project wants to say of an image what would hold for others, too.
 std::unexpected<Error> shared_image();
 

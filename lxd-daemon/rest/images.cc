@@ -152,10 +152,11 @@ Result<api::ImagesPost> take_offer(const operations::OperationPtr& token, instan
 
 /// @param offered  says which aliases it gets, and in which project
 operations::Request import_request(Services& services, const Request& request, instances::ImageUpload upload,
-                                   api::ImagesPost offered) {
+                                   const api::ImagesPost& offered) {
     const auto& projects = services.database->projects();
     const std::string project = projects.holder(database::Feature::images, offered.in_project);
     upload.projects = {project};
+    upload.aliases = services.instances->images().aliases_of(offered);
     upload.profiles =
         api::object_keys(projects.holder(database::Feature::profiles, offered.in_project), upload.profiles);
     operations::Request out;
@@ -165,13 +166,11 @@ operations::Request import_request(Services& services, const Request& request, i
     out.requestor = request.requestor_json;
     out.may_cancel = true;
     // The files live as long as the body does.
-    out.body = [&services, upload = std::move(upload), offered = std::move(offered), files = request.files,
-                project](operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {
+    out.body = [&services, upload = std::move(upload), files = request.files, project](
+                   operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY_AS(const auto image, store_of(services).import(upload, stop));
         publish_lifecycle(services, operation.requestor(), "image-created",
                           url_of_image(image->fingerprint, project), {{"type", image->type}});
-        if (!offered.aliases.empty())
-            LX_TRY(services.instances->images().add_aliases(offered, image->fingerprint));
         return nlohmann::json{{"fingerprint", image->fingerprint},
                               {"size", std::to_string(image->size_bytes)}};
     };
@@ -195,7 +194,7 @@ Handled images_post(const Request& request, Services& services) {
     if (token) {
         LX_CO_TRY_AS(offered, take_offer(token, upload));
     }
-    auto wanted = import_request(services, request, std::move(upload), std::move(offered));
+    auto wanted = import_request(services, request, std::move(upload), offered);
     // With it another server, which is not trusted, waits for the end.
     if (token) wanted.metadata = {{"secret", random_hex(32)}};
     LX_CO_TRY_AS(const auto operation, services.operations.start(std::move(wanted)));

@@ -8,6 +8,8 @@ import tarfile
 
 from harness import clients
 from harness.case import DaemonCase, main
+from harness.pause import Pause
+from harness.rest import ApiError
 
 MAGIC = {"none": b"metadata.yaml", "gzip": b"\x1f\x8b", "xz": b"\xfd7zXZ", "zstd": b"\x28\xb5\x2f\xfd"}
 
@@ -118,6 +120,24 @@ class PublishTest(DaemonCase):
             self.api.call("PUT", "/1.0", {"config": {}})
         self.assertTrue(self.api.raw("GET", f"/1.0/images/{fingerprint}/export").body.startswith(MAGIC["zstd"]))
         self.assertEqual(self.api.get("/1.0/images/aliases/by-key")["target"], fingerprint)
+
+    def test_an_alias_that_is_taken_meanwhile_leaves_no_image(self):
+        tiny = self.api.get("/1.0/images/aliases/tiny")["target"]
+        with Pause(self.daemon, "image-publish-packed") as pause:
+            started = self.api.call("POST", "/1.0/images", {
+                "source": {"type": "instance", "name": "source"}, "compression_algorithm": "none",
+                "aliases": [{"name": "free", "description": ""}, {"name": "taken", "description": ""}]})
+            pause.wait()
+            self.api.call("POST", "/1.0/images/aliases", {"name": "taken", "target": tiny, "description": ""})
+            pause.go_on()
+            with self.assertRaisesRegex(ApiError, "taken.*already exists"):
+                self.api.wait(started)
+        self.assertEqual(set(self.api.get("/1.0/images")), self.before)
+        self.assert_api_error(404, self.api.get, "/1.0/images/aliases/free")
+        self.assertEqual(len(os.listdir(os.path.join(self.daemon.root, "images"))), len(self.before))
+        self.api.call("DELETE", "/1.0/images/aliases/taken")
+        fingerprint = self.publish(aliases=[{"name": "taken", "description": "now"}])
+        self.assertEqual(self.api.get("/1.0/images/aliases/taken")["target"], fingerprint)
 
     def test_refused(self):
         self.assert_api_error(404, self.publish, "nobody")

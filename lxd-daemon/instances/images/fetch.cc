@@ -100,10 +100,23 @@ Result<database::ImagePtr> take_over(Context& context, const database::ImagePtr&
     next.auto_update = image->source && (image->auto_update || wanted.auto_update);
     for (const auto& [key, value] : wanted.properties) next.properties[key] = value;
     LX_TRY(check_image_properties(next.properties));
+    // One that was fetched just now has its aliases since it has its row.
+    std::vector<database::AliasRecord> missing = wanted.aliases;
+    auto& images = context.deps.database.images();
+    std::erase_if(missing, [&](const auto& alias) {
+        const auto there = images.find_alias(alias.name);
+        return there && there->target == image->fingerprint;
+    });
     const bool same = next.is_public == image->is_public && next.auto_update == image->auto_update &&
                       next.properties == image->properties;
     if (!same && is_for_others(*image, wanted)) return shared_image();
-    return context.deps.database.images().update(next);
+    database::ImagePtr taken;
+    const auto stored = context.deps.database.transaction([&]() -> Result<> {
+        LX_TRY_AS(taken, images.update(next));
+        return create_image_aliases(context.deps.database, std::move(missing), image->fingerprint);
+    });
+    LX_TRY(stored);
+    return taken;
 }
 
 ImageUpload upload_of(const RemoteImage& wanted, const images::OfferedImage& found,
@@ -122,6 +135,7 @@ ImageUpload upload_of(const RemoteImage& wanted, const images::OfferedImage& fou
     upload.auto_update = wanted.auto_update;
     upload.source = wanted.source;
     upload.expires_at = found.expires_at;
+    upload.aliases = wanted.aliases;
     return upload;
 }
 

@@ -29,6 +29,7 @@ struct RemoteImage {
     bool is_public = false;
     std::vector<std::string> profiles{"default"};  ///< keys
     std::vector<std::string> projects{"default"};  ///< that are to have it
+    std::vector<database::AliasRecord> aliases;    ///< to name it here; still without a target
     api::ConfigMap properties;                     ///< win over the server's
     std::string filename;
 };

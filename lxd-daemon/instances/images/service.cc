@@ -44,6 +44,7 @@ RemoteImage remote_of(const Context& context, const api::ImagesPost& post) {
     out.filename = post.filename;
     out.profiles = image_profiles(context, post);
     out.projects = {image_project(context, post.in_project)};
+    out.aliases = image_aliases(context, post);
     return out;
 }
 
@@ -115,13 +116,8 @@ Result<> ImageService::check_offer(const api::ImagesPost& post) const {
     return check_aliases(context_, post);
 }
 
-Result<> ImageService::add_aliases(const api::ImagesPost& post, const std::string& fingerprint) const {
-    for (const auto& alias : post.aliases) {
-        const auto key = api::alias_key(image_project(context_, post.in_project), alias.name);
-        LX_TRY(context_.deps.database.images().create_alias(
-            {0, key, alias.description, fingerprint, "container"}));
-    }
-    return {};
+std::vector<database::AliasRecord> ImageService::aliases_of(const api::ImagesPost& post) const {
+    return image_aliases(context_, post);
 }
 
 void ImageService::changed() { context_.snapshot_timer.poke(); }
@@ -133,7 +129,6 @@ Result<operations::OperationPtr> ImageService::publish(api::ImagesPost post, con
     request.body = [this, plan = std::move(plan)](operations::Operation& operation,
                                                   std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY_AS(const auto image, publish_image(context_, plan, operation, stop));
-        LX_TRY(add_aliases(plan.post, image->fingerprint));
         return outcome_of(*image);
     };
     return context_.deps.operations.start(std::move(request));
@@ -153,10 +148,9 @@ Result<operations::OperationPtr> ImageService::fetch(api::ImagesPost post, const
     request.project = post.in_project;
     request.requestor = requestor;
     request.may_cancel = true;
-    request.body = [this, wanted = std::move(wanted), post = std::move(post)](
-                       operations::Operation& operation, std::stop_token stop) -> Result<nlohmann::json> {
+    request.body = [this, wanted = std::move(wanted)](operations::Operation& operation,
+                                                      std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY_AS(const auto image, fetch_image(context_, wanted, operation, std::move(stop)));
-        LX_TRY(add_aliases(post, image->fingerprint));
         return outcome_of(*image);
     };
     return context_.deps.operations.start(std::move(request));

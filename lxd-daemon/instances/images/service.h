@@ -1,5 +1,6 @@
 #pragma once
 #include <string>
+#include <vector>
 
 #include "lxd-daemon/api/image.h"
 #include "lxd-daemon/database/database.h"
@@ -28,8 +29,8 @@ public:
                                           const std::string& requestor, const std::string& project);
     /// Of an image that will be brought. Errors: `bad_request`, `conflict` as of create().
     Result<> check_offer(const api::ImagesPost& post) const;
-    /// The aliases that were asked for. Errors: `conflict`.
-    Result<> add_aliases(const api::ImagesPost& post, const std::string& fingerprint) const;
+    /// The aliases that were asked for, still without a target.
+    [[nodiscard]] std::vector<database::AliasRecord> aliases_of(const api::ImagesPost& post) const;
     /// Keys of the server's config, or images, have changed: what is due may be due at another time.
     void changed();
 
