@@ -132,11 +132,17 @@ void TarWriter::FreeArchive::operator()(archive* a) const { archive_write_free(a
 struct TarWriter::Sink {
     ByteSink take;
     std::optional<Error> error;
+    std::function<void(std::uint64_t)> progress;
+    std::uint64_t bytes = 0;
 
     static la_ssize_t write(archive*, void* self, const void* bytes, std::size_t size) noexcept {
         auto& sink = *static_cast<Sink*>(self);
         auto taken = sink.take({static_cast<const char*>(bytes), size});
-        if (taken) return static_cast<la_ssize_t>(size);
+        if (taken) {
+            sink.bytes += size;
+            if (sink.progress) sink.progress(sink.bytes);
+            return static_cast<la_ssize_t>(size);
+        }
         sink.error = std::move(taken).error();
         return -1;
     }
@@ -162,7 +168,8 @@ Result<TarWriter> TarWriter::open(UniqueFd fd, Compression compression, std::sto
 
 Result<TarWriter> TarWriter::open(ByteSink sink, std::stop_token stop) {
     std::unique_ptr<archive, FreeArchive> a(archive_write_new());
-    auto state = std::make_shared<Sink>(std::move(sink), std::nullopt);
+    auto state = std::make_shared<Sink>();
+    state->take = std::move(sink);
     const bool good = archive_write_set_format_pax_restricted(a.get()) == ARCHIVE_OK &&
                       archive_write_set_bytes_per_block(a.get(), static_cast<int>(kBlock)) == ARCHIVE_OK &&
                       archive_write_set_bytes_in_last_block(a.get(), 1) == ARCHIVE_OK &&
@@ -189,6 +196,10 @@ Result<> TarWriter::data(const char* bytes, std::size_t size, const std::string&
         size -= static_cast<std::size_t>(n);
     }
     return {};
+}
+
+void TarWriter::on_progress(std::function<void(std::uint64_t)> progress) {
+    sink_->progress = std::move(progress);
 }
 
 Result<> TarWriter::add_directory(const std::string& path, mode_t mode) {

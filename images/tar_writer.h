@@ -35,6 +35,8 @@ public:
     static Result<TarWriter> open(UniqueFd fd, Compression compression, std::stop_token stop);
     /// To a sink in place of a file, not compressed.
     static Result<TarWriter> open(ByteSink sink, std::stop_token stop);
+    /// Called often with the length of the tarball by now, not compressed.
+    void on_progress(std::function<void(std::uint64_t bytes)> progress);
     Result<> add_directory(const std::string& path, mode_t mode);
     Result<> add_text(const std::string& path, const std::string& content, mode_t mode);
     /// A file whose bytes `produce` gives to the sink, `size` of them.

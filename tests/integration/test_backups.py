@@ -10,7 +10,9 @@ import time
 from harness import clients
 from harness.case import DaemonCase, main
 from harness.daemon import binaries
+from harness.pause import Pause
 
+PROGRESS = r"^\d+\.\d\dMB \(\d+\.\d\dMB/s\)$"
 OCTETS = {"Content-Type": "application/octet-stream"}
 
 
@@ -42,6 +44,7 @@ class BackupTest(BackupBase):
             operation = self.back_up("one", expires_at="2040-01-01T00:00:00Z")
             self.assertEqual(operation["description"], "Backing up instance")
             self.assertEqual(operation["resources"]["backups"], ["/1.0/backups/backup0"])
+            self.assertRegex(operation["metadata"]["create_backup_progress"], PROGRESS)
             events.wait_action("instance-backup-created", "one/backups/backup0")
             self.back_up("one", instance_only=True)
             self.assertEqual(self.api.get(self.url("one")), [self.url("one", b) for b in ("backup0", "backup1")])
@@ -80,6 +83,20 @@ class BackupTest(BackupBase):
         self.assert_api_error(400, self.restore, data, name="x", devices="root=size%3D1GiB")
         cut = self.assert_api_error(400, self.restore, data[:len(data) // 2], name="x")
         self.assertIn("read", cut)
+        self.assertEqual(self.daemon.instance_names(), ["one"])
+
+    def test_an_import_can_be_cancelled(self):
+        self.api.create("one", "tiny")
+        self.back_up("one", "b")
+        data = self.download("one", "b")
+        with Pause(self.daemon, "storage.tree.make.root") as pause:
+            started = self.api.call("POST", "/1.0/instances", data, {**OCTETS, "X-LXD-name": "two"})
+            operation = started["operation"].split("?")[0]
+            pause.wait()
+            self.assertTrue(self.api.get(operation)["may_cancel"])
+            self.api.call("DELETE", operation)
+            pause.go_on()
+            self.assertEqual(self.api.get(f"{operation}/wait?timeout=30")["status"], "Cancelled")
         self.assertEqual(self.daemon.instance_names(), ["one"])
 
     def test_hostile_entries(self):
@@ -215,6 +232,7 @@ class VolumeBackupTest(BackupBase):
         self.api.sh("one", "echo now > /srv/mark")
         operation = self.api.do("POST", f"{self.POOL}/v/backups", {"name": "", "compression_algorithm": "zstd"})
         self.assertEqual(operation["resources"]["backups"], ["/1.0/backups/backup0"])
+        self.assertRegex(operation["metadata"]["create_backup_progress"], PROGRESS)
         self.assertEqual(self.api.get(f"{self.POOL}/v/backups"), [f"{self.POOL}/v/backups/backup0"])
         self.api.do("POST", f"{self.POOL}/v/backups/backup0", {"name": "kept"})
         self.assertFalse(self.api.get(f"{self.POOL}/v/backups?recursion=1")[0]["volume_only"])

@@ -3,12 +3,19 @@
 #include <fcntl.h>
 
 #include "lxd-daemon/instances/backups/steps.h"
+#include "lxd-daemon/instances/byte_report.h"
 #include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/steps.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 
 namespace lxmgr::instances {
+namespace {
+
+constexpr const char* kBackupProgress = "create_backup_progress";
+
+}  // namespace
+
 Result<std::vector<database::BackupPtr>> BackupService::list(const std::string& instance) const {
     LX_TRY_AS(const auto record, instances::require(context_, instance));
     return context_.deps.database.backups().list(record->id, 0);
@@ -39,14 +46,18 @@ Result<operations::OperationPtr> BackupService::create(const std::string& instan
     auto request = request_for("Backing up instance", instance, requestor);
     request.resources["backups"] = {"/1.0/backups/" + post.name};  // LXD 5.0.2's, and lxc cuts that off
     request.may_cancel = true;
-    request.body = step([this, instance, post, requestor](std::stop_token stop) -> Result<> {
+    request.body = [this, instance, post, requestor](operations::Operation& operation,
+                                                     std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY_AS(const auto row, instances::require(context_, instance));
-        return create_backup(
-            context_, subject_of(*row), post, requestor, std::move(stop), [&](images::TarWriter& tar) {
-                const auto write = post.optimized_storage ? write_optimized_backup : write_instance_backup;
-                return write(context_, *row, !post.instance_only, tar);
-            });
-    });
+        ByteReport report(operation, kBackupProgress, "");
+        const auto fill = [&](images::TarWriter& tar) {
+            tar.on_progress([&report](std::uint64_t bytes) { report.at(bytes); });
+            const auto write = post.optimized_storage ? write_optimized_backup : write_instance_backup;
+            return write(context_, *row, !post.instance_only, tar);
+        };
+        LX_TRY(create_backup(context_, subject_of(*row), post, requestor, std::move(stop), fill));
+        return nlohmann::json(nullptr);
+    };
     return context_.deps.operations.start(std::move(request));
 }
 
@@ -79,6 +90,7 @@ Result<operations::OperationPtr> BackupService::import(const BackupUpload& uploa
     LX_TRY_AS(auto plan, plan_import(context_, upload));
     plan.requestor = requestor;
     auto request = request_for("Restoring backup", plan.record.name, requestor);
+    request.may_cancel = true;
     request.body = [this, plan = std::move(plan)](operations::Operation& operation,
                                                   std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY(import_instance(context_, plan, operation, std::move(stop)));
@@ -98,13 +110,17 @@ Result<operations::OperationPtr> BackupService::create(const VolumeName& volume,
     auto request = volume_request(context_, "Creating custom volume backup", volume, requestor, true);
     request.resources["backups"] = {"/1.0/backups/" + post.name};
     request.may_cancel = true;
-    request.body = step([this, volume, post, requestor](std::stop_token stop) -> Result<> {
+    request.body = [this, volume, post, requestor](operations::Operation& operation,
+                                                   std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY_AS(const auto row, require_volume(context_, volume));
-        return create_backup(context_, subject_of(*row), post, requestor, std::move(stop),
-                             [&](images::TarWriter& tar) {
-                                 return write_volume_backup(context_, *row, !post.instance_only, tar);
-                             });
-    });
+        ByteReport report(operation, kBackupProgress, "");
+        const auto fill = [&](images::TarWriter& tar) {
+            tar.on_progress([&report](std::uint64_t bytes) { report.at(bytes); });
+            return write_volume_backup(context_, *row, !post.instance_only, tar);
+        };
+        LX_TRY(create_backup(context_, subject_of(*row), post, requestor, std::move(stop), fill));
+        return nlohmann::json(nullptr);
+    };
     return context_.deps.operations.start(std::move(request));
 }
 
@@ -136,6 +152,7 @@ Result<operations::OperationPtr> BackupService::import_volume(const BackupUpload
     plan.requestor = requestor;
     const VolumeName name{plan.record.pool, plan.record.name};
     auto request = volume_request(context_, "Restoring custom volume backup", name, requestor, false);
+    request.may_cancel = true;
     request.body = [this, plan = std::move(plan)](operations::Operation& operation,
                                                   std::stop_token stop) -> Result<nlohmann::json> {
         LX_TRY(instances::import_volume(context_, plan, operation, std::move(stop)));

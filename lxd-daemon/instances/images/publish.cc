@@ -4,12 +4,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <chrono>
-
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/events/hub.h"
+#include "lxd-daemon/instances/byte_report.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/image_store.h"
 #include "lxd-daemon/instances/metadata.h"
@@ -74,26 +73,6 @@ ImageUpload published_upload(const Context& context, const api::ImagesPost& post
     return upload;
 }
 
-class PackReport {
-public:
-    explicit PackReport(operations::Operation& operation) : operation_(operation) {}
-    void at(std::uint64_t bytes) {
-        const auto time = std::chrono::steady_clock::now();
-        if (time < shown_at_ + kPause) return;
-        shown_at_ = time;
-        const double seconds = std::chrono::duration<double>(time - began_).count();
-        const double megabytes = static_cast<double>(bytes) / 1e6;
-        operation_.update_metadata({{"create_image_from_container_pack_progress",
-                                     fmt::format("Image pack: {:.2f}MB ({:.2f}MB/s)", megabytes,
-                                                 seconds > 0.01 ? megabytes / seconds : 0)}});
-    }
-
-private:
-    static constexpr std::chrono::milliseconds kPause{200};
-    operations::Operation& operation_;
-    std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now(), shown_at_;
-};
-
 }  // namespace
 
 std::vector<database::AliasRecord> image_aliases(const Context& context, const api::ImagesPost& post) {
@@ -147,7 +126,7 @@ Result<database::ImagePtr> publish_image(Context& context, const PublishPlan& pl
         .prefix = fmt::format("{}/tmp/publish-{}", context.deps.state_dir, random_hex(8)),
         .root_fd = root.directory.get()};
     LX_TRY_AS(request.metadata, metadata_for(context, *record, config, plan.post));
-    PackReport report(operation);
+    ByteReport report(operation, "create_image_from_container_pack_progress", "Image pack: ");
     request.progress = [&report](std::uint64_t bytes) { report.at(bytes); };
     LX_TRY_AS(const auto made, images::make_image(request, stop));
     Revert undo;  // the store takes them away
