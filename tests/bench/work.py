@@ -95,11 +95,13 @@ class Work:
                 for _ in range(FILE_MIB):
                     file.write(os.urandom(1 << 20))
         first = next(iter(names))
+        os.sync()
         first.timed("cp_rps", subprocess.run, ["cp", "--reflink=never", source, back])
         first.samples["cp_rps"][-1] = FILE_MIB / first.samples["cp_rps"][-1] * 1e3
         for peer, name in names.items():
             os.unlink(back)
             for metric, transfer, path in (("push_rps", push, source), ("pull_rps", pull, back)):
+                os.sync()  # what others have written is not to be waited for
                 began = time.monotonic()
                 transfer(peer.daemon.socket_path, name, path)
                 peer.add(metric, FILE_MIB / (time.monotonic() - began))
