@@ -103,7 +103,9 @@ constexpr ConfigKey kProjectKeys[] = {
     {J, "restricted.devices.infiniband", "string", "block", Live::yes, block_allow,
      "Whether there may be infiniband devices: block or allow; this server has none."},
     {J, "restricted.devices.nic", "string", "managed", Live::yes, block_allow_managed,
-     "Which NICs there may be: none (block), of managed networks (managed), any (allow)."},
+     "Which NICs there may be: none (block), of managed networks, without routes, VLANs and host_name "
+     "(managed), "
+     "any (allow)."},
     {J, "restricted.devices.pci", "string", "block", Live::yes, block_allow,
      "Whether there may be pci devices: block or allow; this server has none."},
     {J, "restricted.devices.proxy", "string", "block", Live::yes, block_allow,

@@ -49,7 +49,9 @@ constexpr ConfigKey kServerKeys[] = {
     {KeyScope::server, "core.proxy_ignore_hosts", "string", "", Live::yes, nullptr,
      "Hosts that are reached without the proxy, with commas between."},
     {KeyScope::server, "images.allow_local_urls", "bool", "false", Live::yes, check::boolean,
-     "Whether an image may be imported from a URL at a loopback or link-local address."},
+     "Whether images may be imported from URLs at loopback or link-local addresses, and restricted clients "
+     "may name "
+     "image servers there."},
     {KeyScope::server, "images.auto_update_cached", "bool", "true", Live::yes, check::boolean,
      "Whether images that were fetched by alias for an instance are kept up to date."},
     {KeyScope::server, "images.auto_update_interval", "integer", "6", Live::yes, check::days,
