@@ -7,17 +7,20 @@
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/strings.h"
 #include "network/ip.h"
+#include "network/parent_network.h"
 
 namespace lxmgr::instances {
 namespace {
 
 bool is_nic_device(const api::ConfigMap& keys) { return api::value_of(keys, "type") == "nic"; }
 
-/// Empty: none that the server keeps.
+/// Empty: none whose leases are the server's. On the others the network around them sees to it, and an
+/// interface that is lent has one user at a time.
 std::string managed_network_of(const Context& context, const api::ConfigMap& keys) {
     std::string name = api::value_of(keys, "network");
     if (name.empty() && api::value_of(keys, "nictype") == "bridged") name = api::value_of(keys, "parent");
-    return context.deps.database.networks().find(name) ? name : "";
+    const auto record = context.deps.database.networks().find(name);
+    return record && !network::is_on_parent(record->type) ? name : "";
 }
 
 /// Configured, or kept since the NIC was made; empty: not chosen yet.
