@@ -156,7 +156,9 @@ operations::Request import_request(Services& services, const Request& request, i
     const auto& projects = services.database->projects();
     const std::string project = projects.holder(database::Feature::images, offered.in_project);
     upload.projects = {project};
-    upload.aliases = services.instances->images().aliases_of(offered);
+    for (const auto& alias : offered.aliases)
+        upload.aliases.push_back(
+            {0, api::alias_key(project, alias.name), alias.description, "", "container"});
     upload.profiles =
         api::object_keys(projects.holder(database::Feature::profiles, offered.in_project), upload.profiles);
     operations::Request out;

@@ -116,10 +116,6 @@ Result<> ImageService::check_offer(const api::ImagesPost& post) const {
     return check_aliases(context_, post);
 }
 
-std::vector<database::AliasRecord> ImageService::aliases_of(const api::ImagesPost& post) const {
-    return image_aliases(context_, post);
-}
-
 void ImageService::changed() { context_.snapshot_timer.poke(); }
 
 Result<operations::OperationPtr> ImageService::publish(api::ImagesPost post, const std::string& requestor) {

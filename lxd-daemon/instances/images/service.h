@@ -1,6 +1,5 @@
 #pragma once
 #include <string>
-#include <vector>
 
 #include "lxd-daemon/api/image.h"
 #include "lxd-daemon/database/database.h"
@@ -29,8 +28,6 @@ public:
                                           const std::string& requestor, const std::string& project);
     /// Of an image that will be brought. Errors: `bad_request`, `conflict` as of create().
     Result<> check_offer(const api::ImagesPost& post) const;
-    /// The aliases that were asked for, still without a target.
-    [[nodiscard]] std::vector<database::AliasRecord> aliases_of(const api::ImagesPost& post) const;
     /// Keys of the server's config, or images, have changed: what is due may be due at another time.
     void changed();
 
