@@ -2,7 +2,7 @@
 from harness import images, remote, streams
 from harness.case import main
 from harness.rest import ApiError
-from test_simplestreams import StreamsCase
+from harness.streams_case import StreamsCase
 
 
 class LocalServersTest(StreamsCase):

@@ -1,15 +1,14 @@
 """Keys of the server: what each does, seen from outside."""
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 
 from harness import streams
 from harness.case import DaemonCase, main
 from harness.daemon import read
 from harness.rest import ApiError
+from harness.streams_case import StreamsCase
 
 # A proxy for TLS (CONNECT) that writes down where it was asked to go.
 PROXY = """
@@ -36,36 +35,15 @@ while True:
 """
 
 
-class ImageKeysTest(DaemonCase):
-    needs_images = ()
-
-    @classmethod
-    def setUpClass(cls):
-        folder = tempfile.mkdtemp(prefix="lxmgr-test-")
-        cls.addClassCleanup(shutil.rmtree, folder)
-        certificate, key = streams.make_certificate(folder)
-        # A second without a byte is enough for it to give a server up.
-        cls.options = {"environment": {"SSL_CERT_FILE": certificate, "LXMGR_FAILPOINT": "image-web-impatient:error"}}
-        super().setUpClass()
-        cls.streams = streams.Streams(cls.daemon, certificate, key)
-        cls.streams.start()
-        cls.addClassCleanup(cls.streams.stop)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.streams.stop()
-        super().tearDownClass()
+class ImageKeysTest(StreamsCase):
+    environment = {"LXMGR_FAILPOINT": "image-web-impatient:error"}  # it gives a server up after a second without a byte
 
     def tearDown(self):
         self.api.call("PUT", "/1.0", {"config": {}})
-        for url in self.api.get("/1.0/images"):
-            self.api.do("DELETE", url)
         super().tearDown()
 
-    def fetch(self):
-        source = {"type": "image", "mode": "pull", "server": streams.URL, "protocol": "simplestreams", "alias": "24.04"}
-        operation = self.api.do("POST", "/1.0/images", {"source": source}, timeout=60)
-        self.api.do("DELETE", f"/1.0/images/{operation['metadata']['fingerprint']}")
+    def fetch_and_drop(self):
+        self.api.do("DELETE", f"/1.0/images/{self.fetch('24.04')}")
 
     def test_proxy(self):
         log = os.path.join(self.daemon.base, "proxy.log")
@@ -73,14 +51,14 @@ class ImageKeysTest(DaemonCase):
         try:
             self.assertEqual(proxy.stdout.readline(), b"ready\n")
             self.streams.ubuntu_layout()
-            self.fetch()
+            self.fetch_and_drop()
             self.assertFalse(os.path.exists(log))
             self.api.call("PATCH", "/1.0", {"config": {"core.proxy_https": "http://127.0.0.1:3128"}})
-            self.fetch()
+            self.fetch_and_drop()
             asked = read(log)
             self.assertEqual(set(asked.splitlines()), {f"127.0.0.1:{streams.PORT}"})
             self.api.call("PATCH", "/1.0", {"config": {"core.proxy_ignore_hosts": "example.org,127.0.0.1"}})
-            self.fetch()
+            self.fetch_and_drop()
             self.assertEqual(read(log), asked)
         finally:
             proxy.kill()
@@ -88,7 +66,7 @@ class ImageKeysTest(DaemonCase):
             proxy.stdout.close()
         self.api.call("PATCH", "/1.0", {"config": {"core.proxy_ignore_hosts": ""}})
         with self.assertRaises(ApiError):  # and not past the proxy
-            self.fetch()
+            self.fetch_and_drop()
 
     def shut_down_while_fetching(self, **variables):
         """Whether the daemon went before the operation had ended."""
@@ -97,8 +75,7 @@ class ImageKeysTest(DaemonCase):
         before = len(read(self.daemon.log_path))
         self.streams.ubuntu_layout()
         self.streams.behave({".squashfs": "stall"})
-        source = {"type": "image", "mode": "pull", "server": streams.URL, "protocol": "simplestreams", "alias": "24.04"}
-        operation = self.api.call("POST", "/1.0/images", {"source": source})["operation"].split("?")[0]
+        operation = self.api.call("POST", "/1.0/images", {"source": self.source("24.04")})["operation"].split("?")[0]
         while ".squashfs" not in str(self.streams.requests()):
             self.assertEqual(self.api.get(operation)["status"], "Running")
         self.assertEqual(self.daemon.terminate(signal.SIGPWR, 60), 0)
