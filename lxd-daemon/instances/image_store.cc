@@ -114,6 +114,14 @@ Result<> check_image_properties(const api::ConfigMap& properties) {
     return profiles::validate_instance_config(keys, false);
 }
 
+std::vector<database::AliasRecord> image_aliases(const std::string& project,
+                                                 const std::vector<api::AliasOfImage>& asked) {
+    std::vector<database::AliasRecord> out;
+    for (const auto& alias : asked)
+        out.push_back({0, api::alias_key(project, alias.name), alias.description, "", "container"});
+    return out;
+}
+
 Result<> create_image_aliases(database::Database& database, std::vector<database::AliasRecord> aliases,
                               const std::string& fingerprint) {
     for (auto& alias : aliases) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "images/image.h"
+#include "lxd-daemon/api/image.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/pools.h"
@@ -28,6 +29,9 @@ struct ImageUpload {
 
 /// They become image.* keys of instances, so they follow the same rules. Errors: `bad_request`.
 Result<> check_image_properties(const api::ConfigMap& properties);
+/// The aliases that a request asks for, as those of the project's images, still without a target.
+std::vector<database::AliasRecord> image_aliases(const std::string& project,
+                                                 const std::vector<api::AliasOfImage>& asked);
 /// Inside a transaction. Errors: `conflict` for one that is there.
 Result<> create_image_aliases(database::Database& database, std::vector<database::AliasRecord> aliases,
                               const std::string& fingerprint);

@@ -156,9 +156,7 @@ operations::Request import_request(Services& services, const Request& request, i
     const auto& projects = services.database->projects();
     const std::string project = projects.holder(database::Feature::images, offered.in_project);
     upload.projects = {project};
-    for (const auto& alias : offered.aliases)
-        upload.aliases.push_back(
-            {0, api::alias_key(project, alias.name), alias.description, "", "container"});
+    upload.aliases = instances::image_aliases(project, offered.aliases);
     upload.profiles =
         api::object_keys(projects.holder(database::Feature::profiles, offered.in_project), upload.profiles);
     operations::Request out;

@@ -69,20 +69,11 @@ ImageUpload published_upload(const Context& context, const api::ImagesPost& post
     upload.profiles = image_profiles(context, post);
     upload.projects = {image_project(context, post.in_project)};
     upload.is_public = post.fields.is_public;
-    upload.aliases = image_aliases(context, post);
+    upload.aliases = image_aliases(image_project(context, post.in_project), post.aliases);
     return upload;
 }
 
 }  // namespace
-
-std::vector<database::AliasRecord> image_aliases(const Context& context, const api::ImagesPost& post) {
-    std::vector<database::AliasRecord> out;
-    for (const auto& alias : post.aliases) {
-        const auto key = api::alias_key(image_project(context, post.in_project), alias.name);
-        out.push_back({0, key, alias.description, "", "container"});
-    }
-    return out;
-}
 
 Result<PublishPlan> plan_publish(Context& context, api::ImagesPost post) {
     PublishPlan plan;

@@ -18,8 +18,6 @@ struct PublishPlan {
     images::ImagePacking packing;
     api::ImagesPost post;
 };
-/// The aliases that a request asks for, still without a target.
-std::vector<database::AliasRecord> image_aliases(const Context& context, const api::ImagesPost& post);
 /// The checks that need no disk. Errors: `not_found`, `bad_request` for an instance that runs.
 Result<PublishPlan> plan_publish(Context& context, api::ImagesPost post);
 

@@ -9,6 +9,7 @@
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/image_store.h"
 #include "lxd-daemon/instances/images/publish.h"
 #include "lxd-daemon/instances/images/push.h"
 #include "lxd-daemon/instances/images/remote.h"
@@ -44,7 +45,7 @@ RemoteImage remote_of(const Context& context, const api::ImagesPost& post) {
     out.filename = post.filename;
     out.profiles = image_profiles(context, post);
     out.projects = {image_project(context, post.in_project)};
-    out.aliases = image_aliases(context, post);
+    out.aliases = image_aliases(image_project(context, post.in_project), post.aliases);
     return out;
 }
 
