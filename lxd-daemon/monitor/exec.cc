@@ -114,8 +114,10 @@ void start_seat() {
     args.cgroup = static_cast<std::uint64_t>(leaf);
     const long pid = leaf < 0 ? -1 : ::syscall(SYS_clone3, &args, sizeof args);
     if (pid == 0) {
+        // While we are in the container's groups, it is too.
+        const std::size_t to_join = state.placed ? 0 : state.cgroup_count;
         const child::SeatPlan plan{ends[1],        state.init_pid,     state.init_pidfd,
-                                   state.devpts,   state.cgroup_procs, state.cgroup_count,
+                                   state.devpts,   state.cgroup_procs, to_join,
                                    message_buffer, state.confinement};
         child::run_seat(plan);
     }

@@ -262,6 +262,7 @@ void move_to_own_cgroup() {
         (void)!::write(state.own_cgroup_procs[i], "0", 1);
         ::close(state.own_cgroup_procs[i]);
     }
+    state.placed = false;
 }
 
 }  // namespace

@@ -49,14 +49,15 @@ void release_program_pages() {
 }  // namespace
 }  // namespace lxmgr::monitor
 
-int main() {
+int main(int argc, char** argv) {
     using lxmgr::monitor::state;
     // What we fork enters the guest's namespaces: its root must never trace it or reach our program file
     // (CVE-2019-5736).
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     state.control = ::fcntl(3, F_DUPFD_CLOEXEC, 4);
     ::close(3);
-    if (state.control < 0) return 2;
+    if (state.control < 0 || argc != 2) return 2;
+    state.shown_name = argv[1];
     lxmgr::monitor::start_container();
     lxmgr::monitor::release_message_buffer(static_cast<long>(sizeof lxmgr::monitor::message_buffer));
     lxmgr::monitor::release_program_pages();

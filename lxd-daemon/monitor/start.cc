@@ -92,6 +92,7 @@ void read_settings(wire::Reader& reader, Spec& spec) {
     state.confinement.privileged = (flags & wire::kPrivileged) != 0;
     state.confinement.seccomp_late = (flags & wire::kSeccompLate) != 0;
     spec.plan.nesting = (flags & wire::kNesting) != 0;
+    state.placed = (flags & wire::kPlaced) != 0;
     state.confinement.dropped_capabilities = reader.u64();
     const char* const profile = reader.text();
     const std::size_t length = std::strlen(profile);
@@ -113,6 +114,12 @@ void read_settings(wire::Reader& reader, Spec& spec) {
     state.confinement.limit_count = count;
 }
 
+/// For ps(1), in the room that the daemon left for it.
+void show_name(const char* name) {
+    std::size_t room = std::strlen(state.shown_name);
+    for (char* at = state.shown_name; room > 0; --room) *at++ = *name == 0 ? '\0' : *name++;
+}
+
 /// The layout is written by runtime/start_spec.cc.
 void read_spec(Spec& spec) {
     wire::ReceivedFds fds;
@@ -128,6 +135,7 @@ void read_spec(Spec& spec) {
     const bool counts = state.cgroup_count <= kMaxCgroups && state.own_cgroup_count <= kMaxCgroups;
     errno = EBADMSG;
     require(reader.type() == Type::start && counts && attachment_count <= kMaxAttachments, Step::read_spec);
+    show_name(reader.text());
     spec.plan.hostname = reader.text();
     spec.uid_map = reader.text();
     spec.gid_map = reader.text();
@@ -191,7 +199,7 @@ int clone_init(Spec& spec) {
     if (!state.confinement.privileged) args.flags |= CLONE_NEWUSER;
     // With v1 groups to enter, place_init() enters this one too: what the kernel waits for then passes beside
     // the child's mounts.
-    if (state.cgroup_count == 0) args.flags |= CLONE_INTO_CGROUP;
+    if (state.cgroup_count == 0 || state.placed) args.flags |= CLONE_INTO_CGROUP;
     args.exit_signal = SIGCHLD;
     args.cgroup = static_cast<std::uint64_t>(state.cgroup);
     args.pidfd = reinterpret_cast<std::uint64_t>(&state.init_pidfd);
@@ -224,6 +232,7 @@ bool write_of_init(const char* entry, const char* text) {
 }
 
 void place_init() {
+    if (state.placed) return;  // it was born in them
     char text[16];
     const int size = ::snprintf(text, sizeof text, "%d", static_cast<int>(state.init_pid));
     const int unified =

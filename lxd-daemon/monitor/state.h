@@ -33,6 +33,8 @@ struct State {
     std::uint32_t host_gid = 0;
     int cgroup_procs[kMaxCgroups];
     std::size_t cgroup_count = 0;
+    bool placed = false;                ///< the monitor is in them, until it moves to its own place
+    char* shown_name = nullptr;         ///< argv[1]
     int own_cgroup_procs[kMaxCgroups];  ///< the monitor's own place
     std::size_t own_cgroup_count = 0;
     child::Confinement confinement;

@@ -48,6 +48,7 @@ enum class Type : std::uint32_t {
 constexpr std::uint32_t kPrivileged = 1;   ///< no user namespace
 constexpr std::uint32_t kNesting = 2;      ///< containers may run inside
 constexpr std::uint32_t kSeccompLate = 4;  ///< the filter is loaded just before execve
+constexpr std::uint32_t kPlaced = 8;       ///< the monitor is in the container's v1 cgroups already
 
 struct Header {
     std::uint32_t magic;

@@ -11,6 +11,7 @@
 #include "lxd-daemon/runtime/metrics.h"
 #include "lxd-daemon/runtime/monitor_client.h"
 #include "lxd-daemon/runtime/monitor_program.h"
+#include "lxd-daemon/runtime/spare.h"
 #include "lxd-daemon/runtime/warmer.h"
 #include "lxd-daemon/sys/cgroup.h"
 
@@ -82,6 +83,12 @@ private:
     void end_boot(const LivePtr& live);
     Running adopt(const LivePtr& live);  ///< from here on the thread watches it; the reservation ends
 
+    /// Makes the groups with their limits, and puts the spare monitor in them where it can be.
+    /// @return the directory in cgroup2
+    Result<UniqueFd> place(const StartRequest& request);
+    [[nodiscard]] bool is_placed(const std::string& name);
+    /// The monitor that is in the container's v1 groups, if any is.
+    std::optional<IdleMonitor> take_placed(const std::string& name);
     Result<> make_cgroups(const StartRequest& request, Starting& starting);
     Result<> launch_monitor(const StartRequest& request, Starting& starting);
     Result<std::string> seccomp_for(const StartRequest& request);
@@ -109,12 +116,14 @@ private:
     MonitorProgram program_;
     std::string seccomp_;
     Listener listener_;
+    Spare spare_;
     Warmer warmer_;
 
     std::mutex mutex_;
     std::condition_variable changed_;
     std::map<std::string, LivePtr> live_;
     std::set<std::string> reserved_;
+    std::map<std::string, IdleMonitor> placed_;  ///< between prepare_start() and start(), by container
 
     UniqueFd epoll_;
     UniqueFd wake_;  ///< eventfd that ends the thread

@@ -296,7 +296,8 @@ Result<Settings> settings_for(const sys::Cgroups& cgroups, const std::string& na
 }
 
 std::vector<std::string_view> needed_controllers(const Limits& limits) {
-    std::vector<std::string_view> needed{"memory", "pids", "name=systemd"};
+    std::vector<std::string_view> needed(std::begin(sys::Cgroups::kEverywhere),
+                                         std::end(sys::Cgroups::kEverywhere));
     if (wants_cpu(limits)) needed.emplace_back("cpu");
     if (limits.cpus || limits.memory_nodes) needed.emplace_back("cpuset");
     if (limits.disk_priority || !limits.disk_rates.empty()) needed.emplace_back("blkio");
@@ -328,6 +329,14 @@ Result<> write_setting(const sys::Cgroups& cgroups, const std::string& name, con
 }
 
 }  // namespace
+
+bool stays_everywhere(const sys::Cgroups& cgroups, const Limits& limits) {
+    constexpr std::size_t kCount = std::size(sys::Cgroups::kEverywhere);
+    const auto needed = needed_controllers(limits);
+    return std::none_of(needed.begin() + kCount, needed.end(), [&cgroups](std::string_view controller) {
+        return cgroups.home(controller) == LimitHome::v1;
+    });
+}
 
 Result<> prepare_limits(sys::Cgroups& cgroups, const std::string& name, const Limits& limits) {
     for (const std::string_view controller : needed_controllers(limits))

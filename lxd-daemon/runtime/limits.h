@@ -6,6 +6,9 @@
 
 namespace lxmgr::runtime {
 
+/// Whether a container with these limits has v1 groups in the hierarchies of Cgroups::kEverywhere only.
+bool stays_everywhere(const sys::Cgroups& cgroups, const Limits& limits);
+
 /// Makes the v1 groups that a container always has (memory and pids, to count by) and those its limits need,
 /// and sets the limits. For a container without processes yet. The caller removes the groups on failure.
 Result<> prepare_limits(sys::Cgroups& cgroups, const std::string& name, const Limits& limits);

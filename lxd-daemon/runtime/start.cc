@@ -26,6 +26,8 @@ namespace {
 
 /// A start waits for other containers' cgroup moves and for memory; this long means that something hangs.
 constexpr std::chrono::milliseconds kMonitorStartTimeout{60'000};
+/// With a lower limit, the spare monitor is not to be among a container's processes, be it for a moment.
+constexpr std::uint64_t kProcessesWithMonitor = 16;
 
 Result<> check(const StartRequest& request) {
     // Its project may stand before it.
@@ -83,6 +85,8 @@ Result<> write_values(sys::Cgroups& cgroups, const std::string& name,
 /// with it, so the cgroups are empty when their turn comes.
 struct Impl::Starting {
     UniqueFd cgroup, dev, console_log;
+    std::optional<IdleMonitor> placed;  ///< a monitor in the container's v1 groups, until it is `live`'s
+    bool is_placed = false;             ///< it is that one
     std::vector<UniqueFd> cgroup_procs, keeper_procs;
     LivePtr live = std::make_shared<Live>();
     Revert undo;
@@ -104,43 +108,76 @@ Result<Running> Impl::start(const StartRequest& request) {
     }
     (*live)->booting = true;
     warmer_.boot_began();
+    if (!spare_.is_ready()) warmer_.poke();
     return adopt(*live);
 }
 
 void Impl::expect_start() {
-    if (cgroups_.start_moves()) warmer_.poke();
+    if (cgroups_.start_moves() && !spare_.is_ready()) warmer_.poke();
 }
 
 void Impl::cancel_start(const std::string& name) {
+    if (auto placed = take_placed(name)) end_monitor(*placed);
     if (auto removed = cgroups_.remove(name); !removed)
         log::warn("cgroups not removed", {{"container", name}, {"error", removed.error().message}});
 }
 
+bool Impl::is_placed(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    return placed_.contains(name);
+}
+
+std::optional<IdleMonitor> Impl::take_placed(const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    const auto node = placed_.extract(name);
+    if (node.empty()) return std::nullopt;
+    return std::move(node.mapped());
+}
+
+Result<UniqueFd> Impl::place(const StartRequest& request) {
+    const auto processes = request.limits.processes.value_or(kProcessesWithMonitor);
+    const bool suits = !request.idmap.is_host() && processes >= kProcessesWithMonitor &&
+                       request.extras.cgroup_values.empty() && stays_everywhere(cgroups_, request.limits);
+    LX_TRY_AS(UniqueFd cgroup,
+              cgroups_.create(request.name, request.idmap.host_uid(0), request.idmap.host_gid(0)));
+    if (suits && !is_placed(request.name)) {
+        if (auto spare = spare_.take(request.name)) {
+            const std::lock_guard lock(mutex_);
+            placed_[request.name] = std::move(*spare);
+        }
+    }
+    LX_TRY(prepare_limits(cgroups_, request.name, request.limits));
+    return cgroup;
+}
+
 Result<> Impl::prepare_start(const StartRequest& request) {
     if (warmer_.busy()) return {};  // start() makes them, when the wait is over
-    auto made = cgroups_.create(request.name, request.idmap.host_uid(0), request.idmap.host_gid(0));
-    Result<> limited;
-    if (made) limited = prepare_limits(cgroups_, request.name, request.limits);
-    if (made && limited) {
-        failpoint("runtime.start.prepared");
-        expect_start();
-        return {};
+    if (auto made = place(request); !made) {
+        cancel_start(request.name);
+        return std::unexpected(std::move(made).error());
     }
-    cancel_start(request.name);
-    return std::unexpected(made ? std::move(limited).error() : std::move(made).error());
+    failpoint("runtime.start.prepared");
+    if (cgroups_.start_moves() && !is_placed(request.name)) warmer_.poke();
+    return {};
 }
 
 Result<> Impl::make_cgroups(const StartRequest& request, Starting& starting) {
     starting.undo.add([this, name = request.name] { cancel_start(name); });
-    LX_TRY_AS(starting.cgroup,
-              cgroups_.create(request.name, request.idmap.host_uid(0), request.idmap.host_gid(0)));
+    LX_TRY_AS(starting.cgroup, place(request));
     if (request.idmap.is_host()) {
         // Its root may mount every hierarchy; in a group of its own it finds no release_agent there.
         LX_TRY(cgroups_.create_v1_everywhere(request.name));
         if (!request.extras.any_device)
             LX_TRY(sys::limit_devices(starting.cgroup.get(), devices_of(request)));
     }
-    LX_TRY(prepare_limits(cgroups_, request.name, request.limits));
+    starting.placed = take_placed(request.name);
+    const auto end_placed = [&starting] {
+        if (starting.placed) end_monitor(*starting.placed);
+        starting.placed.reset();
+    };
+    starting.undo.add(end_placed);
+    // What limits the container so closely must not meet a monitor in it.
+    if (!request.extras.cgroup_values.empty()) end_placed();
     LX_TRY(write_values(cgroups_, request.name, request.extras.cgroup_values));
     LX_TRY_AS(starting.cgroup_procs, cgroups_.v1_procs(request.name));
     LX_TRY_AS(starting.keeper_procs, cgroups_.keeper_procs());
@@ -162,24 +199,20 @@ Result<> Impl::launch_monitor(const StartRequest& request, Starting& starting) {
     if (!starting.console_log) return fail_errno("Opening", request.console_log);
     LX_TRY_AS(starting.dev, make_dev(request.idmap, request.extra_device_nodes));
 
-    int ends[2];
-    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
-        return fail_errno("socketpair", "");
-    live.connection.reset(ends[0]);
-    const UniqueFd theirs(ends[1]);
-    const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
-    Command command;
-    command.argv = {"lxmgr-monitor", request.name};
-    command.program = program_.path();
-    LX_TRY_AS(live.monitor,
-              spawn(command, {{null.get(), 0}, {null.get(), 1}, {null.get(), 2}, {theirs.get(), 3}}));
+    IdleMonitor monitor;
+    if (starting.placed) {
+        monitor = std::move(*starting.placed);
+        starting.placed.reset();
+        starting.is_placed = true;
+    } else {
+        LX_TRY_AS(monitor, runtime::launch_monitor(program_, request.name));
+    }
+    live.monitor = std::move(monitor.process);
+    live.connection = std::move(monitor.connection);
+    // Before `go` its end undoes everything that it did.
     starting.undo.add([live = starting.live] {
-        live->connection.reset();  // before `go` this makes it undo everything and end
-        if (!sys::wait_ended(live->monitor.pidfd.get(), kMonitorStartTimeout)) {
-            if (live->init_pidfd) (void)sys::send_signal(live->init_pidfd.get(), SIGKILL).has_value();
-            (void)sys::send_signal(live->monitor.pidfd.get(), SIGKILL).has_value();
-        }
-        ::waitpid(live->monitor.pid, nullptr, 0);
+        IdleMonitor ending{std::move(live->monitor), std::move(live->connection)};
+        end_monitor(ending, live->init_pidfd.get());
         remove_run_files(live->run_dir_fd.get());
     });
     failpoint("runtime.start.monitor");
@@ -201,7 +234,8 @@ Result<LivePtr> Impl::boot(const StartRequest& request, Starting& starting) {
                        starting.console_log.get(),
                        live.run_dir_fd.get(),
                        numbers_of(starting.cgroup_procs),
-                       numbers_of(starting.keeper_procs)};
+                       numbers_of(starting.keeper_procs),
+                       starting.is_placed};
     const auto await = [&](wire::Type wanted) -> Result<Received> {
         LX_TRY_AS(Received message, receive_from_monitor(control, kMonitorStartTimeout));
         if (message.type == wire::Type::failed) return std::unexpected(failure_of(message, &request));

@@ -20,10 +20,11 @@ std::vector<std::string> environment_for(const StartRequest& request) {
     return out;
 }
 
-void write_settings(wire::Writer& writer, const StartRequest& request) {
+void write_settings(wire::Writer& writer, const StartRequest& request, bool is_placed) {
     std::uint32_t flags = request.idmap.is_host() ? wire::kPrivileged : 0;
     if (request.nesting) flags |= wire::kNesting;
     if (request.syscalls != SyscallPolicy{}) flags |= wire::kSeccompLate;
+    if (is_placed) flags |= wire::kPlaced;
     writer.u32(flags);
     writer.u64(request.extras.dropped_capabilities);
     write_text(writer, request.extras.apparmor_profile);
@@ -51,6 +52,7 @@ Result<> send_start(int control, const StartRequest& request, const StartFds& fd
     writer.u32(static_cast<std::uint32_t>(fds.cgroup_procs.size()));
     writer.u32(static_cast<std::uint32_t>(fds.keeper_procs.size()));
     writer.u32(static_cast<std::uint32_t>(request.attach.size()));
+    write_text(writer, request.name);
     write_text(writer, request.hostname);
     write_text(writer, sys::IdMap::to_proc(request.idmap.uids));
     write_text(writer, sys::IdMap::to_proc(request.idmap.gids));
@@ -60,7 +62,7 @@ Result<> send_start(int control, const StartRequest& request, const StartFds& fd
         writer.u32(attach.is_directory ? 1 : 0);
         write_text(writer, attach.target);
     }
-    write_settings(writer, request);
+    write_settings(writer, request, fds.is_placed);
     write_list(writer, request.init);
     write_list(writer, environment_for(request));
     std::vector<std::string> sysctls;

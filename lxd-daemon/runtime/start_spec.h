@@ -16,6 +16,7 @@ struct StartFds {
     int run_dir = -1;
     std::vector<int> cgroup_procs;
     std::vector<int> keeper_procs;
+    bool is_placed = false;  ///< the monitor is in the groups of cgroup_procs already
 };
 
 /// BPF programs, see runtime/seccomp.h; empty: none.

@@ -68,7 +68,8 @@ Impl::Impl(sys::Cgroups cgroups, MonitorProgram program, std::string seccomp, Li
       program_(std::move(program)),
       seccomp_(std::move(seccomp)),
       listener_(std::move(listener)),
-      warmer_(cgroups_) {}
+      spare_(cgroups_, program_),
+      warmer_(cgroups_, spare_) {}
 
 Impl::~Impl() {
     thread_.request_stop();

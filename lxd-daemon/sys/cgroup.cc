@@ -19,8 +19,6 @@
 namespace lxmgr::sys {
 namespace {
 
-/// Where helpers of ours live; no container can have this name, since it is no DNS label.
-constexpr const char* kKeepers = ".monitors";
 constexpr int kMaxPasses = 16;
 /// Hierarchy of a v1 service manager, without a controller.
 constexpr std::string_view kNamed = "name=systemd";
@@ -85,7 +83,8 @@ Result<UniqueFd> mount_unified() {
 }
 
 Result<> remove_parent_in(int root, const std::string& parent) {
-    for (const std::string& path : {fmt::format("{}/{}", parent, kKeepers), parent}) {
+    for (const std::string& path :
+         {fmt::format("{}/{}", parent, kKeepers), fmt::format("{}/{}", parent, kSpare), parent}) {
         if (::unlinkat(root, path.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) continue;
         if (errno == EBUSY || errno == ENOTEMPTY) return {};
         return fail_errno("Removing the cgroup", path);
@@ -230,18 +229,6 @@ Result<std::vector<UniqueFd>> Cgroups::v1_procs(const std::string& name) const {
         if (!file && errno == ENOENT) continue;
         if (!file) return fail_errno("Opening cgroup.procs of", hierarchy.mount_point + "/" + name);
         files.push_back(std::move(file));
-    }
-    return files;
-}
-
-Result<std::vector<UniqueFd>> Cgroups::keeper_procs() const {
-    std::vector<UniqueFd> files;
-    std::vector<int> parents{unified_.get()};
-    if (const Hierarchy* const named = v1(kNamed); named != nullptr) parents.push_back(named->parent.get());
-    for (const int parent : parents) {
-        LX_TRY_AS(const UniqueFd place, make_group(parent, kKeepers));
-        files.emplace_back(::openat(place.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
-        if (!files.back()) return fail_errno("Opening cgroup.procs of", kKeepers);
     }
     return files;
 }

@@ -20,6 +20,10 @@ namespace lxmgr::sys {
 /// overlap.
 class Cgroups {
 public:
+    /// Controllers of the v1 hierarchies in which every container has a group: to count by, and for a service
+    /// manager's.
+    static constexpr std::string_view kEverywhere[] = {"memory", "pids", "name=systemd"};
+
     /// Finds the hierarchies, makes our parent directory in each, and enables the controllers of a pure v2
     /// host. A host without any cgroup2 mount gets one that is attached nowhere.
     static Result<Cgroups> open(const std::string& parent);
@@ -39,8 +43,19 @@ public:
     [[nodiscard]] bool has_v1(const std::string& name, std::string_view controller) const;
     /// The cgroup.procs files of the group in all v1 hierarchies that it is in, open for writing.
     Result<std::vector<UniqueFd>> v1_procs(const std::string& name) const;
-    /// The same for a place of our own, away from the daemon's: for helpers that must outlive the daemon.
+    /// The same for a place of our own, away from the daemon's and from any container's: for helpers that
+    /// must outlive the daemon. In cgroup2, and in the hierarchies of kEverywhere.
     Result<std::vector<UniqueFd>> keeper_procs() const;
+    /// Makes groups, in the v1 hierarchies of kEverywhere, that no container has yet. @return their
+    /// cgroup.procs files, open for writing; none on a host without such hierarchies
+    Result<std::vector<UniqueFd>> make_spare();
+    /// Gives these groups, with who is in them, to a container: a rename, which waits for nothing (only v1
+    /// has it: kernel/cgroup/cgroup-v1.c, cgroup1_rename). On an error all of them are spare again, such as
+    /// when the container has groups there.
+    Result<> take_spare(const std::string& name);
+    /// Errors: EBUSY while somebody is in them.
+    Result<> remove_spare();
+
     /// Host pids of all processes in the group and below it.
     Result<std::vector<pid_t>> processes(const std::string& name) const;
     /// The same of every hierarchy: one on its way into the group stands in some of them only.
@@ -94,6 +109,8 @@ private:
     void enable_controllers(int root);
     [[nodiscard]] const Hierarchy* v1(std::string_view controller) const;
     [[nodiscard]] int directory(std::string_view controller) const;
+    /// Our directories in the hierarchies of kEverywhere, each once.
+    [[nodiscard]] std::vector<int> everywhere() const;
 
     UniqueFd root_;     ///< of cgroup2
     UniqueFd unified_;  ///< our parent in cgroup2

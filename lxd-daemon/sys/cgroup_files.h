@@ -14,6 +14,11 @@
 /// stands on.
 namespace lxmgr::sys {
 
+/// Where helpers of ours live, and the groups of Cgroups::make_spare(). No container can have these names,
+/// since they are no DNS labels.
+inline constexpr const char* kKeepers = ".monitors";
+inline constexpr const char* kSpare = ".spare";
+
 /// std::ranges::contains, which GCC 12 lacks.
 template <typename List, typename Value>
 bool holds(const List& list, const Value& value) {

@@ -122,7 +122,7 @@ class Peer:
 
     def idle_memory(self, metric):
         time.sleep(3)
-        self.add(metric, pss_kib(self.daemon.pid) / 1024)
+        self.add(metric, sum(map(pss_kib, own_processes(self.daemon) | {self.daemon.pid})) / 1024)
 
 
 def wait_answer(socket_path, timeout=60):

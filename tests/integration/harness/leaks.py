@@ -53,19 +53,20 @@ class LeakCheck:
         return os.path.join(self.daemon.root, "lxcfs/mount")
 
     def processes(self):
-        """Without what runs inside instances that are meant to run: that comes and goes as they like. Without lxcfs."""
+        """Without what runs inside instances that are meant to run: that comes and goes as they like. Without lxcfs,
+        and without the monitor that waits for the next start."""
         inside = {namespace(pid, "pid") for pid in self.running.values()}
         found = {describe(pid) for pid in self.daemon.sandbox.processes()
                  if pid != self.daemon.pid and namespace(pid, "pid") not in inside}
         # One that ended while it was being described has no name any more.
         return {re.sub(r"^\d+ \(parent \d+", "(", one) for one in found
-                if not one.endswith(": []") and ": lxcfs --foreground" not in one}
+                if not one.endswith((": []", ": lxmgr-monitor (spare)")) and ": lxcfs --foreground" not in one}
 
     def cgroups(self):
         """Not the daemon's own group with the monitors' one in it, which stay until the daemon is gone."""
         prefix = self.daemon.cgroup_parent()
         found = cgroup_directories(prefix) if prefix else set()
-        return {path for path in found if os.path.basename(path) not in (prefix, ".monitors")
+        return {path for path in found if os.path.basename(path) not in (prefix, ".monitors", ".spare")
                 and not any(f"/{prefix}/{name}/" in path for name in self.running)}
 
     def files(self):

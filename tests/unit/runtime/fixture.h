@@ -255,6 +255,7 @@ protected:
             if (!line.contains(" - cgroup")) continue;
             const std::string group = fmt::format("{}/{}", split(line, ' ')[4], parent_);
             ::rmdir((group + "/.monitors").c_str());
+            EXPECT_FALSE(path_exists(group + "/.spare"));
             EXPECT_TRUE(::rmdir(group.c_str()) == 0 || errno == ENOENT) << group;
         }
     }
