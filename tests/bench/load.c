@@ -134,7 +134,10 @@ int main(int argc, char** argv) {
     }
     double seconds = now() - began;
     qsort(samples, done, sizeof *samples, by_value);
-    if (done == 0) return 1;
+    if (done == 0) {
+        fprintf(stderr, "load: no reply in %s s\n", argv[4]);
+        return 1;
+    }
     printf("%.1f %.1f %.1f\n", (double)done / seconds, samples[done / 2], samples[done * 99 / 100]);
     return 0;
 }

@@ -14,6 +14,7 @@ from harness.outside import Outside
 
 FOLDER = measure.FOLDER
 FLOOD_SECONDS, PORT, PARALLEL = 3, 7100, 50
+LOAD_SECONDS = 10  # LXD takes some for sixteen replies
 LXD_DIR, LXD_BTRFS = "LXD dir", "LXD btrfs"
 
 # As in table.py; a yardstick is a metric of the first peer.
@@ -56,7 +57,7 @@ class Network:
         for _ in range(repeat):
             for peer in self.first:
                 for connections in (1, 16):
-                    peer.rate(f"tls_{connections}", "/1.0/instances?recursion=2", connections, 3, certificate)
+                    peer.rate(f"tls_{connections}", "/1.0/instances?recursion=2", connections, LOAD_SECONDS, certificate)
         for peer in self.first:
             remote.set_config(peer.api, core__https_address="")
             peer.empty(100)
