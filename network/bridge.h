@@ -132,6 +132,9 @@ Result<> create_veth(const VethRequest& request);
 Result<> delete_link(const std::string& name);
 /// As delete_link(), and a link that is not one end of a veth pair stays and is an error: `conflict`.
 Result<> delete_veth(const std::string& name);
+/// As delete_veth(), and returns as soon as the pair is gone for all who look, in either namespace: for the
+/// grace period that is left, 20 ms (RCU, measured), the kernel keeps the caller of a plain deletion.
+Result<> delete_veth_promptly(const std::string& name);
 /// The same in the background, for a pair whose other end is in a namespace that is going away by itself: the
 /// kernel takes 10 ms and more.
 void delete_veth_later(const std::string& name);

@@ -1,10 +1,13 @@
 #include "network/netlink.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
+#include <linux/filter.h>
 #include <sched.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <system_error>
@@ -188,6 +191,27 @@ Result<> NetlinkSocket::dump(const NetlinkMessage& message, const std::string& d
     }
     return fail(Status::unavailable,
                 fmt::format("{}: interfaces change faster than they can be read", doing));
+}
+
+Result<UniqueFd> open_netlink_group(int protocol, int group, std::uint16_t type) {
+    UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+    if (!fd) return fail_errno("socket", "AF_NETLINK");
+    // The type is at byte 4, in the machine's order; what the filter loads is in the network's.
+    std::array<sock_filter, 4> code{{
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 4),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(type), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    }};
+    const sock_fprog filter{static_cast<unsigned short>(code.size()), code.data()};
+    if (::setsockopt(fd.get(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) != 0)
+        return fail_errno("SO_ATTACH_FILTER", "AF_NETLINK");
+    sockaddr_nl address{};
+    address.nl_family = AF_NETLINK;
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        ::setsockopt(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0)
+        return fail_errno("Watching", "changes of the network");
+    return fd;
 }
 
 }  // namespace lxmgr::network

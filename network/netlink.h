@@ -67,6 +67,10 @@ private:
     std::size_t size_;
 };
 
+/// A socket in a multicast group of a netlink protocol (RTNLGRP_LINK of NETLINK_ROUTE), of whose messages
+/// only those of one type arrive. It does not block.
+Result<UniqueFd> open_netlink_group(int protocol, int group, std::uint16_t type);
+
 /// A NETLINK_ROUTE socket in the network namespace of the calling thread; it stays there for its life.
 class NetlinkSocket {
 public:

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
-#include <linux/filter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <sys/epoll.h>
@@ -19,28 +18,6 @@ namespace {
 
 constexpr std::uint16_t kNewGeneration = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_NEWGEN;
 constexpr std::size_t kBufferBytes = 8192;
-
-/// A multicast group of netlink, of which only messages of one type arrive.
-Result<UniqueFd> open_group(int protocol, int group, std::uint16_t type) {
-    UniqueFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
-    if (!fd) return fail_errno("socket", "AF_NETLINK");
-    // The type is at byte 4, in the machine's order; what the filter loads is in the network's.
-    std::array<sock_filter, 4> code{{
-        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 4),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(type), 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-    }};
-    const sock_fprog filter{static_cast<unsigned short>(code.size()), code.data()};
-    if (::setsockopt(fd.get(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) != 0)
-        return fail_errno("SO_ATTACH_FILTER", "AF_NETLINK");
-    sockaddr_nl address{};
-    address.nl_family = AF_NETLINK;
-    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-        ::setsockopt(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) != 0)
-        return fail_errno("Watching", "changes of the network");
-    return fd;
-}
 
 Result<> add_to(const UniqueFd& epoll, int fd) {
     epoll_event event{};
@@ -79,8 +56,8 @@ Result<std::unique_ptr<Watch>> Watch::open() {
     std::unique_ptr<Watch> out(new Watch);
     out->epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
     if (!out->epoll_) return fail_errno("epoll_create1", "");
-    LX_TRY_AS(out->links_, open_group(NETLINK_ROUTE, RTNLGRP_LINK, RTM_DELLINK));
-    LX_TRY_AS(out->rules_, open_group(NETLINK_NETFILTER, NFNLGRP_NFTABLES, kNewGeneration));
+    LX_TRY_AS(out->links_, open_netlink_group(NETLINK_ROUTE, RTNLGRP_LINK, RTM_DELLINK));
+    LX_TRY_AS(out->rules_, open_netlink_group(NETLINK_NETFILTER, NFNLGRP_NFTABLES, kNewGeneration));
     LX_TRY(add_to(out->epoll_, out->links_.get()));
     LX_TRY(add_to(out->epoll_, out->rules_.get()));
     return out;

@@ -184,7 +184,7 @@ public:
         if (context.run_over) {
             network::delete_veth_later(host_name);
         } else {
-            LX_TRY(network::delete_veth(host_name));
+            LX_TRY(network::delete_veth_promptly(host_name));
         }
         return api::ConfigMap{{context.volatile_key("host_name"), ""}};
     }
