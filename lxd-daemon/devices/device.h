@@ -103,6 +103,8 @@ public:
     }
     /// NICs that are on the interface of a VLAN ("eth0.5"), as the records of their instances say.
     virtual std::vector<NicOnVlan> nics_on_vlan(const std::string&) { return {}; }
+    /// The instance's devices as they are stored, those of its profiles among them.
+    virtual api::DeviceMap devices_of(const std::string&) { return {}; }
     /// Directory of the instance's run, for files that are gone after it.
     virtual std::string run_dir(const std::string& instance) = 0;
 };

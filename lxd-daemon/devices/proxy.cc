@@ -31,6 +31,8 @@ std::string lock_file(const DeviceContext& context) {
                        context.device);
 }
 
+bool is_nat(const DeviceContext& context) { return profiles::parse_bool(context.key("nat")); }
+
 /// What the keys say, independent of the context that they came in.
 struct Plan {
     ProxyAddress listen, connect;
@@ -69,6 +71,21 @@ Result<Plan> make_plan(const DeviceContext& context) {
     plan.label = fmt::format("{}/{}", context.instance, context.device);
     plan.lock = lock_file(context);
     return plan;
+}
+
+/// Another device of the instance serves one of the ports for IPv4: so two share a port, one for each family.
+bool leaves_ipv4_to_others(const DeviceContext& context, const Plan& plan) {
+    const auto is_rival = [&](const auto& entry) {
+        DeviceContext other = context;
+        other.config = entry.second;
+        if (other.key("type") != "proxy" || is_nat(other)) return false;
+        const auto theirs = make_plan(other);
+        return theirs && theirs->listen.kind == plan.listen.kind && theirs->in_instance == plan.in_instance &&
+               network::parse_ipv4(theirs->listen.address) &&
+               std::ranges::find_first_of(theirs->listen.ports, plan.listen.ports) !=
+                   theirs->listen.ports.end();
+    };
+    return std::ranges::any_of(context.surroundings.devices_of(context.instance), is_rival);
 }
 
 const char* kind_word(ProxyKind kind) {
@@ -117,8 +134,6 @@ Result<> run_forwarder(Plan plan, const RunningInstance& running) {
     for (const UniqueFd& listener : listeners) process.listeners.push_back(listener.get());
     return start_proxy(process);
 }
-
-bool is_nat(const DeviceContext& context) { return profiles::parse_bool(context.key("nat")); }
 
 bool is_wildcard(const std::string& address) { return address == "0.0.0.0" || address == "::"; }
 
@@ -206,6 +221,8 @@ public:
             failpoint("devices.proxy_nat");
             return started;
         }
+        if (plan.listen.address.contains(':') && leaves_ipv4_to_others(context, plan))
+            plan.place.families = Families::own;
         started.when_running = [plan = std::move(plan)](const RunningInstance& running) -> Result<> {
             auto ran = run_forwarder(plan, running);
             if (ran) return {};

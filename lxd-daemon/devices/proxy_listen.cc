@@ -52,17 +52,35 @@ SocketAddress unix_address(const std::string& name, bool abstract) {
     return out;
 }
 
-Result<UniqueFd> bind_socket(const SocketAddress& address, int type, const std::string& shown) {
+bool is_any_ipv6(const SocketAddress& address) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address.storage);
+    return address.storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6.sin6_addr);
+}
+
+/// @param families  of an IPv6 address: whether the socket is to take IPv4 too
+Result<UniqueFd> bind_socket(const SocketAddress& address, int type, const std::string& shown,
+                             Families families) {
     UniqueFd fd(::socket(address.storage.ss_family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return fail_errno("socket", "");
     const int on = 1;
     if (type == SOCK_STREAM) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    // As two devices, one for each family, would have it.
+    // Set either way: what it is by itself is a sysctl's.
+    const int alone = families == Families::own ? 1 : 0;
     if (address.storage.ss_family == AF_INET6)
-        ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+        ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &alone, sizeof alone);
     if (::bind(fd.get(), address.get(), address.size) != 0) return fail_errno("Listening on", shown);
     if (type == SOCK_STREAM && ::listen(fd.get(), kBacklog) != 0) return fail_errno("Listening on", shown);
     return fd;
+}
+
+/// "[::]" is every address of the host, IPv4 ones too, as in LXD; but somebody else may serve those.
+Result<UniqueFd> bind_internet(const SocketAddress& address, int type, const std::string& shown,
+                               Families families) {
+    if (families == Families::both && is_any_ipv6(address)) {
+        auto both = bind_socket(address, type, shown, Families::both);
+        if (both || both.error().sys_errno != EADDRINUSE) return both;
+    }
+    return bind_socket(address, type, shown, Families::own);
 }
 
 struct SocketFile {
@@ -117,14 +135,15 @@ Result<std::vector<UniqueFd>> listen_all(const profiles::ProxyAddress& address, 
         LX_TRY_AS(UniqueFd fd, listen_path(address.address, place));
         out.push_back(std::move(fd));
     } else if (address.kind == ListenKind::unix_abstract) {
-        LX_TRY_AS(UniqueFd fd,
-                  bind_socket(unix_address(address.address, true), SOCK_STREAM, "@" + address.address));
+        LX_TRY_AS(UniqueFd fd, bind_socket(unix_address(address.address, true), SOCK_STREAM,
+                                           "@" + address.address, Families::own));
         out.push_back(std::move(fd));
     }
     for (const int port : address.ports) {
         const int type = address.kind == ListenKind::udp ? SOCK_DGRAM : SOCK_STREAM;
-        LX_TRY_AS(UniqueFd fd, bind_socket(internet_address(address.address, port), type,
-                                           fmt::format("{} port {}", address.address, port)));
+        LX_TRY_AS(UniqueFd fd,
+                  bind_internet(internet_address(address.address, port), type,
+                                fmt::format("{} port {}", address.address, port), place.families));
         out.push_back(std::move(fd));
     }
     return out;

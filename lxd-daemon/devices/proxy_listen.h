@@ -8,11 +8,15 @@
 
 namespace lxmgr::devices {
 
+/// What a listener on "[::]" takes.
+enum class Families { own, both };
+
 /// Where and as whom a proxy device listens.
 struct ListenPlace {
     int root_fd = -1;  ///< beneath which a unix path is resolved
     std::uint32_t host_uid = 0, host_gid = 0;
     unsigned mode = 0644;
+    Families families = Families::both;
 };
 
 /// Sockets of the calling thread's network namespace, one for each port, listening. A socket file that nobody

@@ -93,6 +93,10 @@ public:
         return context_.deps.runtime.open_netns(instance);
     }
     Result<std::vector<devices::NicOnNetwork>> addresses(const std::string& instance) override;
+    api::DeviceMap devices_of(const std::string& instance) override {
+        const auto record = context_.rows().find(instance);
+        return record ? expand(context_, *record).devices : api::DeviceMap();
+    }
 
 private:
     Context& context_;

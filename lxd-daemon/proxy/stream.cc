@@ -132,12 +132,24 @@ bool make_channel(Channel& channel) {
     return true;
 }
 
+/// Who comes by IPv4 to a listener of both families has an IPv6 address that holds it.
+void take_ipv4_out(sockaddr_storage& address) {
+    const auto v6 = reinterpret_cast<const sockaddr_in6&>(address);
+    if (address.ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) return;
+    auto& v4 = reinterpret_cast<sockaddr_in&>(address);
+    v4.sin_family = AF_INET;
+    v4.sin_port = v6.sin6_port;
+    ::memcpy(&v4.sin_addr, v6.sin6_addr.s6_addr + 12, sizeof v4.sin_addr);
+}
+
 /// Version 1 of HAProxy's PROXY protocol.
 void tell_sender(Channel& channel, int accepted) {
     sockaddr_storage from{}, to{};
     socklen_t from_size = sizeof from, to_size = sizeof to;
     ::getpeername(accepted, reinterpret_cast<sockaddr*>(&from), &from_size);
     ::getsockname(accepted, reinterpret_cast<sockaddr*>(&to), &to_size);
+    take_ipv4_out(from);
+    take_ipv4_out(to);
     char line[128], source[INET6_ADDRSTRLEN], target[INET6_ADDRSTRLEN];
     int size = ::snprintf(line, sizeof line, "PROXY UNKNOWN\r\n");
     if (from.ss_family == AF_INET && to.ss_family == AF_INET) {

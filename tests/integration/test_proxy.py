@@ -191,6 +191,45 @@ class ProxyTest(DaemonCase):
             s.connect(("127.0.0.1", 8008)); s.send(b"ping"); assert s.recv(100) == b"ping"
         """)
 
+    def test_any_address_is_of_both_families(self):
+        server = self.serve(7013, "PROXY")
+        self.serve(7014)
+        self.api.update("box", devices={"web": self.proxy("tcp:[::]:8013", "tcp:127.0.0.1:7013", proxy_protocol="true"),
+                                        "dns": self.proxy("udp:[::]:8014", "udp:127.0.0.1:7014")})
+        for address, family in (("127.0.0.1", "TCP4"), ("::1", "TCP6")):
+            with self.subTest(address=address):
+                port = self.python("""
+                    import socket, sys
+                    s = socket.create_connection((sys.argv[1], 8013), 5)
+                    print(s.getsockname()[1]); s.sendall(b"body"); s.shutdown(socket.SHUT_WR); s.recv(1)
+                    kind = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+                    s = socket.socket(kind, socket.SOCK_DGRAM); s.settimeout(10)
+                    s.connect((sys.argv[1], 8014)); s.send(b"ping"); assert s.recv(100) == b"ping"
+                """, address)
+                expected = f"PROXY {family} {address} {address} {port} 8013\r\nbody"
+                self.assertEqual(ast.literal_eval(server.stdout.readline().decode()), expected.encode())
+
+    def test_one_port_for_each_family(self):
+        """By two devices, whichever of them comes first."""
+        self.serve(7015, "six")
+        self.serve(7016, "four")
+        six, four = self.proxy("tcp:[::]:8015", "tcp:127.0.0.1:7015"), self.proxy("tcp:0.0.0.0:8015", "tcp:127.0.0.1:7016")
+        for devices in ({"a": four, "b": six}, {"a": six, "b": four}):
+            with self.subTest(first=devices["a"]["listen"]):
+                if devices["a"] is six:  # at a start, when all are known
+                    self.api.stop("box")
+                    self.api.update("box", devices=devices)
+                    self.api.start("box")
+                    self.serve(7015, "six")
+                    self.serve(7016, "four")
+                else:
+                    self.api.update("box", devices=devices)
+                self.assertEqual(self.python("""
+                    import socket
+                    for address in ("127.0.0.1", "::1"):
+                        print(socket.create_connection((address, 8015), 5).recv(100).decode())
+                """).split(), ["four", "six"])
+
     def test_bad_input(self):
         good = self.proxy("tcp:127.0.0.1:8010", "tcp:127.0.0.1:7010")
         for change in ({"listen": "tcp:127.0.0.1"}, {"listen": "tcp:127.0.0.1:0"}, {"listen": "tcp:host:80"},
