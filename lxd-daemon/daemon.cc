@@ -45,6 +45,7 @@ namespace {
 
 /// What a stop waits for running operations before it leaves them to the recovery of the next daemon.
 constexpr std::chrono::seconds kDrainTime{20};
+constexpr std::chrono::seconds kAbortTime{10};    ///< and then for those that were asked to end
 constexpr std::chrono::minutes kShutdownTime{5};  ///< without core.shutdown_timeout
 
 /// The group of the unix socket.
@@ -106,6 +107,7 @@ struct Daemon::Parts {
     void on_signal(int number);
     void begin_stop(bool stop_instances);
     void stop(bool stop_instances);
+    void end_operations(std::chrono::seconds time);
     [[nodiscard]] std::chrono::seconds drain_time(bool goes_down) const;
 };
 
@@ -230,6 +232,14 @@ std::chrono::seconds Daemon::Parts::drain_time(bool goes_down) const {
     return stored ? std::chrono::minutes(*stored) : kShutdownTime;
 }
 
+void Daemon::Parts::end_operations(std::chrono::seconds time) {
+    if (operations->drain(std::chrono::steady_clock::now() + time)) return;
+    log::warn("operations run longer than a stop waits for them: they are asked to end");
+    operations->abort_bodies();
+    if (!operations->drain(std::chrono::steady_clock::now() + kAbortTime))
+        log::warn("operations were still running at the stop; the next start recovers from them");
+}
+
 /// Runs beside the I/O thread, which goes on answering while operations end.
 void Daemon::Parts::stop(bool stop_instances) {
     notify_service_manager("STOPPING=1");
@@ -239,9 +249,7 @@ void Daemon::Parts::stop(bool stop_instances) {
     });
     instances->stop_background();
     if (stop_instances) instances->stop_all();
-    if (!operations->drain(std::chrono::steady_clock::now() + drain_time(stop_instances))) {
-        log::warn("operations were still running at the stop; the next start recovers from them");
-    }
+    end_operations(drain_time(stop_instances));
     boost::asio::post(io, [this] {
         guests->close_all();
         network_watch->stop();

@@ -134,4 +134,12 @@ bool Registry::drain(std::chrono::steady_clock::time_point deadline) {
     return core_->ended.wait_until(lock, deadline, [this] { return core_->bodies == 0; });
 }
 
+void Registry::abort_bodies() {
+    // The last to come first: the end of one must not let another begin that waits for it.
+    const auto all = list();
+    for (auto operation = all.rbegin(); operation != all.rend(); ++operation) {
+        if ((*operation)->state_->has_body) (*operation)->abort();
+    }
+}
+
 }  // namespace lxmgr::operations

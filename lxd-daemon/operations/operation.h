@@ -107,6 +107,9 @@ public:
     /// ended). Bodies that wait for their locks are run too: their clients were told that the work was
     /// accepted.
     bool drain(std::chrono::steady_clock::time_point deadline);
+    /// As Operation::abort() for all that have a body: those that wait for their locks are Cancelled, those
+    /// that run end as soon as they see their stop token.
+    void abort_bodies();
     /// Where bodies run.
     [[nodiscard]] WorkerPool& workers() const;
 

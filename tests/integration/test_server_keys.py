@@ -69,7 +69,7 @@ class ImageKeysTest(StreamsCase):
             self.fetch_and_drop()
 
     def shut_down_while_fetching(self, **variables):
-        """Whether the daemon went before the operation had ended."""
+        """Whether the daemon would not wait for the operation's end by itself."""
         self.daemon.terminate()
         self.daemon.start(environment=variables)
         before = len(read(self.daemon.log_path))
@@ -84,7 +84,8 @@ class ImageKeysTest(StreamsCase):
         said = read(self.daemon.log_path)[before:]
         self.daemon.start()
         self.assertEqual(self.api.get("/1.0/images"), [])
-        return "operations were still running" in said
+        self.assertNotIn("operations were still running", said)  # but ended when it was asked to
+        return "they are asked to end" in said
 
     def test_shutdown_timeout(self):
         self.assertFalse(self.shut_down_while_fetching())

@@ -290,6 +290,33 @@ TEST_F(RegistryTest, DrainWaitsForBodiesAndRefusesNewOnes) {
     EXPECT_EQ(operation->status(), StatusCode::success);
 }
 
+TEST_F(RegistryTest, WhatIsAbortedEndsOrNeverBegins) {
+    const auto until_asked = [](Operation&, std::stop_token stop) -> Result<json> {
+        std::promise<void> asked;
+        const std::stop_callback tell(stop, [&] { asked.set_value(); });
+        asked.get_future().wait();
+        return fail(Status::unavailable, "It was asked to end");
+    };
+    std::atomic<bool> begun = false;
+    const auto runs = start(task(until_asked, {"x"}));
+    const auto waits = start(task(
+        [&](Operation&, std::stop_token) -> Result<json> {
+            begun = true;
+            return json();
+        },
+        {"x"}));
+    Request request;
+    request.kind = Class::websocket;
+    const auto clients = start(std::move(request));
+    EXPECT_FALSE(registry_.drain(std::chrono::steady_clock::now()));
+    registry_.abort_bodies();
+    EXPECT_TRUE(registry_.drain(std::chrono::steady_clock::now() + std::chrono::seconds(60)));
+    EXPECT_EQ(runs->status(), StatusCode::cancelled);
+    EXPECT_EQ(waits->status(), StatusCode::cancelled);
+    EXPECT_FALSE(begun);
+    EXPECT_EQ(clients->status(), StatusCode::running);
+}
+
 TEST_F(RegistryTest, WhatTheBodyHeldIsGoneWhenTheOperationIsFinal) {
     auto held = std::make_shared<int>(1);
     const std::weak_ptr<int> watch = held;
