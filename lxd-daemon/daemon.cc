@@ -108,6 +108,7 @@ struct Daemon::Parts {
     void begin_stop(bool stop_instances);
     void stop(bool stop_instances);
     void end_operations(std::chrono::seconds time);
+    void take_networks_down();
     [[nodiscard]] std::chrono::seconds drain_time(bool goes_down) const;
 };
 
@@ -240,6 +241,14 @@ void Daemon::Parts::end_operations(std::chrono::seconds time) {
         log::warn("operations were still running at the stop; the next start recovers from them");
 }
 
+/// As LXD does when the host goes down. An instance that could not be stopped keeps its network.
+void Daemon::Parts::take_networks_down() {
+    for (const auto& record : database->instances().list()) {
+        if (instances->status(record->name) != api::StatusCode::stopped) return;
+    }
+    networks->take_down();
+}
+
 /// Runs beside the I/O thread, which goes on answering while operations end.
 void Daemon::Parts::stop(bool stop_instances) {
     notify_service_manager("STOPPING=1");
@@ -250,6 +259,7 @@ void Daemon::Parts::stop(bool stop_instances) {
     instances->stop_background();
     if (stop_instances) instances->stop_all();
     end_operations(drain_time(stop_instances));
+    if (stop_instances) take_networks_down();
     boost::asio::post(io, [this] {
         guests->close_all();
         network_watch->stop();

@@ -57,6 +57,10 @@ public:
 
     Result<> apply(const api::ConfigMap& config, const std::vector<AddressClaim>& claims) override;
     Result<> set_policy(const FirewallPolicy& policy, bool later) override;
+    Result<> take_down() override {
+        const std::lock_guard lock(mutex_);
+        return remove_live();
+    }
     Result<> remove() override;
     Result<std::string> choose_ipv4(const AddressClaim& claim,
                                     const std::vector<AddressClaim>& taken) override;
@@ -84,6 +88,7 @@ private:
     Result<> apply_dnsmasq(const BridgeConfig& config, const std::vector<AddressClaim>& claims,
                            bool must_restart);
     Result<> remove_link();
+    Result<> remove_live();
     Result<BridgeConfig> applied() const;
     std::vector<FileLease> file_leases() const;
     void release(const BridgeConfig& config, const std::function<bool(const FileLease&)>& which);
@@ -197,8 +202,7 @@ Result<> KernelBridge::remove_link() {
     return delete_link(name_);
 }
 
-Result<> KernelBridge::remove() {
-    const std::lock_guard lock(mutex_);
+Result<> KernelBridge::remove_live() {
     LX_TRY(dnsmasq_.stop());
     failpoint("network.dnsmasq_stopped");
     LX_TRY(apply_tunnels(name_, alias(), 0, {}));
@@ -206,10 +210,16 @@ Result<> KernelBridge::remove() {
     failpoint("network.link_removed");
     LX_TRY(remove_firewall(name_));
     failpoint("network.firewall_removed");
+    config_.reset();
+    return {};
+}
+
+Result<> KernelBridge::remove() {
+    const std::lock_guard lock(mutex_);
+    LX_TRY(remove_live());
     LX_TRY(hosts_.remove_all());
     for (const char* file : {"dnsmasq.leases", "host-entry.new", "external-interfaces"})
         LX_TRY(remove_tree(fmt::format("{}/{}", state_dir_, file)));
-    config_.reset();
     return {};
 }
 

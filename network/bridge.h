@@ -89,7 +89,10 @@ public:
     virtual Result<> apply(const api::ConfigMap& config, const std::vector<AddressClaim>& claims) = 0;
     /// ACLs and forwards: in force at once where it is up, or (`later`) with the next apply().
     virtual Result<> set_policy(const FirewallPolicy& policy, bool later = false) = 0;
-    /// Removes interface, rules and dnsmasq and their files; absent parts are success.
+    /// Removes interface, rules and dnsmasq; absent parts are success. Leases stay: the next apply() brings
+    /// all of it up again.
+    virtual Result<> take_down() = 0;
+    /// For good: the files too.
     virtual Result<> remove() = 0;
 
     /// The address that the claim holds while it is one of the network's, else a free one of the DHCP range

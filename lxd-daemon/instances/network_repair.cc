@@ -50,7 +50,22 @@ bool Networks::may_restart(const std::string& name) {
     return false;
 }
 
+void Networks::take_down() {
+    const std::lock_guard change(change_);
+    is_down_ = true;
+    std::map<std::string, std::shared_ptr<network::Bridge>> all;
+    {
+        const std::lock_guard lock(mutex_);
+        all.swap(bridges_);
+    }
+    for (const auto& [name, live] : all) {
+        if (auto done = live->take_down(); !done)
+            log::warn("network not taken down", {{"network", name}, {"error", done.error().message}});
+    }
+}
+
 bool Networks::concerns(const network::Watch::Events& events) const {
+    if (is_down_) return false;
     if (events.rules || events.lost || !events.ended.empty()) return true;
     return std::ranges::any_of(
         events.deleted, [this](const auto& name) { return database_.networks().find(name) != nullptr; });
@@ -58,6 +73,7 @@ bool Networks::concerns(const network::Watch::Events& events) const {
 
 bool Networks::repair(const network::Watch::Events& events) {
     const std::lock_guard change(change_);
+    if (is_down_) return false;
     bool lost_ports = false;
     for (const auto& record : database_.networks().list()) {
         if (network::is_on_parent(record->type)) continue;

@@ -95,6 +95,11 @@ std::vector<network::AddressClaim> Networks::claims(const std::string& network) 
 
 Result<> Networks::apply(const database::NetworkRecord& record) {
     if (network::is_on_parent(record.type)) return {};
+    if (is_down_)
+        return fail(Status::unavailable,
+                    fmt::format("Network '{}' stays down until the daemon's next start: all instances were "
+                                "stopped, as for the host's shutdown",
+                                record.name));
     const std::string dir = fmt::format("{}/networks/{}", state_dir_, record.name);
     std::shared_ptr<network::Bridge> live;
     if (auto known = bridge(record.name)) {

@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -47,6 +48,10 @@ public:
     /// Makes the kernel's state equal to the database's for every network; failures become warnings.
     void apply_all();
 
+    /// The host goes down: takes all networks out of the kernel, and nothing brings them up again but the
+    /// next daemon. Failures are logged.
+    void take_down();
+
     /// Completes and validates the config, writes the row, then brings the bridge up; a failure leaves
     /// neither. Errors: `bad_request`, `conflict`.
     Result<database::NetworkPtr> create(const database::NetworkRecord& record);
@@ -94,8 +99,9 @@ private:
     database::Database& database_;
     std::unique_ptr<NetworkRules> rules_;
     std::string state_dir_;
-    mutable std::mutex mutex_;  ///< of bridges_
-    std::mutex change_;         ///< one change of networks or claims at a time
+    mutable std::mutex mutex_;           ///< of bridges_
+    std::mutex change_;                  ///< one change of networks or claims at a time
+    std::atomic<bool> is_down_ = false;  ///< by take_down(); written under change_
     std::map<std::string, std::shared_ptr<network::Bridge>> bridges_;
 
     /// How often a server has ended by itself of late.

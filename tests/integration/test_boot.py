@@ -1,4 +1,6 @@
 """What the daemon starts with, and stops in which order when the host goes down; changes of state of all instances."""
+import glob
+import json
 import os
 import shutil
 import signal
@@ -6,7 +8,7 @@ import time
 
 from harness import clients
 from harness.case import DaemonCase, main
-from harness.daemon import binaries
+from harness.daemon import BRIDGE, binaries
 from harness.rest import ApiError
 
 # Says in a folder of the host when it is up, when it is asked to stop, and when it has.
@@ -178,6 +180,37 @@ class BootTest(DaemonCase):
         self.assertEqual(self.said(), ["asked box", "over box"])
         self.daemon.start()
         self.api.wait_status("box", "Running")
+
+    def kernel_has(self):
+        """The bridge, its server and its rules."""
+        run = self.daemon.sandbox.run
+        server = f"{self.daemon.root}/networks/{BRIDGE}/".encode()
+        return ([one["ifname"] for one in json.loads(run("ip", "-json", "link", "show", "type", "bridge"))],
+                sum(b"dnsmasq" in argv and server in argv for argv in self.arguments()), BRIDGE in run("nft", "list", "ruleset"))
+
+    @staticmethod
+    def arguments():
+        for path in glob.glob("/proc/[0-9]*/cmdline"):
+            try:
+                with open(path, "rb") as file:
+                    yield file.read()
+            except OSError:  # it has ended
+                pass
+
+    def test_networks_go_down_with_the_instances(self):
+        before = self.kernel_has()
+        self.assertEqual(before, ([BRIDGE], 1, True))
+        self.api.launch("box", "tiny")
+        address = self.address("box")
+        self.assertEqual(self.daemon.terminate(), 0)  # alone
+        self.assertEqual(self.kernel_has(), before)
+        self.daemon.start()
+        self.assertEqual(self.daemon.terminate(signal.SIGPWR, 60), 0)
+        self.assertEqual(self.kernel_has(), ([], 0, False))
+        self.daemon.start()
+        self.api.wait_status("box", "Running")
+        self.assertEqual(self.kernel_has(), before)
+        self.assertEqual(self.address("box"), address)
 
 
 class AllTest(DaemonCase):
