@@ -13,6 +13,7 @@
 #include "lxd-daemon/instances/limits.h"
 #include "lxd-daemon/instances/live.h"
 #include "lxd-daemon/instances/metadata_cache.h"
+#include "lxd-daemon/instances/named_turns.h"
 #include "lxd-daemon/instances/restarts.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/instances/sftp/sessions.h"
@@ -29,7 +30,8 @@ struct Context {
     LiveStates live;
     CpuPlacement cpus;
     ImageDownloads image_downloads;
-    KeyedMutex images;  ///< "POOL/FINGERPRINT": an image is unpacked once
+    NamedTurns device_turns;  ///< of an instance: who changes what its run has, and the end of the run
+    KeyedMutex images;        ///< "POOL/FINGERPRINT": an image is unpacked once
     StoppedRoots stopped_roots;
     VolumeMounts volume_mounts;
     MetadataCache metadata_cache;

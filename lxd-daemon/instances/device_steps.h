@@ -62,7 +62,8 @@ struct LiveChange {
     const ExpandedInstance& new_expanded;
 };
 /// Makes a running instance (in the kernel) equal to `after`; does nothing to a stopped one. On failure the
-/// caller's `undo` restores what was changed.
+/// caller's `undo` restores what was changed. The caller has the instance's turn (Context::device_turns), so
+/// that the run does not end meanwhile.
 Result<> apply_live(Context& context, const database::InstanceRecord& before, database::InstanceRecord& after,
                     Revert& undo);
 Result<> apply_live_expanded(Context& context, const LiveChange& change, database::InstanceRecord& after,

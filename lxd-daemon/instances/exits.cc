@@ -93,6 +93,8 @@ bool shall_run_again(Context& context, const database::InstanceRecord& record) {
 void handle_exit(Context& context, const std::string& name, const runtime::ExitStatus& status) {
     context.sftp_sessions.end(name);
     context.live.wait_not_starting(name);
+    // A change of its devices comes to its end first: it would make what nobody releases then.
+    const auto turn = context.device_turns.take(name);
     context.guest_sockets.close(name, context.run_dir(name));
     context.hot_devices.watch(name, {});
     const LiveState live = context.live.get(name);

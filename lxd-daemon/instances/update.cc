@@ -119,6 +119,7 @@ Result<> check_record(Context& context, database::InstanceRecord& record) {
 
 Result<> update_instance(Context& context, const std::string& name, const api::InstancePut& put,
                          const std::string& requestor) {
+    const auto turn = context.device_turns.take(name);  // the row is not what the end of a run makes it, too
     LX_TRY_AS(const auto before, require(context, name));
     if (put.stateful) return fail(Status::bad_request, "Stateful instances are not supported");
     if (!put.architecture.empty() && put.architecture != before->architecture) {

@@ -1,11 +1,15 @@
 """proxy devices: forwarders between host and instance, which outlive the daemon and end with the instance."""
 import ast
 import os
+import signal
 import subprocess
 import textwrap
+import threading
+import time
 
 from harness.case import DaemonCase, main
 from harness.clients import lxc
+from harness.pause import Pause
 
 
 class ProxyTest(DaemonCase):
@@ -137,6 +141,29 @@ class ProxyTest(DaemonCase):
         self.daemon.start()
         self.assertNotIn("web", self.api.instance("box")["devices"])
         self.assertEqual(subprocess.run(["pgrep", "-f", "lxmgr-proxy box/web"], check=False).returncode, 1)
+
+    def add(self, devices):
+        """In a thread of its own."""
+        self.api.update("box", devices=devices)
+        self.api.close()
+
+    def test_the_instance_ends_while_one_is_added(self):
+        nat = self.proxy("tcp:192.0.2.1:8017", "tcp:0.0.0.0:80", nat="true")
+        with Pause(self.daemon, "devices.proxy_nat") as pause:
+            adding = threading.Thread(target=self.add, args=({"nat": nat},))
+            adding.start()
+            pause.wait()
+            turns = pause.reached("instances.turn.wanted")
+            os.kill(self.api.state("box")["pid"], signal.SIGKILL)
+            deadline = time.monotonic() + 30
+            # Either the end waits its turn, or it is over before the device is there.
+            while pause.reached("instances.turn.wanted") == turns and not pause.reached("instances.exit.told"):
+                self.assertLess(time.monotonic(), deadline)
+            pause.go_on()
+            adding.join()
+            self.api.wait_status("box", "Stopped")
+            self.assertIn("nat", self.api.instance("box")["devices"])
+            self.assertNotIn("8017", self.daemon.sandbox.run("nft", "list", "ruleset"))
 
     def test_unix_and_abstract(self):
         path = os.path.join(self.daemon.base, "front.sock")
