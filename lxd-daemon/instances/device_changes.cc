@@ -324,7 +324,6 @@ Result<> recover_device_change(Context& context, const database::IntentRecord& i
 
 Result<> update_devices(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
                         database::InstanceRecord& record, Revert& undo) {
-    LX_TRY(begin_device_change(context, record.name, before.devices, after.devices, undo));
     LiveDevices live(context, record, undo);
     for (const auto& [name, keys] : before.devices) {
         if (!after.devices.contains(name)) LX_TRY(live.remove(name, keys, true));

@@ -66,6 +66,7 @@ struct LiveChange {
 /// that the run does not end meanwhile.
 Result<> apply_live(Context& context, const database::InstanceRecord& before, database::InstanceRecord& after,
                     Revert& undo);
+/// The same; the intent of the change of devices is the caller's.
 Result<> apply_live_expanded(Context& context, const LiveChange& change, database::InstanceRecord& after,
                              Revert& undo);
 

@@ -1,10 +1,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
+#include <optional>
 #include <set>
 
 #include "lxd-daemon/api/project_keys.h"
+#include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/guest.h"
 #include "lxd-daemon/instances/kept_addresses.h"
@@ -12,6 +16,7 @@
 #include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/service_impl.h"
 #include "lxd-daemon/instances/settings.h"
+#include "lxd-daemon/instances/side_by_side.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
 
@@ -19,23 +24,55 @@
 namespace lxmgr::instances {
 namespace {
 
+/// It is mostly waiting for the kernel.
+constexpr std::size_t kUsersAtOnce = 16;
+
 struct User {
     database::InstancePtr record;
     ExpandedInstance before;
 };
 
-std::vector<User> users_of(const Context& context, const std::string& profile) {
-    std::vector<User> users;
+User user_of(const Context& context, database::InstancePtr record) {
+    auto before = expand(context, *record);
+    return {std::move(record), std::move(before)};
+}
+
+/// Their keys.
+std::vector<std::string> users_of(const Context& context, const std::string& profile) {
+    std::vector<std::string> users;
     for (const auto& record : context.rows().list()) {
         if (std::ranges::find(record->profiles, profile) != record->profiles.end())
-            users.push_back({record, expand(context, *record)});
+            users.push_back(record->name);
     }
     return users;
 }
 
-/// Checks one user against the profile as it is now, and brings its running container in line. `record` is a
-/// copy of the user's; undo steps refer to it.
-Result<> apply_to(Context& context, const User& user, database::InstanceRecord& record, Revert& undo) {
+/// One user's part of the change. Members go in reverse: what is left to undo first, the turn last.
+struct UserChange {
+    UserChange(Context& context, const std::string& name)
+        : turn(context.device_turns.take(name)),
+          user(user_of(context, context.rows().find(name))),
+          record(*user.record),
+          undo(std::in_place) {}
+    NamedTurns::Turn turn;
+    User user;                        ///< read in its turn: the end of a run changes the row
+    database::InstanceRecord record;  ///< undo steps refer to it
+    Result<> outcome;
+    std::optional<Revert> undo;
+};
+using UserChanges = std::deque<UserChange>;
+
+void each_user(UserChanges& changes, const std::function<void(UserChange&)>& work) {
+    std::vector<UserChange*> all;
+    for (auto& change : changes) all.push_back(&change);
+    side_by_side<UserChange*>(all, kUsersAtOnce, [&](UserChange* change) { work(*change); });
+}
+
+/// Checks one user against the profile as it is now, and brings its running container in line.
+Result<> apply_to(Context& context, UserChange& change) {
+    const User& user = change.user;
+    auto& record = change.record;
+    Revert& undo = *change.undo;
     const auto after = expand(context, *user.record);
     LX_TRY(profiles::validate_devices(after.devices, true));
     LX_TRY_AS(const auto root, root_disk(after.devices));
@@ -55,6 +92,7 @@ Result<> apply_to(Context& context, const User& user, database::InstanceRecord& 
         LX_TRY(apply_live_expanded(context, {live.limits, user.before, after}, record, undo));
     }
     forget_gone_nics(user.before.devices, after.devices, record.config);
+    failpoint("instances.profile.user");
     if (record.config == user.record->config) return {};
     LX_TRY(context.rows().update(record));
     undo.add([&context, before = user.record] {
@@ -63,32 +101,67 @@ Result<> apply_to(Context& context, const User& user, database::InstanceRecord& 
     return {};
 }
 
+/// Together with the profile, what each user has to follow it in: a crash may come before its turn does.
+Result<> store(Context& context, const database::ProfileRecord& profile, UserChanges& changes) {
+    return context.deps.database.transaction([&]() -> Result<> {
+        LX_TRY(context.deps.database.profiles().update(profile));
+        LX_TRY(check_profile_in_project(context, profile));
+        for (auto& change : changes) {
+            const auto& [record, before] = change.user;
+            const auto after = expand(context, *record);
+            LX_TRY(begin_root_resize(context, before, after, *record, *change.undo));
+            if (context.live.get(record->name).status == api::StatusCode::stopped) continue;
+            LX_TRY(begin_device_change(context, record->name, before.devices, after.devices, *change.undo));
+        }
+        return {};
+    });
+}
+
+/// All that failed before the others were told not to begin.
+std::optional<Error> failure_of(const UserChanges& changes) {
+    std::optional<Error> out;
+    for (const auto& change : changes) {
+        if (change.outcome) continue;
+        Error error =
+            in(fmt::format("Applying the profile to instance '{}'", api::instance_name(change.record.name)),
+               change.outcome.error());
+        if (out) {
+            out->message += "; " + error.message;
+        } else {
+            out = std::move(error);
+        }
+    }
+    return out;
+}
+
 /// Of users that are all locked.
 Result<> replace_profile(Context& context, const database::ProfileRecord& before,
-                         const database::ProfileRecord& after, const std::vector<User>& users) {
-    const auto stored = context.deps.database.transaction([&]() -> Result<> {
-        LX_TRY(context.deps.database.profiles().update(after));
-        return check_profile_in_project(context, after);
+                         const database::ProfileRecord& after, const std::vector<std::string>& users) {
+    UserChanges changes;
+    for (const auto& name : users) changes.emplace_back(context, name);
+    LX_TRY(store(context, after, changes));
+    failpoint("instances.profile.stored");
+    std::atomic<bool> failed = false;
+    each_user(changes, [&](UserChange& change) {
+        if (failed) return;
+        change.outcome = apply_to(context, change);
+        if (!change.outcome) failed = true;
     });
-    LX_TRY(stored);
-    std::deque<database::InstanceRecord> records;
-    Revert undo;
-    undo.add([&context, before] {
-        [[maybe_unused]] const auto restored = context.deps.database.profiles().update(before);
-    });
-    for (const auto& user : users) {
-        auto applied = apply_to(context, user, records.emplace_back(*user.record), undo);
-        if (!applied)
-            return std::unexpected(in(
-                fmt::format("Applying the profile to instance '{}'", api::instance_name(user.record->name)),
-                std::move(applied).error()));
+    if (const auto failure = failure_of(changes)) {
+        if (auto restored = context.deps.database.profiles().update(before); !restored)
+            log::error("profile not restored",
+                       {{"profile", before.name}, {"error", restored.error().message}});
+        failpoint("instances.profile.restored");
+        each_user(changes, [](UserChange& change) { change.undo.reset(); });
+        return std::unexpected(*failure);
     }
-    undo.commit();
-    for (const auto& user : users) {
-        settle_addresses(context, user.record->name);
-        end_root_resize(context, user.record->name);
-        end_device_change(context, user.record->name);
-        tell_guest(context, user.record->name, user.before, expand(context, *user.record));
+    for (auto& change : changes) change.undo->commit();
+    for (const auto& change : changes) {
+        const std::string& name = change.record.name;
+        settle_addresses(context, name);
+        end_root_resize(context, name);
+        end_device_change(context, name);
+        tell_guest(context, name, change.user.before, expand(context, *change.user.record));
     }
     return {};
 }
@@ -106,8 +179,7 @@ Result<> Service::update_profile(const std::string& name, const ProfileChange& c
         request.locks.push_back("profile:" + name);
         std::set<std::string> locked;
         auto& shown = request.resources["instances"];
-        for (const auto& user : users_of(impl_->context, name)) {
-            const std::string& instance = user.record->name;
+        for (const auto& instance : users_of(impl_->context, name)) {
             locked.insert(instance);
             request.locks.push_back("instance:" + instance);
             // Who sees the operation need not see what other projects have.
@@ -117,8 +189,7 @@ Result<> Service::update_profile(const std::string& name, const ProfileChange& c
             const auto before = deps_.database.profiles().find(name);
             if (!before) return fail(Status::not_found, "Profile not found");
             const auto users = users_of(impl_->context, name);
-            done = std::ranges::all_of(users,
-                                       [&](const User& user) { return locked.contains(user.record->name); });
+            done = std::ranges::all_of(users, [&](const auto& user) { return locked.contains(user); });
             if (!done) return {};
             LX_TRY_AS(const auto after, change(*before));
             return replace_profile(impl_->context, *before, after, users);

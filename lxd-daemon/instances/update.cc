@@ -77,6 +77,7 @@ Result<> apply_live(Context& context, const database::InstanceRecord& before, da
     if (live.status == api::StatusCode::stopped) return {};
     const auto old_expanded = expand(context, before);
     const auto new_expanded = expand(context, after);
+    LX_TRY(begin_device_change(context, after.name, old_expanded.devices, new_expanded.devices, undo));
     return apply_live_expanded(context, {live.limits, old_expanded, new_expanded}, after, undo);
 }
 

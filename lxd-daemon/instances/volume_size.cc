@@ -84,13 +84,22 @@ Result<> in_room_for(const std::string& what, Result<> done) {
     return std::unexpected(in(fmt::format("No room for {}", what), std::move(done).error()));
 }
 
+Result<> begin_root_resize(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
+                           const database::InstanceRecord& record, Revert& undo) {
+    const bool same =
+        root_size(context, before.devices, record.pool) == root_size(context, after.devices, record.pool);
+    if (same) return {};
+    LX_TRY(context.deps.database.intents().add(kRootResizeIntent, {{"name", record.name}}));
+    undo.add([&context, name = record.name] { end_root_resize(context, name); });
+    return {};
+}
+
 Result<> resize_root(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
                      const database::InstanceRecord& record, Revert& undo) {
     const auto old_size = root_size(context, before.devices, record.pool);
     const auto new_size = root_size(context, after.devices, record.pool);
     if (old_size == new_size) return {};
-    LX_TRY(context.deps.database.intents().add(kRootResizeIntent, {{"name", record.name}}));
-    undo.add([&context, name = record.name] { end_root_resize(context, name); });
+    LX_TRY(begin_root_resize(context, before, after, record, undo));
     failpoint("instances.resize.intent");
     LX_TRY(set_root_limit(context, record, new_size));
     undo.add([&context, record, old_size] {

@@ -23,6 +23,9 @@ Result<> in_room_for(const std::string& what, Result<> done);
 /// crash before the row is stored; end_root_resize() after that.
 Result<> resize_root(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
                      const database::InstanceRecord& record, Revert& undo);
+/// The intent alone, for one that is resized later; of the same limit none.
+Result<> begin_root_resize(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
+                           const database::InstanceRecord& record, Revert& undo);
 void end_root_resize(Context& context, const std::string& instance);
 
 /// The same for a custom volume, row included.

@@ -1,9 +1,10 @@
 """kill -9 of the daemon while NICs and other devices come to a running instance, change and leave."""
 import json
 import os
+import subprocess
 
 from harness.case import DaemonCase, main
-from harness.sweep import SweepCases
+from harness.sweep import CONFIG, SweepCases
 
 MAC = "02:00:00:00:00:51"
 NIC = {"type": "nic"}
@@ -126,6 +127,66 @@ class DeviceSweep(SweepCases, DaemonCase):
                          sorted(keys["path"] for keys in told.values() if keys.get("path") in paths))
         self.assertEqual("dnat" in self.daemon.sandbox.run("nft", "list", "ruleset"), "anat" in told)
         self.assertEqual(os.path.exists(f"{self.daemon.base}/door"), "adoor" in told)
+
+
+class ProfileSweep(SweepCases, DaemonCase):
+    """A profile whose two users run: both follow it, or neither, and what is stored is what they have."""
+
+    moments = 8
+    users = ("subject", "second")
+
+    def points(self):
+        # Each of the operation's three changes has the points of one for each user, and two of these are killed.
+        return [point for point in super().points() if not point[0].startswith("database.")]
+
+    def prepare(self):
+        folder = os.path.join(self.daemon.base, "shared")
+        os.makedirs(folder, exist_ok=True)
+        self.devices = {
+            "cable": {**NIC, "nictype": "p2p", "name": "nic1", "limits.ingress": "10Mbit"},
+            "door": {"type": "proxy", "bind": "instance", "listen": "unix:/run/door", "connect": f"unix:{self.daemon.base}/door"},
+            "folder": {"type": "disk", "source": folder, "path": "/mnt/folder"},
+            "null": {"type": "unix-char", "source": "/dev/null", "path": "/dev/null2"},
+            "scratch": {"type": "disk", "source": "tmpfs:", "path": "/mnt/scratch"},
+        }
+        self.changed = {"cable": {**self.devices["cable"], "limits.egress": "1Mbit"},
+                        "folder": {**self.devices["folder"], "readonly": "true"}, "null": self.devices["null"]}
+        self.api.call("POST", "/1.0/profiles", {"name": "web"})
+        for name in self.users:
+            self.api.create(name, "tiny", config=CONFIG, profiles=["default", "web"])
+            self.api.start(name)
+
+    def put(self, devices, **config):
+        self.api.do("PUT", "/1.0/profiles/web", {"config": config, "devices": devices})
+
+    def operate(self):
+        self.put(self.devices)
+        self.put(self.changed, **{"limits.processes": "500"})
+        self.put({})
+
+    def audit(self, point):
+        self.assert_as_told()
+        self.operate()
+        self.assert_as_told()
+
+    def cleanup(self):
+        super().cleanup()
+        if "/1.0/profiles/web" in self.api.get("/1.0/profiles"):
+            self.api.call("DELETE", "/1.0/profiles/web")
+
+    def assert_as_told(self):
+        told = self.api.get("/1.0/profiles/web")["devices"]
+        for name in self.users:
+            self.assertEqual(self.api.instance(name)["status"], "Running")
+            mounts = [line.split() for line in self.api.sh(name, "cat /proc/mounts").splitlines()]
+            self.assertEqual({mount[1]: "ro" in mount[3].split(",") for mount in mounts if mount[1].startswith("/mnt/")},
+                             {keys["path"]: "readonly" in keys for keys in told.values() if keys["type"] == "disk"})
+            self.assertEqual(" nic1" in self.api.sh(name, "ip -o link"), "cable" in told)
+            self.assertEqual(self.api.exec(name, ["test", "-e", "/dev/null2"])[0] == 0, "null" in told)
+            forwarders = subprocess.run(["pgrep", "-f", f"lxmgr-proxy {name}/door"], stdout=subprocess.DEVNULL, check=False)
+            self.assertEqual(forwarders.returncode == 0, "door" in told)
+        filtered = sum("limits.egress" in keys for keys in told.values()) * len(self.users)
+        self.assertEqual(self.daemon.sandbox.run("nft", "list", "ruleset", "netdev").count("chain nic."), filtered)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """Devices of a running instance: added, changed and removed while it runs, and gone when it stops."""
 import os
 import subprocess
+import threading
+import time
 
 from harness.case import DaemonCase, main
 from harness.clients import lxc
+from harness.pause import Pause
+from harness.rest import ApiError
 
 
 class DiskTest(DaemonCase):
@@ -146,6 +150,39 @@ class DiskTest(DaemonCase):
         self.assertEqual(sorted(os.listdir(self.daemon.base)), listing)
         self.assertFalse(os.path.exists("/var/tmp/inside"))
         self.assertEqual(self.daemon.sandbox.run("cat", "/proc/self/mountinfo"), before)
+
+    def test_users_of_a_profile_side_by_side(self):
+        disk = {"type": "disk", "source": self.source, "path": "/mnt/share"}
+        self.api.call("POST", "/1.0/profiles", {"name": "sharing"})
+        names = ("box", "second", "third")
+        for name in names:
+            self.api.launch(name, "tiny", profiles=["default", "sharing"])
+        with Pause(self.daemon, "instances.profile.user") as pause:
+            def change():
+                self.api.call("PATCH", "/1.0/profiles/sharing", {"devices": {"share": disk}})
+                self.api.close()
+            changing = threading.Thread(target=change)
+            changing.start()
+            pause.wait()
+            deadline = time.monotonic() + 30
+            while pause.reached("instances.profile.user") < len(names):
+                self.assertLess(time.monotonic(), deadline, "users wait for each other")
+            pause.go_on()
+            changing.join()
+        for name in names:
+            self.assertIn("/mnt/share", self.api.sh(name, "cat /proc/mounts"))
+        # All or none: one port of the host is for one of them.
+        door = {"type": "proxy", "listen": "tcp:127.0.0.1:8020", "connect": "tcp:127.0.0.1:80"}
+        with self.assertRaises(ApiError) as caught:
+            self.api.call("PUT", "/1.0/profiles/sharing", {"devices": {"door": door}})
+        self.assertIn("Applying the profile to instance '", caught.exception.message)
+        self.assertEqual(self.api.get("/1.0/profiles/sharing")["devices"], {"share": disk})
+        self.assertEqual(subprocess.run(["pgrep", "-f", "lxmgr-proxy .*/door"], check=False).returncode, 1)
+        for name in names:
+            self.assertIn("/mnt/share", self.api.sh(name, "cat /proc/mounts"))
+        for name in names:
+            self.remove_instance(name)
+        self.api.call("DELETE", "/1.0/profiles/sharing")
 
     def test_of_a_profile_and_by_the_stock_client(self):
         client = lxc(self.daemon)
