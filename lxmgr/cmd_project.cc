@@ -105,7 +105,7 @@ Result<int> run_project_switch(Client& client, const Args& args) {
 std::string amount(const std::string& resource, const Json& value) {
     const auto number = value.is_number_integer() ? value.get<std::int64_t>() : -1;
     if (number < 0) return "UNLIMITED";
-    const bool bytes = resource == "memory" || resource == "disk";
+    const bool bytes = resource == "memory" || resource == "disk" || resource.starts_with("disk.");
     return bytes ? human_bytes(static_cast<std::uint64_t>(number)) : std::to_string(number);
 }
 

@@ -49,6 +49,20 @@ Result<> id_ranges(std::string_view, std::string_view value) {
     return {};
 }
 
+/// "uplink0:192.0.2.0/24,uplink0:2001:db8::/64"
+Result<> uplink_subnets(std::string_view key, std::string_view value) {
+    for (const auto& part : split(value, ',')) {
+        const auto entry = trim(part);
+        const auto colon = entry.find(':');
+        const auto net = entry.substr(colon + 1);
+        const bool good = check::ipv4_net_list(key, net) || check::ipv6_net_list(key, net);
+        if (colon == 0 || colon == std::string_view::npos || !good)
+            return fail(Status::bad_request,
+                        "must be UPLINK:SUBNET, such as uplink0:192.0.2.0/24, with commas between");
+    }
+    return {};
+}
+
 Result<> path_list(std::string_view key, std::string_view value) {
     for (const auto& path : split(value, ',')) LX_TRY(check::absolute_path(key, trim(path)));
     return {};
@@ -72,6 +86,8 @@ constexpr ConfigKey kProjectKeys[] = {
      "What limits.cpu of all instances may add up to; each must have one, and none may pin CPUs."},
     {J, "limits.disk", "size", "", Live::yes, total_size,
      "What the sizes of all root disks and custom volumes may add up to; each must have one."},
+    {J, "limits.disk.pool.*", "size", "", Live::yes, total_size,
+     "The same for one storage pool, which must exist; 0: the project is not shown the pool either."},
     {J, "limits.instances", "integer", "", Live::yes, check::natural, "How many instances there may be."},
     {J, "limits.memory", "size", "", Live::yes, total_size,
      "What limits.memory of all instances may add up to; each must have one that is no percentage."},
@@ -126,6 +142,11 @@ constexpr ConfigKey kProjectKeys[] = {
      "Names of image servers that may be fetched from, with commas between; unset: any."},
     {J, "restricted.networks.access", "string", "", Live::yes, nullptr,
      "Networks that may be seen and used, with commas between; unset: all."},
+    {J, "restricted.networks.subnets", "string", "", Live::yes, uplink_subnets,
+     "Subnets of uplink networks that may be used, such as UPLINK:192.0.2.0/24, with commas between; this "
+     "server has no networks with uplinks."},
+    {J, "restricted.networks.uplinks", "string", "", Live::yes, nullptr,
+     "Uplink networks that may be used, with commas between; this server has no networks with uplinks."},
     {J, "restricted.snapshots", "string", "block", Live::yes, block_allow,
      "Whether snapshots of instances and custom volumes may be made: block or allow."},
     {J, "restricted.storage-pools.access", "string", "", Live::yes, nullptr,

@@ -93,7 +93,7 @@ std::vector<Member> members(const Context& context, const std::string& project,
     return out;
 }
 
-std::unexpected<Error> too_much(const database::ProjectRecord& project, const char* key) {
+std::unexpected<Error> too_much(const database::ProjectRecord& project, const std::string& key) {
     return fail(Status::bad_request,
                 fmt::format("Reached maximum aggregate value \"{}\" for \"{}\" in project {}",
                             project.config.at(key), key, project.name));
@@ -140,13 +140,17 @@ Result<> check_counts(const database::ProjectRecord& project, const std::vector<
     return {};
 }
 
-/// The size of the root disk; nullopt: it may grow as it likes.
-std::optional<std::int64_t> root_bytes(const Member& member) {
+struct RootSize {
+    std::string pool;
+    std::optional<std::int64_t> bytes;  ///< nullopt: it may grow as it likes
+};
+
+RootSize root_of(const Member& member) {
     const auto root = root_disk(member.expanded.devices);
-    if (!root) return std::nullopt;
+    if (!root) return {};
     const std::string size = api::value_of(member.expanded.devices.at(root->first), "size");
     const auto bytes = size.empty() ? std::nullopt : count_bytes(size);
-    return bytes == 0 ? std::nullopt : bytes;
+    return {root->second, bytes == 0 ? std::nullopt : bytes};
 }
 
 /// The custom volumes of a project; `changed` as for members().
@@ -163,21 +167,27 @@ std::vector<database::VolumeRecord> volumes_of(const Context& context, const std
     return out;
 }
 
-Result<> check_disk(const Context& context, const database::ProjectRecord& project,
-                    const std::vector<Member>& all, const database::VolumeRecord* changed) {
-    const auto found = project.config.find("limits.disk");
-    if (found == project.config.end()) return {};
+/// @param pool  empty: any
+bool is_of_pool(const std::string& pool, const std::string& wanted) {
+    return wanted.empty() || pool == wanted;
+}
+
+Result<> check_disk_sum(const database::ProjectRecord& project, const std::vector<Member>& all,
+                        const std::vector<database::VolumeRecord>& volumes, const std::string& key,
+                        const std::string& pool) {
     std::int64_t sum = 0;
     for (const auto& member : all) {
-        const auto bytes = root_bytes(member);
-        if (!bytes)
+        const auto root = root_of(member);
+        if (!is_of_pool(root.pool, pool)) continue;
+        if (!root.bytes)
             return fail(Status::bad_request,
                         fmt::format("Instance \"{}\" in project \"{}\" has no \"size\" of its root disk, "
                                     "either directly or via a profile: the project limits it",
                                     api::instance_name(member.record->name), project.name));
-        sum = plus(sum, *bytes);
+        sum = plus(sum, *root.bytes);
     }
-    for (const auto& volume : volumes_of(context, project.name, changed)) {
+    for (const auto& volume : volumes) {
+        if (!is_of_pool(volume.pool, pool)) continue;
         const auto size = count_bytes(api::value_of(volume.config, "size"));
         if (!size || *size == 0)
             return fail(
@@ -187,7 +197,21 @@ Result<> check_disk(const Context& context, const database::ProjectRecord& proje
                             api::plain_name(volume.name), project.name));
         sum = plus(sum, *size);
     }
-    return sum > count_bytes(found->second).value_or(0) ? too_much(project, "limits.disk") : Result<>{};
+    return sum > count_bytes(project.config.at(key)).value_or(0) ? too_much(project, key) : Result<>{};
+}
+
+/// Of all pools together, or of one: which says pool_limited_by().
+bool limits_disk(std::string_view key) { return key == "limits.disk" || pool_limited_by(key); }
+
+Result<> check_disk(const Context& context, const database::ProjectRecord& project,
+                    const std::vector<Member>& all, const database::VolumeRecord* changed) {
+    std::optional<std::vector<database::VolumeRecord>> volumes;
+    for (const auto& [key, value] : project.config) {
+        if (!limits_disk(key)) continue;
+        if (!volumes) volumes = volumes_of(context, project.name, changed);
+        LX_TRY(check_disk_sum(project, all, *volumes, key, pool_limited_by(key).value_or("")));
+    }
+    return {};
 }
 
 Result<> check_limits(const Context& context, const database::ProjectRecord& project,
@@ -196,6 +220,22 @@ Result<> check_limits(const Context& context, const database::ProjectRecord& pro
     LX_TRY(check_counts(project, all));
     for (const auto& what : kSummed) LX_TRY(check_sum(project, all, what));
     return check_disk(context, project, all, volume);
+}
+
+api::ProjectResource disk_usage(const database::ProjectRecord& project, const std::vector<Member>& all,
+                                const std::vector<database::VolumeRecord>& volumes, const std::string& key,
+                                const std::string& pool) {
+    std::int64_t sum = 0;
+    for (const auto& member : all) {
+        const auto root = root_of(member);
+        if (is_of_pool(root.pool, pool)) sum = plus(sum, root.bytes.value_or(0));
+    }
+    for (const auto& volume : volumes) {
+        if (is_of_pool(volume.pool, pool))
+            sum = plus(sum, count_bytes(api::value_of(volume.config, "size")).value_or(0));
+    }
+    const auto limit = project.config.find(key);
+    return {limit == project.config.end() ? -1 : count_bytes(limit->second).value_or(-1), sum};
 }
 
 database::ProjectPtr checked_project(const Context& context, const std::string& name) {
@@ -275,12 +315,12 @@ api::ProjectState project_usage(const Context& context, const database::ProjectR
             sum = plus(sum, what.count(api::value_of(member.expanded.config, what.key)).value_or(0));
         out[what.resource] = {limit_of(project, what).value_or(-1), sum};
     }
-    std::int64_t disk = 0;
-    for (const auto& member : all) disk = plus(disk, root_bytes(member).value_or(0));
-    for (const auto& volume : volumes_of(context, project.name, nullptr))
-        disk = plus(disk, count_bytes(api::value_of(volume.config, "size")).value_or(0));
-    const auto limit = project.config.find("limits.disk");
-    out["disk"] = {limit == project.config.end() ? -1 : count_bytes(limit->second).value_or(-1), disk};
+    const auto volumes = volumes_of(context, project.name, nullptr);
+    out["disk"] = disk_usage(project, all, volumes, "limits.disk", "");
+    for (const auto& [key, value] : project.config) {
+        if (const auto pool = pool_limited_by(key))
+            out["disk." + *pool] = disk_usage(project, all, volumes, key, *pool);
+    }
     return out;
 }
 

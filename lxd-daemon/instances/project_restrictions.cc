@@ -217,6 +217,19 @@ Result<> check_pool_access(const database::ProjectRecord& project, const std::st
     return forbidden(fmt::format("Storage pool \"{}\"", pool));
 }
 
+std::optional<std::string> pool_limited_by(std::string_view key) {
+    constexpr std::string_view kPoolLimit = "limits.disk.pool.";
+    if (!key.starts_with(kPoolLimit)) return std::nullopt;
+    return std::string(key.substr(kPoolLimit.size()));
+}
+
+bool shows_pool(const database::ProjectRecord& project, const std::string& pool) {
+    const auto limit = project.config.find("limits.disk.pool." + pool);
+    if (limit == project.config.end()) return true;
+    const auto bytes = profiles::parse_size(limit->second);
+    return !bytes || *bytes != 0;
+}
+
 Result<> check_image_server(const database::ProjectRecord& project, const std::string& server) {
     const auto found = project.config.find("restricted.images.servers");
     if (!is_restricted(project) || found == project.config.end()) return {};

@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "lxd-daemon/api/types.h"
@@ -25,6 +26,10 @@ Result<> check_isolation(const database::ProjectRecord& project, const api::Conf
 Result<> check_pool_access(const database::ProjectRecord& project, const std::string& pool);
 /// @param server  URL of an image server
 Result<> check_image_server(const database::ProjectRecord& project, const std::string& server);
+/// The pool that a key of a project limits, "limits.disk.pool.POOL"; nullopt: it is another key.
+std::optional<std::string> pool_limited_by(std::string_view key);
+/// Whether clients of the project are shown the pool: not one of which it may have nothing.
+bool shows_pool(const database::ProjectRecord& project, const std::string& pool);
 /// Whether restricted.networks.access has it.
 bool may_use_network(const database::ProjectRecord& project, const std::string& network);
 

@@ -150,6 +150,7 @@ const std::vector<std::string>& api_extensions() {
         "projects",
         "projects_limits",
         "projects_limits_disk",
+        "projects_limits_disk_pool",
         "projects_limits_instances",
         "projects_restrictions",
         "projects_restricted_backups_and_snapshots",

@@ -10,6 +10,7 @@
 #include "lxd-daemon/api/project.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/events/hub.h"
+#include "lxd-daemon/instances/project_restrictions.h"
 #include "lxd-daemon/instances/service.h"
 #include "lxd-daemon/rest/admission.h"
 #include "lxd-daemon/rest/https/https.h"
@@ -47,8 +48,14 @@ void publish(Services& services, const std::string& requestor, const std::string
 }
 
 /// Networks are shared; only "default" has them as its own.
-Result<> check_config(const std::string& name, const api::ConfigMap& config) {
+Result<> check_config(const Services& services, const std::string& name, const api::ConfigMap& config) {
     LX_TRY(profiles::validate_project_config(config));
+    for (const auto& [key, value] : config) {
+        const auto pool = instances::pool_limited_by(key);
+        if (pool && !services.database->pools().find(*pool))
+            return fail(Status::bad_request,
+                        fmt::format("\"{}\" limits storage pool '{}', which there is not", key, *pool));
+    }
     const auto networks = config.find("features.networks");
     if (name != kDefaultName && networks != config.end() && profiles::parse_bool(networks->second))
         return fail(Status::bad_request,
@@ -87,7 +94,7 @@ Handled projects_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(auto post, api::parse_projects_post(body));
     LX_CO_TRY(profiles::validate_project_name(post.name));
     post.fields.config = database::new_project_config(std::move(post.fields.config));
-    LX_CO_TRY(check_config(post.name, post.fields.config));
+    LX_CO_TRY(check_config(services, post.name, post.fields.config));
     auto create = [&services, post] {
         return services.database->projects().create(
             {0, post.name, post.fields.description, post.fields.config});
@@ -100,7 +107,7 @@ Handled projects_post(const Request& request, Services& services) {
 
 Handled replace_project(const Request& request, Services& services, database::ProjectPtr before,
                         api::ProjectPut fields) {
-    LX_CO_TRY(check_config(before->name, fields.config));
+    LX_CO_TRY(check_config(services, before->name, fields.config));
     LX_CO_TRY(check_features(*before, fields.config));
     database::ProjectRecord next = *before;
     next.description = fields.description;

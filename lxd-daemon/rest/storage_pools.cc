@@ -1,6 +1,9 @@
+#include <algorithm>
+
 #include "lxd-daemon/api/storage_pool.h"
 #include "lxd-daemon/database/database.h"
 #include "lxd-daemon/instances/pools.h"
+#include "lxd-daemon/instances/project_restrictions.h"
 #include "lxd-daemon/rest/lifecycle.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/on_worker.h"
@@ -20,10 +23,17 @@ api::StoragePool pool_view(const database::PoolRecord& record, const instances::
     return {record.name, record.driver, record.description, record.config, pools.used_by(record.name)};
 }
 
+/// limits.disk.pool.POOL=0 of the project asked for.
+bool is_shown_pool(const Request& request, const Services& services, const std::string& pool) {
+    const auto project = services.database->projects().find(project_asked_for(request));
+    return !project || instances::shows_pool(*project, pool);
+}
+
 Result<database::PoolPtr> require_pool_record(const Request& request, const Services& services) {
     LX_TRY(check_project(request));
     auto found = services.database->pools().find(request.path_arg("pool"));
-    if (!found) return fail(Status::not_found, "Storage pool not found");
+    if (!found || !is_shown_pool(request, services, found->name))
+        return fail(Status::not_found, "Storage pool not found");
     return found;
 }
 
@@ -38,6 +48,11 @@ Handled pools_get(const Request& request, Services& services) {
     };
     auto pending = on_worker(services, std::move(read));
     LX_CO_TRY_AS(auto objects, co_await std::move(pending));
+    objects.erase(std::remove_if(objects.begin(), objects.end(),
+                                 [&](const nlohmann::json& object) {
+                                     return !is_shown_pool(request, services, object.at("name"));
+                                 }),
+                  objects.end());
     for (auto& object : objects) hide_users(request, object);
     co_return list_response(request, std::move(objects),
                             [](const nlohmann::json& object) { return url_of_pool(object.at("name")); });

@@ -47,8 +47,45 @@ class LimitsTest(ProjectCase):
         self.assertEqual(profile["config"], {})
         self.assert_api_error(400, self.api.call, "PATCH", "/1.0/projects/default", {"config": {"limits.instances": "x"}})
 
+    def test_disk_of_one_pool(self):
+        query = self.project("web", features__images="false", features__profiles="false")
+        self.assertIn("absent", self.assert_api_error(400, self.api.call, "PATCH", "/1.0/projects/web",
+                                                      {"config": {"limits.disk.pool.absent": "1GiB"}}))
+        other = os.path.join(self.daemon.base, "other")
+        os.mkdir(other)
+        self.api.call("POST", "/1.0/storage-pools", {"name": "other", "driver": "dir", "config": {"source": other}})
+        self.api.call("PATCH", "/1.0/projects/web", {"config": {"limits.disk.pool.other": "100MiB"}})
+        volumes = "/1.0/storage-pools/{}/volumes/custom" + query
+        self.api.call("POST", volumes.format("default"), {"name": "free"})
+        self.assertIn("size", self.assert_api_error(400, self.api.call, "POST", volumes.format("other"), {"name": "free"}))
+        self.api.call("POST", volumes.format("other"), {"name": "kept", "config": {"size": "60MiB"}})
+        self.assertIn("limits.disk.pool.other", self.assert_api_error(
+            400, self.api.call, "POST", volumes.format("other"), {"name": "more", "config": {"size": "60MiB"}}))
+        resources = self.api.get("/1.0/projects/web/state")["resources"]
+        self.assertEqual(resources["disk.other"], {"Limit": 100 << 20, "Usage": 60 << 20})
+        self.assertEqual(resources["disk"], {"Limit": -1, "Usage": 60 << 20})
+        # 0: of a pool that the project is not shown it cannot have anything either.
+        hide = {"config": {"limits.disk.pool.other": "0"}}
+        self.assert_api_error(400, self.api.call, "PATCH", "/1.0/projects/web", hide)
+        self.api.call("DELETE", f"/1.0/storage-pools/other/volumes/custom/kept{query}")
+        pools = f"/1.0/storage-pools{query}"
+        self.assertEqual(self.api.get(pools), ["/1.0/storage-pools/default", "/1.0/storage-pools/other"])
+        self.api.call("PATCH", "/1.0/projects/web", hide)
+        self.assertEqual(self.api.get(pools), ["/1.0/storage-pools/default"])
+        self.assert_api_error(404, self.api.get, f"/1.0/storage-pools/other{query}")
+        self.assertIn("limits.disk.pool.other", self.assert_api_error(
+            400, self.api.call, "POST", volumes.format("other"), {"name": "more", "config": {"size": "10MiB"}}))
+        self.assertEqual(self.api.get("/1.0/storage-pools/other")["name"], "other")
+        self.api.call("DELETE", f"/1.0/storage-pools/default/volumes/custom/free{query}")
+        self.api.call("DELETE", "/1.0/storage-pools/other")
+
     def test_restrictions(self):
         query = self.project("web", features__images="false", restricted="true")
+        subnets = "restricted.networks.subnets"
+        for value in ("192.0.2.0/24", ":192.0.2.0/24", "up0:", "up0:x", "up0:192.0.2.0/24,up0"):
+            self.assertIn(subnets, self.assert_api_error(400, self.api.call, "PATCH", "/1.0/projects/web",
+                                                         {"config": {subnets: value}}))
+        self.api.call("PATCH", "/1.0/projects/web", {"config": {subnets: "up0:192.0.2.0/24, up0:2001:db8::/64"}})
         for config, said in (({"security.nesting": "true"}, "nesting"), ({"security.privileged": "true"}, "privileged"),
                              ({"raw.idmap": "both 1000 1000"}, "raw.idmap"), ({"linux.kernel_modules": "loop"}, "low-level"),
                              ({"security.syscalls.intercept.mknod": "true"}, "interception"),

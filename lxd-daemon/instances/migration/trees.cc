@@ -138,7 +138,10 @@ Result<sys::IdMap> source_idmap(const api::ConfigMap& config) {
 std::uint64_t limit_of_arriving_snapshots(const Context& context, const std::string& project,
                                           std::uint64_t limit_of_object) {
     const auto record = context.deps.database.projects().find(project);
-    return record && record->config.contains("limits.disk") ? limit_of_object : 0;
+    const bool limited = record && std::ranges::any_of(record->config, [](const auto& entry) {
+                             return entry.first.starts_with("limits.disk");
+                         });
+    return limited ? limit_of_object : 0;
 }
 
 ArrivingVolumes::~ArrivingVolumes() {
