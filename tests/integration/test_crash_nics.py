@@ -130,9 +130,10 @@ class DeviceSweep(SweepCases, DaemonCase):
 
 
 class ProfileSweep(SweepCases, DaemonCase):
-    """A profile whose two users run: both follow it, or neither, and what is stored is what they have."""
+    """A profile of which two users run and one is stopped: all follow it, or none, and what is stored is what they have."""
 
     moments = 8
+    root = {"type": "disk", "path": "/", "pool": "default"}
     users = ("subject", "second")
 
     def points(self):
@@ -147,14 +148,15 @@ class ProfileSweep(SweepCases, DaemonCase):
             "door": {"type": "proxy", "bind": "instance", "listen": "unix:/run/door", "connect": f"unix:{self.daemon.base}/door"},
             "folder": {"type": "disk", "source": folder, "path": "/mnt/folder"},
             "null": {"type": "unix-char", "source": "/dev/null", "path": "/dev/null2"},
+            "root": {**self.root, "size": "64MiB"},
             "scratch": {"type": "disk", "source": "tmpfs:", "path": "/mnt/scratch"},
         }
-        self.changed = {"cable": {**self.devices["cable"], "limits.egress": "1Mbit"},
+        self.changed = {"root": {**self.root, "size": "96MiB"}, "cable": {**self.devices["cable"], "limits.egress": "1Mbit"},
                         "folder": {**self.devices["folder"], "readonly": "true"}, "null": self.devices["null"]}
         self.api.call("POST", "/1.0/profiles", {"name": "web"})
         for name in self.users:
-            self.api.create(name, "tiny", config=CONFIG, profiles=["default", "web"])
-            self.api.start(name)
+            self.api.launch(name, "tiny", config=CONFIG, profiles=["default", "web"], devices={"root": self.root})
+        self.api.create("stopped", "tiny", config=CONFIG, profiles=["default", "web"])
 
     def put(self, devices, **config):
         self.api.do("PUT", "/1.0/profiles/web", {"config": config, "devices": devices})
@@ -180,11 +182,14 @@ class ProfileSweep(SweepCases, DaemonCase):
             self.assertEqual(self.api.instance(name)["status"], "Running")
             mounts = [line.split() for line in self.api.sh(name, "cat /proc/mounts").splitlines()]
             self.assertEqual({mount[1]: "ro" in mount[3].split(",") for mount in mounts if mount[1].startswith("/mnt/")},
-                             {keys["path"]: "readonly" in keys for keys in told.values() if keys["type"] == "disk"})
+                             {keys["path"]: "readonly" in keys for device, keys in told.items()
+                              if keys["type"] == "disk" and device != "root"})
             self.assertEqual(" nic1" in self.api.sh(name, "ip -o link"), "cable" in told)
             self.assertEqual(self.api.exec(name, ["test", "-e", "/dev/null2"])[0] == 0, "null" in told)
             forwarders = subprocess.run(["pgrep", "-f", f"lxmgr-proxy {name}/door"], stdout=subprocess.DEVNULL, check=False)
             self.assertEqual(forwarders.returncode == 0, "door" in told)
+        size = int(told["root"]["size"].removesuffix("MiB")) << 20 if "root" in told else 0
+        self.assertEqual(self.api.state("stopped")["disk"]["root"]["total"], size)
         filtered = sum("limits.egress" in keys for keys in told.values()) * len(self.users)
         self.assertEqual(self.daemon.sandbox.run("nft", "list", "ruleset", "netdev").count("chain nic."), filtered)
 
