@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+
 #include "lxmgr/commands.h"
 #include "lxmgr/image_servers.h"
 #include "lxmgr/images.h"
@@ -89,19 +91,21 @@ Result<int> run_image_show(Client& client, const Args& args) {
     return 0;
 }
 
+bool is_url(std::string_view word) { return word.starts_with("https://") || word.starts_with("http://"); }
+
 Result<> add_aliases(Client& client, const Args& args, const std::string& fingerprint) {
     for (const auto& alias : args.list("alias")) LX_TRY(set_alias(client, alias, fingerprint));
     tell(fmt::format("Image imported with fingerprint {}", fingerprint));
     return {};
 }
 
-/// Words with '=' are properties, the others one or two files.
+/// Words with '=' are properties, the others files, a folder or a URL.
 Result<int> run_image_import(Client& client, const Args& args) {
     ImportRequest request;
     std::vector<std::string> files;
+    struct stat status{};
     for (const auto& word : args.list("FILE")) {
-        struct stat status{};
-        if (!word.contains('=') || ::stat(word.c_str(), &status) == 0) {
+        if (is_url(word) || !word.contains('=') || ::stat(word.c_str(), &status) == 0) {
             files.push_back(word);
             continue;
         }
@@ -109,13 +113,33 @@ Result<int> run_image_import(Client& client, const Args& args) {
         if (!pair) return misuse(args, pair.error().message);
         request.properties.push_back(*pair);
     }
-    if (files.empty() || files.size() > 2)
-        return misuse(args, "Give one file, or a metadata file and a root file system");
+    if (files.empty() || files.size() > 2 || (files.size() == 2 && std::ranges::any_of(files, is_url)))
+        return misuse(args, "Give one file, folder or URL, or a metadata file and a root file system");
+    request.is_public = args.flag("public");
     request.metadata_path = files[0];
     if (files.size() == 2) request.rootfs_path = files[1];
-    request.is_public = args.flag("public");
-    LX_TRY_AS(const std::string fingerprint, import_image(client, request));
+    const bool is_folder =
+        files.size() == 1 && ::stat(files[0].c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+    LX_TRY_AS(const std::string fingerprint, is_url(files[0]) ? import_url(client, files[0], request)
+                                             : is_folder      ? import_folder(client, files[0], request)
+                                                              : import_image(client, request));
     LX_TRY(add_aliases(client, args, fingerprint));
+    return 0;
+}
+
+Result<int> run_image_export(Client& client, const Args& args) {
+    const std::string& name = args.text("IMAGE");
+    LX_TRY_AS(const std::string fingerprint, find_image(client, name));
+    auto files = export_image(client, fingerprint, args.text("TARGET"));
+    if (!files)
+        return std::unexpected(in(fmt::format("Exporting image '{}'", name), std::move(files).error()));
+    for (const auto& file : *files) tell("Exported " + file);
+    return 0;
+}
+
+Result<int> run_image_edit(Client& client, const Args& args) {
+    LX_TRY_AS(const std::string fingerprint, find_image(client, args.text("IMAGE")));
+    LX_TRY(edit_object(client, image_object(args.text("IMAGE"), fingerprint)));
     return 0;
 }
 
@@ -193,6 +217,7 @@ Result<int> run_alias_rename(Client& client, const Args& args) {
 
 constexpr Operand kImage[] = {{"IMAGE", Count::one, Kind::image}};
 constexpr Operand kImages[] = {{"IMAGE", Count::some, Kind::image}};
+constexpr Operand kExported[] = {{"IMAGE", Count::one, Kind::image}, {"TARGET", Count::optional, Kind::file}};
 constexpr Operand kFilter[] = {{"FILTER", Count::optional, Kind::image}};
 constexpr Operand kFiles[] = {{"FILE", Count::some, Kind::file}};
 constexpr Operand kDistro[] = {{"DISTRIBUTION/RELEASE"}};
@@ -230,11 +255,34 @@ const Command kImageCommands[] = {
      "image build debian/12 --package network-manager --alias managed\n"
      "image build debian/12 --init sysvinit --alias without-systemd",
      run_build},
-    {"image import", "Import an image from files", kFiles, kImageImportOptions,
-     "One file: a unified image. Two: metadata and root file system. KEY=VALUE sets a property.",
+    {"image import", "Import an image from files, a folder or a URL", kFiles, kImageImportOptions,
+     "One file: a unified image. Two: metadata and root file system. A folder holds metadata.yaml, rootfs "
+     "and\n"
+     "templates, which are packed, or what 'image build --output' leaves. The daemon fetches an https URL, "
+     "which must\n"
+     "answer with LXD's headers. KEY=VALUE sets a property.",
      "image import metadata.tar.xz rootfs.squashfs --alias mine\nimage import image.tar.gz description=\"My "
-     "image\"",
+     "image\"\nimage import folder --alias mine\nimage import https://example.org/image --alias mine",
      run_image_import},
+    {"image export",
+     "Write an image to files",
+     kExported,
+     {},
+     "TARGET is a folder (else this one), or a name to which the files' endings are added: .tar.gz or as "
+     "they "
+     "are packed.\n"
+     "A split image has two files: meta-FINGERPRINT and FINGERPRINT, or NAME and NAME.root. TARGET - is the "
+     "standard\n"
+     "output, for images of one file.",
+     "image export debian/12\nimage export debian/12 /backup\nimage export debian/12 /backup/debian",
+     run_image_export},
+    {"image edit",
+     "Edit an image's properties and settings as YAML",
+     kImage,
+     {},
+     "From stdin when that is no terminal.",
+     "image edit debian/12\nimage edit debian/12 < image.yaml",
+     run_image_edit},
     {"image delete",
      "Delete images",
      kImages,

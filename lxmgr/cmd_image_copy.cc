@@ -42,6 +42,20 @@ Result<int> run_image_copy(Client& client, const Args& args) {
     return 0;
 }
 
+Result<int> run_image_refresh(Client& client, const Args& args) {
+    for (const auto& name : args.list("IMAGE")) {
+        LX_TRY_AS(const std::string fingerprint, find_image(client, name));
+        auto done = client.call("POST", api_path({"images", fingerprint, "refresh"}), nullptr,
+                                {"Refreshing image " + name});
+        if (!done)
+            return std::unexpected(in(fmt::format("Refreshing image '{}'", name), std::move(done).error()));
+        const bool is_new = member(member(*done, "metadata"), "refreshed") == true;
+        tell(fmt::format("Image '{}' {}", name, is_new ? "was refreshed" : "is up to date"));
+    }
+    return 0;
+}
+
+constexpr Operand kRefreshed[] = {{"IMAGE", Count::some, Kind::image}};
 constexpr Operand kRemoteImage[] = {{"REMOTE:IMAGE"}};
 constexpr Option kCopyOptions[] = {
     {"--alias", "NAME", "another name for the image (may be repeated)", true},
@@ -55,6 +69,13 @@ const Command kImageCopyCommands[] = {
      "LXMGR_IMAGE_SERVERS\n(NAME=URL,NAME=URL).",
      "image copy images:debian/13 --alias debian/13\nimage copy ubuntu:24.04 --copy-aliases --auto-update",
      run_image_copy},
+    {"image refresh",
+     "Look for a newer version of images that were copied",
+     kRefreshed,
+     {},
+     "A newer one takes the place and the aliases of the old one; instances stay as they are.",
+     "image refresh debian/13",
+     run_image_refresh},
 };
 
 }  // namespace

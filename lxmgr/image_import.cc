@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include "lxd-daemon/base/own.h"
+#include "lxd-daemon/base/spawn.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxmgr/editor.h"
 #include "lxmgr/images.h"
 #include "lxmgr/object.h"
 #include "lxmgr/remote_files.h"
@@ -147,6 +150,23 @@ Result<Json> upload(Client& client, const ImportRequest& request) {
     return client.finish(answer, {"Importing the image"});
 }
 
+/// Packs such a folder as a unified image. The same tree gives the same bytes: it is not imported twice.
+Result<> pack_folder(const std::string& folder, const std::string& file) {
+    std::error_code error;
+    const std::string whole = std::filesystem::absolute(folder, error).string();
+    lxmgr::Command tar{
+        .argv = {"tar", "--create", "--gzip", "--file", file, "--directory", whole, "--format=posix",
+                 "--pax-option=delete=atime,delete=ctime", "--sort=name", "--numeric-owner", "--acls",
+                 "--xattrs", "--xattrs-include=security.capability", "--xattrs-include=user.*",
+                 "metadata.yaml", "rootfs"},
+        .input = {},
+        .cwd = {}};
+    if (std::filesystem::exists(whole + "/templates", error)) tar.argv.emplace_back("templates");
+    const Spinner spinner("Packing " + folder);
+    LX_TRY(run_checked(tar));
+    return {};
+}
+
 struct DigestFree {
     void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
 };
@@ -188,6 +208,44 @@ Result<std::string> import_image(Client& client, const ImportRequest& request) {
         return fail(Status::internal,
                     fmt::format("The daemon says fingerprint {}, but the files have {}", told, fingerprint));
     }
+    return fingerprint;
+}
+
+Result<std::string> import_folder(Client& client, const std::string& folder, ImportRequest request) {
+    std::error_code error;
+    const auto holds = [&](const char* name) {
+        return std::filesystem::exists(join_path(folder, name), error);
+    };
+    if (holds("metadata.tar.xz") && holds("rootfs.squashfs")) {
+        request.metadata_path = join_path(folder, "metadata.tar.xz");
+        request.rootfs_path = join_path(folder, "rootfs.squashfs");
+        return import_image(client, request);
+    }
+    if (!holds("metadata.yaml") || !holds("rootfs")) {
+        return fail(Status::bad_request,
+                    fmt::format("Folder '{}' is no image: it must hold metadata.yaml and rootfs, or "
+                                "metadata.tar.xz and rootfs.squashfs",
+                                folder));
+    }
+    LX_TRY_AS(const TemporaryDirectory made, TemporaryDirectory::create("/var/tmp"));
+    request.metadata_path = made.path() + "/image.tar.gz";
+    auto packed = pack_folder(folder, request.metadata_path);
+    if (!packed) return std::unexpected(in(fmt::format("Packing '{}'", folder), std::move(packed).error()));
+    return import_image(client, request);
+}
+
+Result<std::string> import_url(Client& client, const std::string& url, const ImportRequest& request) {
+    Json properties = Json::object();
+    for (const auto& [key, value] : request.properties) properties[key] = value;
+    const Json body = {{"source", {{"type", "url"}, {"mode", "pull"}, {"url", url}}},
+                       {"properties", properties},
+                       {"public", request.is_public}};
+    auto done = client.call("POST", "/1.0/images", body, {"Fetching " + url});
+    if (!done) return std::unexpected(in(fmt::format("Importing '{}'", url), std::move(done).error()));
+    const std::string fingerprint = text_member(member(*done, "metadata"), "fingerprint");
+    if (fingerprint.empty())
+        return fail(Status::internal,
+                    fmt::format("The daemon does not say which image it made of '{}'", url));
     return fingerprint;
 }
 

@@ -32,6 +32,17 @@ struct ImportRequest {
 };
 /// Uploads at constant memory; returns the fingerprint. An image that is there already is not sent again.
 Result<std::string> import_image(Client& client, const ImportRequest& request);
+/// import_image() of a folder that holds metadata.yaml, rootfs and perhaps templates, which tar packs, or the
+/// two files that build_image_files() leaves. Errors: `bad_request` when it holds neither.
+Result<std::string> import_folder(Client& client, const std::string& folder, ImportRequest request);
+/// Lets the daemon fetch the image that an https URL names; returns the fingerprint.
+Result<std::string> import_url(Client& client, const std::string& url, const ImportRequest& request);
+/// Downloads an image at constant memory and checks it against its fingerprint.
+/// @param target  a folder, where the files get their usual names; else a name, to which their endings are
+///                added; "-" is the standard output
+/// @return the files. Errors leave none behind.
+Result<std::vector<std::string>> export_image(Client& client, const std::string& fingerprint,
+                                              const std::string& target);
 /// Lets the alias name the image, moving it when it names another.
 Result<> set_alias(Client& client, const std::string& alias, const std::string& fingerprint,
                    const std::string& description = {});

@@ -21,6 +21,7 @@ constexpr std::array kSnapshotKeys{"expires_at"};
 constexpr std::array kProfileKeys{"config", "description", "devices"};
 constexpr std::array kPlainKeys{"config", "description"};
 constexpr std::array kVolumeSnapshotKeys{"description", "expires_at"};
+constexpr std::array kImageKeys{"auto_update", "expires_at", "profiles", "properties", "public"};
 constexpr std::array kServerKeys{"config"};
 
 Result<> put(Client& client, const Object& object, const Json& value, const std::string& etag) {
@@ -39,7 +40,7 @@ Result<Json> parse_edited(const std::string& text) {
 constexpr std::string_view kVolatile = "volatile.";
 
 Json without_volatile(Json value) {
-    if (!value["config"].is_object()) return value;
+    if (!member(value, "config").is_object()) return value;
     Json& config = value["config"];
     for (auto at = config.begin(); at != config.end();)
         at = at.key().starts_with(kVolatile) ? config.erase(at) : std::next(at);
@@ -86,6 +87,9 @@ Object volume_object(const std::string& pool, const std::string& name) {
     }
     return {"volume", name, api_path({"storage-pools", pool, "volumes", "custom", name}),
             "lxmgr storage volume list", kPlainKeys};
+}
+Object image_object(const std::string& name, const std::string& fingerprint) {
+    return {"image", name, api_path({"images", fingerprint}), "lxmgr image list", kImageKeys};
 }
 Object server_object() { return {"server", "", "/1.0", "lxmgr info", kServerKeys}; }
 

@@ -27,6 +27,8 @@ Object network_object(const std::string& name);
 Object pool_object(const std::string& name);
 /// Of "data", or of its snapshot "data/before-upgrade".
 Object volume_object(const std::string& pool, const std::string& name);
+/// @param name  as the user said it
+Object image_object(const std::string& name, const std::string& fingerprint);
 Object server_object();
 
 /// "instance 'dev'".

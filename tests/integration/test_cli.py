@@ -95,6 +95,63 @@ class CommandsTest(CliCase):
         self.assertIn("bw", self.client("image", "alias", "list"))
         self.client("image", "delete", "bw")
 
+    def test_images_as_files(self):
+        there = os.path.join(self.daemon.base, "exported")
+        os.makedirs(there, exist_ok=True)
+        kept = set(self.api.get("/1.0/images"))
+
+        def back(*files):
+            """Imported again, it is the same image."""
+            fingerprint = self.api.get("/1.0/images/aliases/bw")["target"]
+            self.client("image", "delete", "bw")
+            self.client("image", "import", *files, "--alias", "bw")
+            self.assertEqual(self.api.get("/1.0/images/aliases/bw")["target"], fingerprint)
+        self.client("image", "import", *images.distro("bookworm"), "--alias", "bw")
+        self.client("image", "export", "bw", there)
+        back(*sorted(os.path.join(there, name) for name in os.listdir(there))[::-1])
+        self.client("image", "export", "bw", os.path.join(there, "mine"))
+        back(os.path.join(there, "mine.tar.xz"), os.path.join(there, "mine.root.squashfs"))
+        self.assertEqual(len(os.listdir(there)), 4)
+        self.fails("image", "export", "bw", "-", says="two files")
+        self.fails("image", "export", "bw", os.path.join(there, "none/"), says="none")
+        self.fails("image", "export", "nothing", there, says="nothing")
+        with open(images.tiny(), "rb") as tiny:
+            self.assertEqual(self.client.run("image", "export", "tiny", "-").stdout, tiny.read())
+        self.client("image", "export", "tiny", os.path.join(there, "tiny"))
+        self.assertIn("tiny.tar.gz", os.listdir(there))
+        self.client("image", "delete", "bw")
+        self.assertEqual(set(self.api.get("/1.0/images")), kept)
+
+    def test_image_from_a_folder(self):
+        folder = os.path.join(self.daemon.base, "unpacked")
+        os.mkdir(folder)
+        self.fails("image", "import", folder, says="metadata.yaml and rootfs")
+        subprocess.run(["tar", "-xf", images.tiny(), "-C", folder], check=True)
+        os.chown(os.path.join(folder, "rootfs/home"), 12, 34)
+        os.setxattr(os.path.join(folder, "rootfs/home"), "user.mark", b"x")
+        self.client("image", "import", folder, "--alias", "packed", "note=from a folder")
+        self.assertIn("from a folder", self.client("image", "info", "packed"))
+        self.client("launch", "packed", "box")
+        self.assertEqual(self.api.sh("box", "stat -c %u:%g /home; cat /etc/hostname"), "12:34\nbox")
+        self.client("image", "delete", "packed")
+
+    def test_image_edit(self):
+        self.client("image", "edit", "tiny", stdin=b"public: true\nproperties: {os: tiny, note: piped}\nprofiles: [default]\n")
+        target = self.api.get("/1.0/images/aliases/tiny")["target"]
+        self.assertEqual(self.api.get(f"/1.0/images/{target}")["properties"], {"os": "tiny", "note": "piped"})
+        editor = os.path.join(self.daemon.base, "editor")
+        with open(editor, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\ncp $1 {editor}.saw; sed -i 's/piped/typed/; s/public: true/public: false/' $1\n")
+        os.chmod(editor, 0o755)
+        self.client.environment["EDITOR"] = self.client.environment["VISUAL"] = editor
+        self.assertEqual(self.client.terminal("image", "edit", "tiny")[0], 0)
+        image = self.api.get(f"/1.0/images/{target}")
+        self.assertEqual((image["public"], image["properties"]["note"]), (False, "typed"))
+        with open(f"{editor}.saw", encoding="utf-8") as file:
+            lines = [line.split(":")[0] for line in file if not line.startswith((" ", "#", "-"))]
+        self.assertEqual(lines, ["auto_update", "expires_at", "profiles", "properties", "public"])
+        self.fails("image", "edit", "tiny", says="map")
+
     def test_the_rest(self):
         self.client("launch", "tiny", "dev")
         for command in (["info"], ["info", "dev"], ["network", "list"], ["network", "show", "lxtestbr0"], ["storage", "list"],

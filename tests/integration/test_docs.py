@@ -32,7 +32,7 @@ PAGES = {
         elsewhere={"lxmgr admin recover --pool": "test_recover.py"}),
     "docs/how-to/build-images.md": Page(
         "lxmgr image delete debian/12", 'cp "$TINY" image.tar.xz', 'cp "$METADATA" metadata.tar.xz',
-        'cp "$ROOTFS" rootfs.squashfs',
+        'cp "$ROOTFS" rootfs.squashfs', 'mkdir folder; tar -xf "$TINY" -C folder',
         before={"lxmgr image import metadata.tar.xz rootfs.squashfs --alias mine": ["lxmgr image delete mine"]},
         elsewhere={"lxmgr image build": "fixture_images.py", "lxmgr launch cloud": "test_cloud_init.py"}),
     "docs/how-to/install-the-package.md": Page(elsewhere={"cmake": "test_package.py", "cpack": "", "apt": ""}),
@@ -60,7 +60,7 @@ PAGES = {
         before={"lxmgr publish web --alias golden": ["lxmgr image delete web-golden"]},
         elsewhere={"lxmgr launch": "test_simplestreams.py", "lxmgr image list images:": "test_simplestreams.py",
                    "lxmgr image copy images:": "test_simplestreams.py", "lxc image copy other:": "test_images.py",
-                   "lxmgr query -X POST": "test_images.py"}),
+                   "lxmgr image import https": "test_simplestreams.py"}),
     "docs/how-to/use-lxc-and-incus-clients.md": Page(),
     "docs/how-to/use-networks.md": Page(
         before={"lxmgr network create lab ipv4.address=10.90.0.1/24 ipv6.address=none": ["lxmgr network delete lab"]}),

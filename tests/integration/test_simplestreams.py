@@ -76,6 +76,16 @@ class LayoutsTest(StreamsCase):
         client("image", "copy", "near:debian/13/cloud", "--copy-aliases", "--alias", "mine", "--auto-update")
         names = {alias["name"] for alias in self.api.get(f"/1.0/images/{newest['cloud']}")["aliases"]}
         self.assertEqual(names, {"mine", "debian/13/cloud", "debian/trixie/cloud"})
+        self.assertIn("up to date", client("image", "refresh", "mine"))
+        url = self.streams.url_image()
+        self.api.call("PATCH", "/1.0", {"config": {"images.allow_local_urls": "true"}})
+        self.addCleanup(self.api.call, "PUT", "/1.0", {"config": {}})
+        client("image", "import", f"{streams.URL}/get", "--alias", "from-url", "flavour=sour", "--public")
+        fetched = self.api.get(f"/1.0/images/{url}")
+        self.assertEqual((fetched["public"], fetched["properties"]["flavour"], fetched["aliases"][0]["name"]),
+                         (True, "sour", "from-url"))
+        failed = client.run("image", "import", f"{streams.URL}/nothing", check=False)
+        self.assertIn(b"names no image", failed.stderr)
         failed = client.run("launch", "near:plan/9", "two", check=False)
         self.assertIn(b"no container image 'plan/9'", failed.stderr)
         client("stop", "--force", "one")
@@ -213,8 +223,9 @@ class UpkeepTest(StreamsCase):
         fingerprint = self.fetch("24.04", auto_update=True, public=True, aliases=[{"name": "base", "description": ""}])
         self.assertFalse(self.api.do("POST", f"/1.0/images/{fingerprint}/refresh")["metadata"]["refreshed"])
         new = self.newer()
-        client = clients.lxc(self.daemon)
-        client("image", "refresh", "base")
+        client = clients.Client(self.daemon, str(binaries() / "lxmgr"), {"LXMGR_DIR": self.daemon.root})
+        self.assertIn("was refreshed", client("image", "refresh", "base"))
+        clients.lxc(self.daemon)("image", "refresh", "base")
         self.assertEqual(self.api.get("/1.0/images"), [f"/1.0/images/{new}"])
         image = self.api.get(f"/1.0/images/{new}")
         self.assertEqual((image["public"], image["auto_update"], image["cached"], image["aliases"][0]["name"]),
