@@ -28,7 +28,8 @@ def options(data):
 def exchange(client, kind, body, wanted):
     """Asks until it is answered."""
     transaction = os.urandom(3)
-    for _ in range(20):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
             client.sendto(bytes([kind]) + transaction + body, TO)
             while True:
@@ -38,7 +39,7 @@ def exchange(client, kind, body, wanted):
         except TimeoutError:
             pass
         except OSError:  # its link-local address is still tentative
-            time.sleep(0.3)
+            time.sleep(0.1)
     raise SystemExit("no answer")
 
 

@@ -8,7 +8,8 @@ import zlib
 CACHE = pathlib.Path(os.environ.get("LXMGR_TEST_CACHE") or
                      pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "lxmgr-tests")
 
-# Answers the halt signals that a runtime sends to an init which does not block SIGRTMIN+3.
+# Answers the halt signals that a runtime sends to an init which does not block SIGRTMIN+3. Its address comes last, so
+# that who waits for it finds the rest done; the link-local IPv6 address, which routers are asked from, stays.
 INIT = """#!/bin/sh
 exec </dev/console >/dev/console 2>&1
 trap 'poweroff -f' PWR
@@ -20,13 +21,16 @@ while :; do sleep 3600 & wait $!; done
 """
 UDHCPC = """#!/bin/sh
 [ "$1" = bound ] || [ "$1" = renew ] || exit 0
-ip addr flush dev "$interface"
-ip addr add "$ip/$mask" dev "$interface"
-ip link set "$interface" up
-[ -z "$router" ] || ip route replace default via "$router"
 : > /etc/resolv.conf
 for server in $dns; do echo "nameserver $server" >> /etc/resolv.conf; done
 [ -z "$domain" ] || echo "search $domain" >> /etc/resolv.conf
+ip link set "$interface" up
+ip -4 addr flush dev "$interface"
+if [ -n "$router" ]; then
+    ip route replace "$router" dev "$interface"
+    ip route replace default via "$router" dev "$interface"
+fi
+ip addr add "$ip/$mask" dev "$interface"
 """
 METADATA = """architecture: x86_64
 creation_date: 1700000000
