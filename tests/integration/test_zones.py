@@ -14,7 +14,7 @@ kind, host, port, name, qtype = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.
 query = struct.pack("!6H", 7, 0, 1, 0, 0, 0)
 query += b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\\0" + struct.pack("!2H", qtype, 1)
 s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
-s.settimeout(3)
+s.settimeout(20)
 s.connect((host, port))
 s.send((struct.pack("!H", len(query)) if kind == "tcp" else b"") + query)
 data = b""
