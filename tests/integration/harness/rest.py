@@ -1,4 +1,5 @@
 """REST client of a /1.0 daemon on a unix socket: plain requests, operations, exec, console, events."""
+import concurrent.futures
 import http.client
 import json
 import os
@@ -169,29 +170,26 @@ class Api:
         return envelope["operation"].split("?")[0], envelope["metadata"]["metadata"]["fds"]
 
     def attach(self, operation, secret):
-        return WebSocket(self.socket_path, f"{operation}/websocket?secret={secret}", self.timeout)
+        """The stream may be silent for as long as a command runs."""
+        return WebSocket(self.socket_path, f"{operation}/websocket?secret={secret}", max(self.timeout, 900))
 
     def exec(self, name, command, stdin=b"", **more):
         """Runs a command to its end; returns (exit code, stdout, stderr)."""
         operation, fds = self.exec_start(name, command, **more)
-        sockets, outputs = {}, {}
+        sockets = {}
         try:
             for fd in ("control", "0", "1", "2"):
                 sockets[fd] = self.attach(operation, fds[fd])
-            readers = []
-            for fd in ("1", "2"):
-                def read(fd=fd):
-                    outputs[fd] = sockets[fd].read_all()
-                readers.append(threading.Thread(target=read))
-                readers[-1].start()
+            pool = concurrent.futures.ThreadPoolExecutor(2)
+            readers = [pool.submit(sockets[fd].read_all) for fd in ("1", "2")]
+            pool.shutdown(wait=False)
             try:
                 for start in range(0, len(stdin), 1 << 16):
                     sockets["0"].send(stdin[start:start + (1 << 16)])
                 sockets["0"].end_of_input()
             except OSError:
                 pass  # a short command has ended and its input was closed already
-            for reader in readers:
-                reader.join()
+            outputs = [reader.result() for reader in readers]
             ended = self.get(f"{operation}/wait?timeout={int(self.timeout)}")
         finally:
             for one in sockets.values():
@@ -199,7 +197,7 @@ class Api:
         # A command that could not be started is a failed operation that has an exit code (126, 127) all the same.
         if ended["status_code"] != 200 and "return" not in ended["metadata"]:
             raise ApiError(ended["status_code"], ended["err"], f"exec {command}")
-        return ended["metadata"]["return"], outputs["1"], outputs["2"]
+        return ended["metadata"]["return"], *outputs
 
     def sh(self, name, script, **more):
         """A shell script in the instance: its stdout, stripped; AssertionError when it fails."""
