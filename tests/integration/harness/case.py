@@ -1,5 +1,6 @@
 """Base of the integration tests: one daemon for each class, and a leak check after every test."""
 import os
+import signal
 import time
 import unittest
 
@@ -84,6 +85,24 @@ class DaemonCase(unittest.TestCase):
                     return one["address"]
             time.sleep(0.1)
         raise AssertionError(f"{name} has no IPv4 address after {timeout} s: {self.api.state(name).get('network')}")
+
+    def wait_ping(self, name, address):
+        """Until the address answers to the instance: a first packet may be lost."""
+        self.api.sh(name, f"for i in $(seq 30); do ping -c 1 -W 1 {address} > /dev/null && exit; sleep 0.2; done; "
+                          "ip address; ip route; exit 1")
+
+    def wait_init(self, name, timeout=60):
+        """Until init of a tiny image, or the like, has its handler of SIGPWR: a stop that comes before is not heard."""
+        deadline = time.monotonic() + timeout * PATIENCE
+        pid = self.api.state(name)["pid"]
+        while True:
+            with open(f"/proc/{pid}/status", encoding="ascii") as file:
+                caught = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
+            if caught >> (signal.SIGPWR - 1) & 1:
+                return
+            if time.monotonic() > deadline:
+                raise AssertionError(f"init of {name} handles no SIGPWR after {timeout} s")
+            time.sleep(0.02)
 
     def wait_booted(self, name, timeout=60):
         """Waits until systemd says that the boot is over; its word for it."""

@@ -94,6 +94,7 @@ class ClientCases:
         self.assertEqual(self.list()[0]["status"], "Stopped")
         self.client("start", self.name)
         self.client("restart", self.name, "--force")
+        self.wait_init(self.name)
         self.client("stop", self.name)
         self.client("rename", self.name, "other")
         self.assertEqual([i["name"] for i in self.list()], ["other"])
@@ -105,7 +106,9 @@ class ClientCases:
 
     def test_console_log(self):
         self.launch()
-        self.assertIn("tiny init is up", self.client("console", self.name, "--show-log"))
+        deadline = time.monotonic() + 60
+        while "tiny init is up" not in (log := self.client("console", self.name, "--show-log")):
+            self.assertLess(time.monotonic(), deadline, log)
 
     def test_console_attach_and_detach(self):
         self.launch()
@@ -120,7 +123,7 @@ class ClientCases:
             reader = threading.Thread(target=lambda: seen.extend(iter(monitor.stdout.readline, b"")))
             reader.start()
             # The client says nowhere when it listens, so instances are renamed until one event came through.
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not seen and time.monotonic() < deadline:
                 self.client("init", "tiny", "seen")
                 self.client("delete", "seen")
@@ -184,7 +187,7 @@ class FileCases:
         os.mkdir(target)
         with self.client.background("file", "mount", "box/srv", target) as mount:
             try:
-                deadline = time.monotonic() + 20
+                deadline = time.monotonic() + 60
                 while not os.path.ismount(target) and mount.poll() is None and time.monotonic() < deadline:
                     time.sleep(0.02)
                 self.assertTrue(os.path.ismount(target), mount.poll())
@@ -197,4 +200,4 @@ class FileCases:
             finally:
                 subprocess.run(["umount", target], check=False)
                 mount.send_signal(signal.SIGINT)
-                mount.wait(20)
+                mount.wait(60)
