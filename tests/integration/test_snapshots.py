@@ -275,7 +275,7 @@ class PoolsTest(SnapshotBase):
 
 
 class ScheduleTest(SnapshotBase):
-    def wait_for(self, condition, seconds=20):
+    def wait_for(self, condition, seconds=60):
         deadline = time.monotonic() + seconds
         while not condition():
             self.assertLess(time.monotonic(), deadline)
@@ -283,18 +283,19 @@ class ScheduleTest(SnapshotBase):
 
     def test_expired_snapshots_go_by_themselves(self):
         self.api.create("one", "tiny")
-        soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
-        self.snapshot("one", "brief", expires_at=soon.isoformat().replace("+00:00", "Z"))
-        self.snapshot("one", "kept")
         with self.api.events() as events:
-            events.wait_action("instance-snapshot-deleted", "one/snapshots/brief", timeout=10)
+            soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=2)
+            self.snapshot("one", "brief", expires_at=soon.isoformat().replace("+00:00", "Z"))
+            self.snapshot("one", "kept")
+            events.wait_action("instance-snapshot-deleted", "one/snapshots/brief", timeout=60)
         self.assertEqual(self.snapshots("one"), ["kept"])
 
     def test_expiry_passed_while_no_daemon_was_there(self):
         self.api.create("two", "tiny")
-        soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=1)
+        soon = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
         self.snapshot("two", "brief", expires_at=soon.isoformat().replace("+00:00", "Z"))
         self.daemon.kill()
+        self.wait_for(lambda: datetime.datetime.now(datetime.timezone.utc) > soon)
         self.daemon.start()
         self.wait_for(lambda: self.snapshots("two") == [])
 
@@ -333,10 +334,10 @@ class ScheduleTest(SnapshotBase):
 
     def test_schedule(self):
         """A cron line of each minute: at most a minute until the next snapshot."""
-        self.api.create("five", "tiny", config={"snapshots.schedule": "* * * * *"})
-        self.api.create("six", "tiny", config={"snapshots.schedule": "* * * * *", "snapshots.schedule.stopped": "true"})
         with self.api.events() as events:
-            events.wait_action("instance-snapshot-created", "six/snapshots/snap0", timeout=65)
+            self.api.create("five", "tiny", config={"snapshots.schedule": "* * * * *"})
+            self.api.create("six", "tiny", config={"snapshots.schedule": "* * * * *", "snapshots.schedule.stopped": "true"})
+            events.wait_action("instance-snapshot-created", "six/snapshots/snap0", timeout=130)
         self.assertEqual(self.snapshots("five"), [])
 
     def test_startup(self):
