@@ -134,7 +134,8 @@ class HistoryTest(DaemonCase):
         self.assertEqual([line.split()[0] for line in lines[3:]], ["busy", "idle", "off"])
         self.assertGreater(float(lines[3].split()[2]), 5)
         self.assertEqual(lines[5].split(), ["off", "Stopped", "-", "-", "-", "-", "-"])
-        code, seen = lxmgr.terminal("top", "--interval", "1", send=(b"a", b"r", b"q"), until=b"busy")
+        code, seen = lxmgr.terminal("top", "--interval", "1", steps=(
+            (b"busy", b"a"), (b"by name", b"r"), (b"by name, reversed", b"q")))
         self.assertEqual(code, 0, seen)
         for part in (b"\x1b[?1049h", b"by cpu", b"by name", b"by name, reversed", b"\x1b[?25h\x1b[?1049l"):
             self.assertIn(part, seen)

@@ -9,6 +9,8 @@ import subprocess
 import termios
 import time
 
+from .rest import PATIENCE
+
 FETCH = pathlib.Path(__file__).resolve().parents[1] / "fetch-incus-client"
 
 
@@ -40,14 +42,16 @@ class Client:
         return subprocess.Popen([self.program, *arguments], env=self.environment, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
-    def terminal(self, *arguments, send=b"", until=b"", resize=None, timeout=60):
+    def terminal(self, *arguments, send=b"", until=b"", steps=(), resize=None, timeout=60):
         """Runs it on a terminal of its own; types `send` when `until` was seen, again each second: the client throws
-        away what was typed before it was ready. A tuple is typed key by key. `resize` is (rows, columns) that the
-        terminal gets before that. Returns (exit code, output)."""
+        away what was typed before it was ready. A tuple is typed key by key. Several such are `steps` (until, send), of
+        which each follows when what it waits for has come of the one before. `resize` is (rows, columns) that the terminal
+        gets before that. Returns (exit code, output)."""
         pid, master = pty.fork()
         if pid == 0:
             os.execvpe(self.program, [self.program, *arguments], self.environment)
-        seen, deadline, typed = b"", time.monotonic() + timeout, 0.0
+        steps = list(steps) or [(until, send)]
+        seen, deadline, typed = b"", time.monotonic() + timeout * PATIENCE, 0.0
         while time.monotonic() < deadline:
             if select.select([master], [], [], 0.2)[0]:
                 try:
@@ -57,6 +61,10 @@ class Client:
                 if not data:
                     break
                 seen += data
+            if len(steps) > 1 and steps[1][0] in seen:
+                del steps[0]
+                typed = 0.0
+            until, send = steps[0]
             if send and until in seen and time.monotonic() - typed > 1:
                 if resize:
                     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", *resize, 0, 0))
