@@ -65,7 +65,7 @@ class NetworkTest(DaemonCase):
         address = self.address("beta")
         self.address("alpha")
         self.assertIn(address, self.api.sh("alpha", f"nslookup beta.lxd {SUBNET}.1"))
-        self.api.sh("alpha", f"ping -c 1 -W 5 {address}")
+        self.wait_ping("alpha", address)
 
     NIC = {"type": "nic", "name": "eth0", "network": BRIDGE}
 
@@ -204,7 +204,7 @@ class NetworkTest(DaemonCase):
             subprocess.run(["nsenter", "-t", str(outside.pid), "-n", "--", *command], check=True)
         self.api.launch("inner", "tiny")
         self.address("inner")
-        self.api.sh("inner", "ping -c 1 -W 5 192.0.2.2")
+        self.wait_ping("inner", "192.0.2.2")
         sandbox.run("ip", "link", "del", "wan0")
 
     @staticmethod

@@ -2,8 +2,11 @@
 import json
 import subprocess
 import textwrap
+import time
 
 from harness.case import DaemonCase, main
+from harness.outside import Place
+from harness.rest import PATIENCE
 
 MAC, INSIDE_MAC = "02:00:00:00:00:51", "02:00:00:00:00:52"
 
@@ -35,6 +38,9 @@ class NicsTest(DaemonCase):
         return {one["ifname"]: one for one in json.loads(self.host("ip", "-json", "-details", "link"))}
 
     def assert_back(self):
+        deadline = time.monotonic() + 30 * PATIENCE  # a guest that ended itself is cleared away afterwards
+        while "phys0" not in self.links() and time.monotonic() < deadline:
+            time.sleep(0.02)
         self.assertEqual((self.links()["phys0"]["address"], self.links()["phys0"]["mtu"]), (MAC, 1400))
 
     PHYSICAL = {"type": "nic", "nictype": "physical", "parent": "phys0", "name": "ext0"}
@@ -83,7 +89,7 @@ class NicsTest(DaemonCase):
                 **{key.replace("_", "."): value for key, value in keys.items()}}
 
     def ping(self, address):
-        self.host("ping", "-c1", "-W5", address)
+        Place(self.daemon.sandbox.pid).wait_ping(address)
 
     def test_routed(self):
         nic = self.routed(ipv4_address="192.0.2.10, 192.0.2.11", ipv6_address="fd99::10", ipv4_routes="198.51.100.0/24")
@@ -94,7 +100,7 @@ class NicsTest(DaemonCase):
         self.assertIn("198.51.100.0/24", self.host("ip", "route"))
         self.assertIn("via 169.254.0.1 dev ext0", self.api.sh("box", "ip route"))
         self.assertIn("via fe80::1 dev ext0", self.api.sh("box", "ip -6 route"))
-        self.api.sh("box", "ping -c1 -W5 192.0.2.1")  # out through the host's end
+        self.wait_ping("box", "192.0.2.1")  # out through the host's end
         # Another with the same address is refused, and does this one no harm.
         self.api.create("second", "tiny", devices={"ext": nic})
         self.assertIn("192.0.2.10", self.assert_api_error(400, self.api.start, "second"))
@@ -123,6 +129,8 @@ class NicsTest(DaemonCase):
         self.api.launch("other", "tiny", devices={"lan": {"type": "nic", "nictype": "bridged", "parent": "up0", "name": "lan"}})
         self.api.sh("other", "echo 0 > /proc/sys/net/ipv6/conf/lan/accept_dad; ip address add 192.0.2.10/24 dev lan; "
                              "ip -6 address add fd99::10/64 dev lan")
+        for address in ("192.0.2.10", "fd99::10"):  # which the bridge's port must have begun to forward
+            self.ping(address)
         self.api.create("box", "tiny")
         for keys in ({"ipv4_address": "192.0.2.9, 192.0.2.10"}, {"ipv6_address": "fd99::10"}):
             self.api.update("box", devices={"ext": self.routed(**keys)})
@@ -165,6 +173,13 @@ class NicsTest(DaemonCase):
     def routes_to_box(self):
         return [net in self.host("ip", "route") for net in ("203.0.113.0/28", "192.0.2.10")]
 
+    def wait_connected(self, carriers, routes):
+        """The kernel tells of a change of a carrier up to a second later."""
+        deadline = time.monotonic() + 30 * PATIENCE
+        while (seen := (self.carriers(), self.routes_to_box())) != (carriers, routes):
+            self.assertLess(time.monotonic(), deadline, seen)
+            time.sleep(0.05)
+
     def test_attached(self):
         pulled, plugged = self.of_all_types(attached="false"), self.of_all_types(attached="true")
         self.api.launch("box", "tiny", devices=pulled)
@@ -186,19 +201,19 @@ class NicsTest(DaemonCase):
     def test_connected(self):
         off, on = self.of_all_types(connected="false"), self.of_all_types(connected="true")
         self.api.launch("box", "tiny", devices=off)
-        self.assertEqual((self.carriers(), self.routes_to_box()), (dict.fromkeys(off, "DOWN"), [False, False]))
+        self.wait_connected(dict.fromkeys(off, "DOWN"), [False, False])
         self.api.update("box", devices=on)
         self.host("ip", "link", "set", "phys1", "up")
-        self.assertEqual((self.carriers(), self.routes_to_box()), (dict.fromkeys(on, "UP"), [True, True]))
+        self.wait_connected(dict.fromkeys(on, "UP"), [True, True])
         for address in ("192.0.2.10", "fd99::10"):
             self.ping(address)
         index = self.api.sh("box", "cat /sys/class/net/*/ifindex")
         self.api.update("box", devices=off)
         self.daemon.kill()
         self.daemon.start()
-        self.assertEqual((self.carriers(), self.routes_to_box()), (dict.fromkeys(off, "DOWN"), [False, False]))
+        self.wait_connected(dict.fromkeys(off, "DOWN"), [False, False])
         self.api.update("box", devices=on)
-        self.assertEqual((self.carriers(), self.routes_to_box()), (dict.fromkeys(on, "UP"), [True, True]))
+        self.wait_connected(dict.fromkeys(on, "UP"), [True, True])
         self.ping("fd99::10")
         self.assertEqual(self.api.sh("box", "cat /sys/class/net/*/ifindex"), index)
 

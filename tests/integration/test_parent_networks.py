@@ -26,7 +26,8 @@ class ParentCase(Case):
         return {one["ifname"]: one for one in json.loads(self.host("ip", "-json", "-details", "link"))}
 
     def reaches_outside(self, name, address):
-        self.api.sh(name, f"ip address add {address}/24 dev ext0; ip link set ext0 up; ping -c 1 -W 5 198.51.100.2")
+        self.api.sh(name, f"ip address add {address}/24 dev ext0; ip link set ext0 up")
+        self.wait_ping(name, "198.51.100.2")
 
 
 class MacvlanTest(ParentCase):
@@ -47,7 +48,7 @@ class MacvlanTest(ParentCase):
             own = self.api.instance(name)
             self.assertEqual(own["expanded_devices"]["ext"], nic)
             self.assertIn(own["config"]["volatile.ext.hwaddr"], self.api.sh(name, "ip link show ext0"))
-        self.api.sh("one", "ping -c 1 -W 5 198.51.100.12")
+        self.wait_ping("one", "198.51.100.12")
         self.assertEqual(self.api.get(f"{URL}/lan0")["used_by"], ["/1.0/instances/one", "/1.0/instances/two"])
         # A daemon that comes anew finds it, and takes what it did not plug in.
         self.daemon.kill()
