@@ -139,7 +139,7 @@ void HotDevices::watch(const std::string& instance, const api::DeviceMap& expand
         if (instances_.empty()) {
             ending = std::move(thread_);
         } else if (!thread_.joinable()) {
-            thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+            listen();
         }
     }
     if (wanted) look({instance});
@@ -155,20 +155,26 @@ void HotDevices::look(const std::set<std::string>& instances) {
     });
 }
 
-void HotDevices::run(const std::stop_token& stop) {
-    const auto socket = sys::open_uevents();
-    const UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+/// The socket is there before anybody looks: what comes while the thread is still beginning is not lost.
+void HotDevices::listen() {
+    auto socket = sys::open_uevents();
+    UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!socket || !wake) {
         log::error("devices of the host are not followed",
                    {{"error", socket ? "eventfd failed" : socket.error().message}});
         return;
     }
+    thread_ = std::jthread([this, events = std::move(*socket), wake = std::move(wake)](
+                               const std::stop_token& stop) { run(stop, events, wake); });
+}
+
+void HotDevices::run(const std::stop_token& stop, const UniqueFd& events, const UniqueFd& wake) {
     const std::stop_callback on_stop(stop, [&wake] { ::eventfd_write(wake.get(), 1); });
-    std::array<pollfd, 2> ready{pollfd{socket->get(), POLLIN, 0}, pollfd{wake.get(), POLLIN, 0}};
+    std::array<pollfd, 2> ready{pollfd{events.get(), POLLIN, 0}, pollfd{wake.get(), POLLIN, 0}};
     while (!stop.stop_requested()) {
         if (::poll(ready.data(), ready.size(), -1) < 0 && errno != EINTR) return;
         bool changed = false;
-        while (const auto event = sys::next_uevent(socket->get())) {
+        while (const auto event = sys::next_uevent(events.get())) {
             const bool counts = event->action.empty() || event->action == "add" || event->action == "remove";
             changed = changed || (counts && (event->action.empty() || !event->node.empty()));
         }

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "lxd-daemon/api/types.h"
+#include "lxd-daemon/base/own.h"
 
 namespace lxmgr::instances {
 
@@ -26,7 +27,8 @@ public:
     void end();
 
 private:
-    void run(const std::stop_token& stop);
+    void listen();
+    void run(const std::stop_token& stop, const UniqueFd& events, const UniqueFd& wake);
     /// Looks which instances have other nodes than they should, and sets them right as operations.
     void look(const std::set<std::string>& instances);
 
