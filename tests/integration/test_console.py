@@ -1,5 +1,6 @@
 """console: its log, attach, type, detach, attach again."""
 import json
+import time
 
 from harness.case import DaemonCase, main
 
@@ -11,7 +12,16 @@ while :; do read line || sleep 1; [ -z "$line" ] || echo "got $line"; done
 """
 
 
-class ConsoleTest(DaemonCase):
+class Case(DaemonCase):
+    def wait_log(self, name, text):
+        """Until init has said it on the console."""
+        deadline = time.monotonic() + 60
+        while text not in (body := self.api.raw("GET", f"/1.0/instances/{name}/console").body):
+            self.assertLess(time.monotonic(), deadline, body)
+            time.sleep(0.02)
+
+
+class ConsoleTest(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -30,7 +40,7 @@ class ConsoleTest(DaemonCase):
         reply = self.api.raw("GET", "/1.0/instances/box/console")
         self.assertEqual(reply.status, 200)
         self.assertIn("octet-stream", reply.headers["Content-Type"])
-        self.assertIn(b"console is up", reply.body)
+        self.wait_log("box", b"console is up")
 
     def test_attach_type_detach_attach(self):
         if self.daemon.kind == "lxd":
@@ -50,22 +60,16 @@ class ConsoleTest(DaemonCase):
         self.assert_api_error(400, self.api.call, "POST", "/1.0/instances/off/console", {"width": 80, "height": 24})
 
 
-class ConsoleLogTest(DaemonCase):
+class ConsoleLogTest(Case):
     def test_log_can_be_cleared(self):
         if self.daemon.kind == "lxd":
             self.skipTest("LXD 5.0.2 keeps the log in liblxc's ring, which is empty here")
         self.api.launch("box", "tiny")
-        self.assertIn(b"tiny init is up", self.wait_log("box"))
+        self.wait_log("box", b"tiny init is up")
         self.assertEqual(self.api.raw("DELETE", "/1.0/instances/box/console").status, 200)
         self.assertNotIn(b"tiny init is up", self.api.raw("GET", "/1.0/instances/box/console").body)
 
-    def wait_log(self, name):
-        for _ in range(50):
-            body = self.api.raw("GET", f"/1.0/instances/{name}/console").body
-            if body:
-                return body
-            self.api.exec(name, ["sleep", "0.1"])
-        return b""
+
 
 
 if __name__ == "__main__":

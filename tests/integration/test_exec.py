@@ -122,7 +122,7 @@ class ExecTest(DaemonCase):
             thread.join()
         self.assertEqual(errors, [])
         self.assertEqual(sorted((code, int(out)) for code, out, _ in results), [(n, n) for n in range(100)])
-        self.assertLess(time.monotonic() - began, 60)
+        self.assertLess(time.monotonic() - began, 300)
 
 
 class TerminalTest(DaemonCase):
@@ -147,7 +147,7 @@ class TerminalTest(DaemonCase):
             terminal.send(b"stty size; tty\n")
             self.assertIn(b"/dev/pts/", terminal.read_until(b"/dev/pts/"))
             control.send(json.dumps({"command": "window-resize", "args": {"width": "120", "height": "44"}, "signal": 0}))
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             seen = b""
             while b"44 120" not in seen and time.monotonic() < deadline:
                 terminal.send(b"stty size; echo done''done\n")

@@ -88,7 +88,7 @@ class ObjectsTest(ProjectCase):
     def address_of(self, query):
         name = self.api.get(f"/1.0/instances/box{query}")["config"]["volatile.eth0.hwaddr"]
         network = self.api.get("/1.0/profiles/default")["devices"]["eth0"]["network"]
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             for one in self.api.get(f"/1.0/networks/{network}/leases{query}"):
                 if one["hwaddr"] == name:

@@ -156,7 +156,7 @@ class PublishTest(DaemonCase):
             while "pack_progress" not in str(self.api.get(operation)["metadata"]):
                 self.assertEqual(self.api.get(operation)["status"], "Running")
             self.api.call("DELETE", operation)
-            self.assertEqual(self.api.get(f"{operation}/wait?timeout=10")["status"], "Cancelled")
+            self.assertEqual(self.api.get(f"{operation}/wait?timeout=60")["status"], "Cancelled")
             self.assertEqual(set(self.api.get("/1.0/images")), self.before)
             self.assertEqual(os.listdir(os.path.join(self.daemon.root, "tmp")), [])
 

@@ -109,13 +109,13 @@ class Daemon:
         self.process.kill()
         self.process.wait()
 
-    def terminate(self, signal_number=signal.SIGTERM, timeout=30):
+    def terminate(self, signal_number=signal.SIGTERM, timeout=60):
         """Asks the daemon to end; its exit code."""
         self.api.close()
         self.process.send_signal(signal_number)
         return self.process.wait(timeout)
 
-    def wait_dead(self, timeout=30):
+    def wait_dead(self, timeout=60):
         """For a daemon that a failpoint kills: its exit code (-9)."""
         self.api.close()
         return self.process.wait(timeout)

@@ -225,7 +225,7 @@ class Streams:
             self.process = subprocess.Popen(self.daemon.sandbox.command(program), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, start_new_session=True, env={
                                                 **os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])})
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while "serving" not in self.log():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the image server does not serve: {self.log()}")
