@@ -47,6 +47,14 @@ const Armed& armed() {
     return value;
 }
 
+/// Whether points count yet.
+bool begun() {
+    static const char* const file = std::getenv("LXMGR_FAILPOINT_FROM");
+    static std::atomic<bool> seen{file == nullptr};
+    if (!seen && ::access(file, F_OK) == 0) seen = true;
+    return seen;
+}
+
 void record(const char* name) {
     static const char* const file = std::getenv("LXMGR_FAILPOINT_LOG");
     if (file == nullptr) return;
@@ -71,6 +79,7 @@ void wait_at(const std::string& fifo) {
 }  // namespace
 
 void failpoint(const char* name) {
+    if (!begun()) return;
     record(name);
     static std::atomic<std::uint64_t> hits{0};
     if (armed().error || armed().name != name) return;

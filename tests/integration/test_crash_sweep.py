@@ -50,7 +50,7 @@ class StopSweep(SweepCases, DaemonCase):
                 self.assertEqual(self.api.exec("subject", ["true"])[0], 0)
                 self.api.stop("subject")
             except ApiError:  # the kill was sent: it was dying when the daemon found it
-                self.api.wait_status("subject", "Stopped", 5)
+                self.api.wait_status("subject", "Stopped")
         self.assert_whole("subject")
 
 

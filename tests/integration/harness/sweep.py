@@ -8,7 +8,7 @@ import threading
 import time
 
 from harness.leaks import LeakCheck
-from harness.rest import ApiError
+from harness.rest import PATIENCE, ApiError
 
 CONFIG = {"user.promise": "kept", "limits.memory": "200MiB"}
 OCCURRENCES = 2  # of the same point within one operation
@@ -38,20 +38,28 @@ class SweepCases:
     def restart(self, **environment):
         if self.daemon.running():
             self.daemon.kill()
-        seconds = self.daemon.start(environment=environment)
-        self.assertLess(seconds, 10)
+        self.daemon.start(environment=environment)
 
     def points(self):
-        """Every (point, count since the daemon's start) that the operation reaches."""
+        """Every (point, count since the operation began) that the operation reaches."""
         log = os.path.join(self.daemon.base, "failpoints")
         self.prepare()
-        self.restart(LXMGR_FAILPOINT_LOG=log)
-        before = collections.Counter(self.read_points(log))
+        self.restart_armed(LXMGR_FAILPOINT_LOG=log)
         self.operate()
-        reached = collections.Counter(self.read_points(log)) - before
+        reached = collections.Counter(self.read_points(log))
         self.cleanup()
-        return [(name, before[name] + number) for name, count in sorted(reached.items())
+        return [(name, number) for name, count in sorted(reached.items())
                 for number in range(1, min(count, OCCURRENCES) + 1)]
+
+    def restart_armed(self, **environment):
+        """How many rows are written in the background while a daemon starts, of history and DHCP and the like, is not the
+        same each time: points count from now on."""
+        begun = os.path.join(self.daemon.base, "begun")
+        if os.path.exists(begun):
+            os.unlink(begun)
+        self.restart(LXMGR_FAILPOINT_FROM=begun, **environment)
+        with open(begun, "wb"):
+            pass
 
     @staticmethod
     def read_points(log):
@@ -73,7 +81,7 @@ class SweepCases:
                 self.check_world()
                 self.audit(name)
                 self.cleanup()
-                self.assertEqual(baseline.compare(5), [], f"left behind after a crash at {name}")
+                self.assertEqual(baseline.compare(30), [], f"left behind after a crash at {name}")
         print(f"{type(self).__name__}: killed at {len(points)} points: {', '.join(f'{n}={c}' for n, c in points)}")
 
     def test_moments(self):
@@ -92,7 +100,7 @@ class SweepCases:
                 self.check_world()
                 self.audit("")
                 self.cleanup()
-                self.assertEqual(baseline.compare(5), [], "left behind after a crash")
+                self.assertEqual(baseline.compare(30), [], "left behind after a crash")
 
     def crash_after(self, seconds):
         self.prepare()
@@ -103,18 +111,18 @@ class SweepCases:
             self.operate()
         except (ConnectionError, http.client.HTTPException, ApiError, TimeoutError, OSError):
             pass
-        self.daemon.wait_dead(20)
+        self.daemon.wait_dead(60)
         timer.join()
         self.restart()
 
     def crash_at(self, point):
         self.prepare()
-        self.restart(LXMGR_FAILPOINT=point)
+        self.restart_armed(LXMGR_FAILPOINT=point)
         try:
             self.operate()
         except (ConnectionError, http.client.HTTPException, ApiError, TimeoutError, OSError):
             pass
-        self.assertEqual(self.daemon.wait_dead(20), -9, "the daemon was not killed at the point")
+        self.assertEqual(self.daemon.wait_dead(60), -9, "the daemon was not killed at the point")
         self.restart()
 
     def check_world(self):
@@ -130,7 +138,7 @@ class SweepCases:
 
     def wait_idle(self, timeout=20):
         """No operation hangs: what recovery itself has started comes to its end."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while running := self.api.get("/1.0/operations").get("running"):
             self.assertLess(time.monotonic(), deadline, f"operations hang: {running}")
             self.api.raw("GET", f"{running[0]}/wait?timeout=5")
@@ -146,7 +154,7 @@ class SweepCases:
             try:
                 self.api.stop(name)
             except ApiError:  # it was ending by itself
-                self.api.wait_status(name, "Stopped", 5)
+                self.api.wait_status(name, "Stopped")
 
     # ---- what audits ask for
     def names(self):
