@@ -26,7 +26,7 @@ class WaitCase(DaemonCase):
         thread = threading.Thread(target=lambda: result.append(work()))
         thread.start()
         def join():
-            thread.join(60)
+            thread.join(300)
             return result[0]
         return join
 
@@ -51,7 +51,7 @@ class TinyTest(WaitCase):
         began = time.monotonic()
         self.api.sh("box", "ip addr add 192.0.2.9/24 dev eth0")
         self.assertEqual(waiting()["addresses"], ["192.0.2.9"])
-        self.assertLess(time.monotonic() - began, 2)
+        self.assertLess(time.monotonic() - began, 20)  # and not at the end of the wait
 
     def test_ready_by_the_guests_own_word(self):
         self.api.launch("box", "tiny")
@@ -121,7 +121,7 @@ class TinyTest(WaitCase):
     def test_words_on_the_command_line(self):
         self.assertIn("10.88.0.", self.client("launch", "tiny", "box", "--wait", "ip"))
         self.client("stop", "--force", "box")
-        self.assertIn("10.88.0.", self.client("start", "box", "--wait", "ip", "--timeout", "20"))
+        self.assertIn("10.88.0.", self.client("start", "box", "--wait", "ip", "--timeout", "90"))
         self.assertIn("not yet", self.client("boot-times", "box"))
         self.assertIsNone(json.loads(self.client("boot-times", "box", "-f", "json"))["ready_at"])
         self.api.create("still", "tiny")
@@ -144,7 +144,7 @@ class SystemdTest(WaitCase):
         self.assertEqual(state["status"], "Running")
         times = json.loads(self.client("boot-times", "deb", "-f", "json"))
         self.assertEqual((times["started_at"], times["ready_at"]), (state["started_at"], state["lxmgr_ready_at"]))
-        self.assertTrue(10 < times["boot_ms"] < 60000, times)
+        self.assertTrue(10 < times["boot_ms"] < 600_000, times)
         self.assertIn("Boot took:", self.client("boot-times", "deb"))
         self.daemon.kill()
         self.daemon.start()
@@ -158,10 +158,10 @@ class SystemdTest(WaitCase):
         self.api.start("deb")
         self.daemon.kill()
         self.daemon.start()
-        self.assertTrue(self.wait("deb", "ready", 60)["met"])
+        self.assertTrue(self.wait("deb", "ready", 300)["met"])
         # Only init's word counts.
         self.client("restart", "--force", "deb")
-        self.assertTrue(self.wait("deb", "ready", 60)["met"])
+        self.assertTrue(self.wait("deb", "ready", 300)["met"])
         self.assertEqual(self.api.instance("deb")["status"], "Running")
 
 
