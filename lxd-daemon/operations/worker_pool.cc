@@ -50,6 +50,11 @@ unsigned WorkerPool::thread_count() const {
     return threads_;
 }
 
+std::size_t WorkerPool::idle_count() const {
+    const std::lock_guard lock(mutex_);
+    return idle_.size();
+}
+
 void WorkerPool::post(std::move_only_function<void()> work) {
     const std::lock_guard lock(mutex_);
     queue_.push_back(std::move(work));

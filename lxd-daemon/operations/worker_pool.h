@@ -17,6 +17,7 @@ public:
     /// Never blocks. An exception that escapes the work is logged as a bug.
     void post(std::move_only_function<void()> work);
     [[nodiscard]] unsigned thread_count() const;
+    [[nodiscard]] std::size_t idle_count() const;  ///< of them, those that wait for work
 
     /// While one lives, its thread waits for something that other work of the pool is to do: there may be a
     /// thread more. Without it as many waits as there may be threads would wait for ever.

@@ -196,7 +196,7 @@ TEST_F(HttpServerTest, SlowHeadIsCutOffAndOthersAreServed) {
     EXPECT_EQ(client().request("GET", "/hello").status, 200);
     const auto begin = std::chrono::steady_clock::now();
     EXPECT_TRUE(slow_client.is_closed_by_server());
-    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(4));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(9));
 }
 
 TEST_F(HttpServerTest, StalledBodyAndStalledReaderAreCutOff) {
