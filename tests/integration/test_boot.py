@@ -60,6 +60,7 @@ class BootTest(DaemonCase):
         self.create("never")
         self.create("unwanted", boot_autostart="false")
         self.api.start("unwanted")
+        self.wait_init("unwanted")
         self.assertEqual(self.daemon.terminate(signal.SIGPWR, 60), 0)
         self.daemon.start()
         for name in ("bfirst", "csecond", "alast"):
@@ -157,6 +158,7 @@ class BootTest(DaemonCase):
     def test_ephemeral_at_the_shutdown(self):
         self.api.create("mayfly", "tiny", ephemeral=True)
         self.api.start("mayfly")
+        self.wait_init("mayfly")
         self.assertEqual(self.daemon.terminate(signal.SIGPWR, 60), 0)
         self.daemon.start()
         self.assertNotIn("mayfly", self.daemon.instance_names())
@@ -237,6 +239,8 @@ class AllTest(DaemonCase):
         client("restart", "--all", "--force")
         self.assertEqual(set(self.statuses().values()), {"Running"})
         self.assertFalse(pids & {self.api.state(name)["pid"] for name in self.statuses()})
+        for name in self.statuses():
+            self.wait_init(name)
         client("stop", "--all")
         self.assertEqual(set(self.statuses().values()), {"Stopped"})
 
