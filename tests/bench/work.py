@@ -110,8 +110,8 @@ class Work:
 
     @staticmethod
     def sample(peer, metric, transfer):
-        """The best of all, not their median: a virtual machine whose host takes unused memory back writes a new gigabyte at 4000 MB/s
-        or at 500, as the memory it gets was in use just before or not; whoever writes."""
+        """The best of all, not their median: a virtual machine whose host takes unused memory back writes a new gigabyte
+        at 4000 MB/s or at 500, as the memory it gets was in use just before or not; whoever writes."""
         os.sync()  # what others have written is not to be waited for
         began = time.monotonic()
         transfer()
