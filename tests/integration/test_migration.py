@@ -1,4 +1,5 @@
 """Instances and volumes copied and moved between two servers: with another lxmgrd, and with the real LXD 5.0.2."""
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -185,7 +186,13 @@ class LxmgrTest(Migration, DaemonCase):
 
     @staticmethod
     def end_of(api, operation):
-        return api.get(f"/1.0/operations/{operation}/wait?timeout=30")
+        return api.get(f"/1.0/operations/{operation}/wait?timeout=100")
+
+    def ending(self, api, operation):
+        """end_of(), from now on in the background: of what ended a while ago nothing is known any more."""
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        self.addCleanup(pool.shutdown)
+        return pool.submit(self.end_of, api, operation)
 
     def test_cancelled(self):
         self.make("kept")
@@ -233,8 +240,9 @@ class LxmgrTest(Migration, DaemonCase):
                 self.peer.daemon.start(environment={"LXMGR_FAILPOINT": point})
                 with contextlib.suppress(ConnectionError):  # it may die before it has answered
                     self.pull("kept", "copy")
+                ended = self.ending(self.api, self.asked)
                 self.peer.daemon.wait_dead()
-                self.assertEqual(self.end_of(self.api, self.asked)["status"], "Failure")
+                self.assertEqual(ended.result()["status"], "Failure")
                 self.peer.daemon.start()
                 if point.endswith("row"):
                     self.check(self.there, "copy")
@@ -253,8 +261,9 @@ class LxmgrTest(Migration, DaemonCase):
                 self.daemon.kill()
                 self.daemon.start(environment={"LXMGR_FAILPOINT": point})
                 _, there = self.pull("kept", "copy")
+                ended = self.ending(self.there, there)
                 self.daemon.wait_dead()
-                self.assertEqual(self.end_of(self.there, there)["status"], "Failure")
+                self.assertEqual(ended.result()["status"], "Failure")
                 self.daemon.start()
                 self.assertEqual(self.volumes(self.peer.daemon), {"containers": [], "snapshots": []})
                 self.assertEqual(self.volumes(self.daemon), before)
@@ -274,8 +283,8 @@ class LxmgrTest(Migration, DaemonCase):
             while self.sent() < begun + (4 << 20):
                 self.assertEqual(self.there.get(f"/1.0/operations/{there}")["status"], "Running")
             cable("down")
-            for api, operation in ((self.api, here), (self.there, there)):
-                ended = api.get(f"/1.0/operations/{operation}/wait?timeout=100")
+            for ending in [self.ending(self.api, here), self.ending(self.there, there)]:
+                ended = ending.result()
                 self.assertEqual(ended["status"], "Failure", ended)
                 self.assertIn("lost", ended["err"])
         finally:
@@ -303,9 +312,10 @@ class LxmgrTest(Migration, DaemonCase):
         made = self.there.call("POST", "/1.0/instances", {"name": "small", "devices": limited, "source": {
             "type": "migration", "mode": "pull", "operation": f"{pair.url(pair.NEAR)}/1.0/operations/{operation['id']}",
             "certificate": certificate, "secrets": operation["metadata"]}})["metadata"]
-        said = self.end_of(self.there, made["id"])["err"]
+        here, there = self.ending(self.api, operation["id"]), self.ending(self.there, made["id"])
+        said = there.result()["err"]
         self.assertIn("instance 'small'", said)
-        self.assertIn(said.split(":")[0], self.end_of(self.api, operation["id"])["err"])
+        self.assertIn(said.split(":")[0], here.result()["err"])
         self.assertEqual(self.volumes(self.peer.daemon), {"containers": [], "snapshots": []})
 
 
