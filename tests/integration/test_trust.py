@@ -20,7 +20,7 @@ TABLE = pathlib.Path(__file__).with_name("access.tsv")
 class Brief(remote.Certificate):
     """Ends a few seconds after it was made, at `ends` of the clock."""
 
-    def __init__(self, folder, name, seconds=5):
+    def __init__(self, folder, name, seconds=10):
         super().__init__(folder, name)
         self.ends = int(time.time()) + seconds
         config = os.path.join(folder, f"{name}.conf")
@@ -80,8 +80,11 @@ class TrustStoreTest(TrustCase):
         self.api.call("POST", "/1.0/certificates", {"certificate": certificate.encoded, "name": "brief"})
         client = self.client(certificate)
         self.assertEqual(client.get("/1.0")["auth"], "trusted")
-        while client.get("/1.0")["auth"] == "trusted":  # on one connection
-            self.assertLess(time.time(), certificate.ends + 2, "it is trusted although it has expired")
+        while True:  # on one connection
+            asked = time.time()
+            if client.get("/1.0")["auth"] != "trusted":
+                break
+            self.assertLess(asked, certificate.ends + 2, "it is trusted although it has expired")
             time.sleep(0.1)
         self.assertGreaterEqual(time.time(), certificate.ends)
         self.assert_api_error(403, client.get, "/1.0/instances")
@@ -103,7 +106,7 @@ class TrustStoreTest(TrustCase):
         certificate, client = self.trusted()
         wrapped = self.events(certificate)
         self.api.call("DELETE", f"/1.0/certificates/{certificate.fingerprint}")
-        self.wait_end(wrapped, 5)
+        self.wait_end(wrapped, 30)
         self.assertEqual(client.raw("GET", "/1.0/instances").status, 403)
 
     def test_a_client_can_remove_itself_and_hears_of_it(self):

@@ -31,7 +31,7 @@ class TrustCase(DaemonCase):
         return wrapped
 
     @staticmethod
-    def wait_end(wrapped, timeout=20):
+    def wait_end(wrapped, timeout=60):
         wrapped.settimeout(timeout)
         while True:
             try:
