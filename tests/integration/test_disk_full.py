@@ -79,7 +79,7 @@ class FullBase(DaemonCase):
 
     def assert_as_before(self, driver, before, what):
         """What takes long to remove goes in the background."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while (now := self.listing(driver)) != before and time.monotonic() < deadline:
             time.sleep(0.05)
         self.assertEqual(now, before, what)
