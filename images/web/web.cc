@@ -113,7 +113,7 @@ void Web::Impl::set_up_upload(Transfer& transfer) {
 }
 
 void Web::Impl::set_up(Transfer& transfer, const std::string& url, const std::string& proxy) {
-    const long stall = failpoint_fails("image-web-impatient") ? 1 : kStallSeconds;
+    const long stall = failpoint_fails("image-web-impatient") ? 3 : kStallSeconds;
     curl.easy_reset(easy);
     curl.easy_setopt(easy, CURLOPT_URL, url.c_str());
     curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, access.allow_http ? "https,http" : "https");

@@ -36,8 +36,6 @@ while True:
 
 
 class ImageKeysTest(StreamsCase):
-    environment = {"LXMGR_FAILPOINT": "image-web-impatient:error"}  # it gives a server up after a second without a byte
-
     def tearDown(self):
         self.api.call("PUT", "/1.0", {"config": {}})
         super().tearDown()
@@ -69,7 +67,7 @@ class ImageKeysTest(StreamsCase):
             self.fetch_and_drop()
 
     def shut_down_while_fetching(self, **variables):
-        """Whether the daemon would not wait for the operation's end by itself."""
+        """Whether the daemon would not wait for the operation's end by itself. `variables` are of its environment."""
         self.daemon.terminate()
         self.daemon.start(environment=variables)
         before = len(read(self.daemon.log_path))
@@ -88,9 +86,10 @@ class ImageKeysTest(StreamsCase):
         return "they are asked to end" in said
 
     def test_shutdown_timeout(self):
-        self.assertFalse(self.shut_down_while_fetching())
+        # It gives a server up after some seconds without a byte.
+        self.assertFalse(self.shut_down_while_fetching(LXMGR_FAILPOINT="image-web-impatient:error"))
         self.api.call("PATCH", "/1.0", {"config": {"core.shutdown_timeout": "0"}})
-        self.assertTrue(self.shut_down_while_fetching(LXMGR_FAILPOINT=""))
+        self.assertTrue(self.shut_down_while_fetching())
 
 
 class NameKeysTest(DaemonCase):

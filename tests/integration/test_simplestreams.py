@@ -240,7 +240,7 @@ class UpkeepTest(StreamsCase):
         self.api.call("PATCH", "/1.0", {"config": {"images.auto_update_interval": "7"}})
         self.assertEqual(len(self.api.get("/1.0/images")), 1)
         self.age("uploaded_at", 1)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.api.get("/1.0/images") != [f"/1.0/images/{new}"]:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
@@ -256,7 +256,7 @@ class UpkeepTest(StreamsCase):
         self.age("last_used_at", 9)
         self.assertEqual(len(self.api.get("/1.0/images")), 2)
         self.age("last_used_at", 2)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.api.get("/1.0/images") != [f"/1.0/images/{kept}"]:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
@@ -265,7 +265,6 @@ class UpkeepTest(StreamsCase):
 
 class HostileTest(StreamsCase):
     """Each ends in an error that says what was wrong, soon, and leaves nothing; the same request succeeds later."""
-    environment = {"LXMGR_FAILPOINT": "image-web-impatient:error"}  # a second without a byte is enough
 
     def refused(self, behaviour, *words):
         self.streams.behave(behaviour)
@@ -282,8 +281,6 @@ class HostileTest(StreamsCase):
     def test_servers_that_fail_or_lie(self):
         squashfs, _ = self.streams.ubuntu_layout()
         for behaviour, words in (
-                ({".squashfs": "stall"}, ("stands still",)),
-                ({"index.json": "stall"}, ("stands still",)),
                 ({".squashfs": "truncate"}, ("broke off",)),
                 ({".squashfs": "flip"}, ("another hash",)),
                 ({"lxd.tar.xz": "flip"}, ("another hash",)),
@@ -298,6 +295,19 @@ class HostileTest(StreamsCase):
                 ({".squashfs": f"redirect {streams.URL}/x.squashfs"}, ("redirects too often",))):
             with self.subTest(behaviour=behaviour):
                 self.refused(behaviour, *words)
+        self.streams.behave({})
+        self.assertEqual(self.fetch("24.04"), squashfs)
+
+    def test_servers_that_stand_still(self):
+        """Some seconds without a byte are enough for this daemon; not for others, as the server may have to wait too."""
+        squashfs, _ = self.streams.ubuntu_layout()
+        self.daemon.terminate()
+        self.daemon.start(environment={"LXMGR_FAILPOINT": "image-web-impatient:error"})
+        for end in (".squashfs", "index.json"):
+            with self.subTest(end=end):
+                self.refused({end: "stall"}, "stands still")
+        self.daemon.terminate()
+        self.daemon.start()
         self.streams.behave({})
         self.assertEqual(self.fetch("24.04"), squashfs)
 
@@ -341,8 +351,6 @@ class HostileTest(StreamsCase):
     def test_cancel(self):
         self.streams.ubuntu_layout()
         self.streams.behave({".squashfs": "stall"})
-        self.daemon.terminate()
-        self.daemon.start(environment={"LXMGR_FAILPOINT": ""})
         for url, body in (("/1.0/images", {}), ("/1.0/instances", {"name": "victim"})):
             started = self.api.call("POST", url, {"source": self.source("24.04"), **body})
             operation = started["operation"].split("?")[0]
@@ -352,8 +360,6 @@ class HostileTest(StreamsCase):
                 self.api.wait(started, timeout=5)
             self.streams.forget_log()
         self.assertEqual((self.api.get("/1.0/images"), self.daemon.instance_names()), ([], []))
-        self.daemon.terminate()
-        self.daemon.start()
 
     def wait_for_download(self, operation):
         while "rootfs: " not in (self.api.get(operation)["metadata"] or {}).get("download_progress", ""):
