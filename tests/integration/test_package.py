@@ -31,7 +31,7 @@ class PackageTest(DaemonCase):
             file.write(self.api.pull("box", "/var/lib/dpkg/status").body)
         subprocess.run(["apt-get", "-qq", "install", "--download-only", "--yes", "--no-install-recommends",
                         "-o", f"Dir::State::status={status}", "-o", f"Dir::Cache::archives={folder}",
-                        "-o", "APT::Sandbox::User=root", package], check=True, stdout=subprocess.PIPE)
+                        "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=5", package], check=True, stdout=subprocess.PIPE)
         return glob.glob(os.path.join(folder, "*.deb"))
 
     def install(self, *paths):
