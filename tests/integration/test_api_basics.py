@@ -189,7 +189,7 @@ class OperationTest(DaemonCase):
         operation, _ = self.api.exec_start("slow", ["true"])
         began = time.monotonic()
         self.assertEqual(self.api.get(f"{operation}/wait?timeout=1")["status_code"], 103)
-        self.assertLess(time.monotonic() - began, 5)
+        self.assertLess(time.monotonic() - began, 25)
 
     def test_events_of_a_start_come_in_order(self):
         with self.api.events("lifecycle") as events:
@@ -274,7 +274,7 @@ class HttpTest(DaemonCase):
             began = time.monotonic()
             self.api.get("/1.0")
             times.append(time.monotonic() - began)
-        self.assertLess(sorted(times)[10], 0.2)
+        self.assertLess(sorted(times)[10], 2)
 
     def test_many_threads(self):
         errors = []
