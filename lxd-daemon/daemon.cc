@@ -43,9 +43,10 @@
 namespace lxmgr {
 namespace {
 
-/// What a stop waits for running operations before it leaves them to the recovery of the next daemon.
+/// What a stop waits for running operations before it asks them to end.
 constexpr std::chrono::seconds kDrainTime{20};
-constexpr std::chrono::seconds kAbortTime{10};    ///< and then for those that were asked to end
+/// And then: what has not ended by then is the next daemon's to recover.
+constexpr std::chrono::seconds kAbortTime{10};
 constexpr std::chrono::minutes kShutdownTime{5};  ///< without core.shutdown_timeout
 
 /// The group of the unix socket.
