@@ -1,28 +1,16 @@
 #pragma once
 #include <map>
-#include <nlohmann/json.hpp>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 #include "images/backup_reader.h"
+#include "lxd-daemon/instances/backups/index.h"
 #include "lxd-daemon/operations/operation.h"
 #include "storage/streams.h"
 
 /// Private to the room: reading backups.
 namespace lxmgr::instances {
-
-struct BackupIndex {
-    std::string name, pool;
-    std::string form;  ///< of which storage driver its streams are; empty: it holds plain trees
-    std::vector<std::string> snapshots;  ///< valid names
-    nlohmann::json config;
-};
-/// @param type  "container" or "custom": what the backup must be of. Errors: `bad_request`.
-Result<BackupIndex> read_index(const std::string& path, const std::string& type);
-
-/// The object of that name in a list of the index; null when there is none.
-const nlohmann::json* object_named(const nlohmann::json& config, const char* list, const std::string& name);
 
 /// What the volumes of a backup are made by, in one pass through it.
 class BackupVolumes {
