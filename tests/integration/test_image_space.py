@@ -1,5 +1,5 @@
-"""A disk that is too small for an image that is fetched, or made of an instance: a clear error, nothing left, and the same
-request succeeds when there is room."""
+"""A disk that is too small for an image that is fetched, or made of an instance, or for a backup: a clear error, nothing
+left, and the same request succeeds when there is room."""
 import os
 import shutil
 import subprocess
@@ -58,15 +58,18 @@ class FullDiskTest(DaemonCase):
             os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - left)
         return path
 
+    def listing(self):
+        places = {folder: os.path.join(self.daemon.root, folder) for folder in ("tmp", "images", "backups")}
+        return {folder: set(os.listdir(place)) for folder, place in places.items() if os.path.exists(place)}
+
     def until_there_is_room(self, left, operate):
-        before = {folder: set(os.listdir(os.path.join(self.daemon.root, folder))) for folder in ("tmp", "images")}
+        before = self.listing()
         filler = self.fill(left)
         try:
             with self.assertRaises(ApiError) as caught:
                 operate()
             self.assertIn("No space left on device", caught.exception.message)
-            after = {folder: set(os.listdir(os.path.join(self.daemon.root, folder))) for folder in ("tmp", "images")}
-            self.assertEqual(after, before)
+            self.assertEqual(self.listing(), before)
         finally:
             os.unlink(filler)
         operate()
@@ -81,6 +84,29 @@ class FullDiskTest(DaemonCase):
         body = {"source": {"type": "instance", "name": "one"}}
         self.until_there_is_room(2 << 20, lambda: self.api.do("POST", "/1.0/images", body, timeout=60))
         self.assertEqual(len(self.api.get("/1.0/images")), 2)
+
+    def test_backups(self):
+        source = {"type": "image", "mode": "pull", "server": streams.URL, "protocol": "simplestreams", "alias": "24.04"}
+        self.api.do("POST", "/1.0/instances", {"name": "two", "source": source}, timeout=60)
+        self.api.do("POST", "/1.0/storage-pools/default/volumes/custom", {"name": "v", "config": {}})
+        self.api.update("two", devices={"v": {"type": "disk", "pool": "default", "source": "v", "path": "/data"}})
+        self.api.start("two")
+        self.api.sh("two", "head -c 4000000 /dev/urandom | tee /data/noise > /noise")
+        self.api.stop("two")
+        self.api.update("two", devices={"v": None})
+        for url in ("/1.0/instances/two", "/1.0/storage-pools/default/volumes/custom/v"):
+            for algorithm in ("none", "gzip"):
+                with self.subTest(url=url, algorithm=algorithm):
+                    self.api.do("POST", f"{url}/backups", {"name": "small", "compression_algorithm": "gzip"})
+                    body = {"name": "b", "compression_algorithm": algorithm}
+                    self.until_there_is_room(2 << 20, lambda: self.api.do("POST", f"{url}/backups", body))
+                    self.assertEqual(len(self.api.get(f"{url}/backups")), 2)
+                    for name in ("small", "b"):
+                        self.api.do("DELETE", f"{url}/backups/{name}")
+        self.api.do("DELETE", "/1.0/storage-pools/default/volumes/custom/v")
+        self.api.delete("two")
+        for url in self.api.get("/1.0/images"):  # the other test fetches it
+            self.api.do("DELETE", url)
 
 
 if __name__ == "__main__":
