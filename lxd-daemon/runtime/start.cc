@@ -151,13 +151,16 @@ Result<UniqueFd> Impl::place(const StartRequest& request) {
 }
 
 Result<> Impl::prepare_start(const StartRequest& request) {
-    if (warmer_.busy()) return {};  // start() makes them, when the wait is over
-    if (auto made = place(request); !made) {
-        cancel_start(request.name);
-        return std::unexpected(std::move(made).error());
+    // When the kernel lets nobody through, start() makes them: the wait is over by then.
+    const bool now = !warmer_.busy();
+    if (now) {
+        if (auto made = place(request); !made) {
+            cancel_start(request.name);
+            return std::unexpected(std::move(made).error());
+        }
     }
     failpoint("runtime.start.prepared");
-    if (cgroups_.start_moves() && !is_placed(request.name)) warmer_.poke();
+    if (now && cgroups_.start_moves() && !is_placed(request.name)) warmer_.poke();
     return {};
 }
 

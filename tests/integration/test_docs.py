@@ -154,10 +154,11 @@ class CommandsTest(unittest.TestCase):
         target = daemon.import_image(image, "debian/12")
         daemon.api.call("POST", "/1.0/images/aliases", {"name": "debian/13", "target": target, "description": ""})
         self.prepare(daemon)
-        text = "set -e\n" + "\n".join(f"echo + {shlex.quote(line)} >&2\n{line}" for line in script)
+        # nsenter(1) leaves its caller's directory.
+        text = f"set -e\ncd {daemon.base}\n" + "\n".join(f"echo + {shlex.quote(line)} >&2\n{line}" for line in script)
         done = subprocess.run(
             daemon.sandbox.command(["bash", "-c", text.replace("/var/lib/lxmgr", daemon.root)]), capture_output=True, text=True,
-            stdin=subprocess.DEVNULL, cwd=daemon.base, env=self.environment(daemon), timeout=300, check=False)
+            stdin=subprocess.DEVNULL, env=self.environment(daemon), timeout=300, check=False)
         self.assertEqual(done.returncode, 0, f"{path}:\n{done.stderr[-3000:]}\n{daemon.log_tail(10)}")
         with contextlib.suppress(ConnectionError, FileNotFoundError):  # the page may have shut the daemon down
             self.stop_all(daemon)
