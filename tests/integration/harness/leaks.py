@@ -60,7 +60,7 @@ class LeakCheck:
                  if pid != self.daemon.pid and namespace(pid, "pid") not in inside}
         # One that ended while it was being described has no name any more.
         return {re.sub(r"^\d+ \(parent \d+", "(", one) for one in found
-                if not one.endswith((": []", ": lxmgr-monitor (spare)")) and ": lxcfs --foreground" not in one}
+                if not one.endswith((": []", ": [lxcfs]", ": lxmgr-monitor (spare)")) and ": lxcfs --foreground" not in one}
 
     def cgroups(self):
         """Not the daemon's own group with the monitors' one in it, which stay until the daemon is gone."""
