@@ -2,7 +2,7 @@
 import os
 
 from harness.case import DaemonCase, main
-from harness.sweep import CONFIG, SweepCases
+from harness.sweep import CONFIG, PlainPool, SweepCases
 
 
 class SnapshotSweep(SweepCases, DaemonCase):
@@ -104,19 +104,7 @@ class RebuildSweep(SnapshotSweep):
         self.assert_whole("subject")
 
 
-class MoveSweep(SnapshotSweep):
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.api.do("POST", "/1.0/storage-pools", {"name": "plain", "driver": "dir", "config": {}})
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.api.stop("bystander")
-        cls.api.delete("bystander")
-        cls.api.do("DELETE", "/1.0/storage-pools/plain")
-        super().tearDownClass()
-
+class MoveSweep(PlainPool, SnapshotSweep):
     def prepare(self):
         self.create()
         self.api.push("subject", "/root/mark", b"then")

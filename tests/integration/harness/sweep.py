@@ -171,3 +171,19 @@ class SweepCases:
 
     def create(self, name="subject"):
         self.api.create(name, "tiny", config=CONFIG)
+
+
+class PlainPool:
+    """To inherit from before a sweep: a second pool, "plain", of driver dir."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.api.do("POST", "/1.0/storage-pools", {"name": "plain", "driver": "dir", "config": {}})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.api.stop("bystander")
+        cls.api.delete("bystander")
+        cls.api.do("DELETE", "/1.0/storage-pools/plain")
+        super().tearDownClass()

@@ -1,25 +1,13 @@
 """Base of the kill -9 sweeps of custom volumes: their pools, and what each audit looks at."""
 import os
 
-from .sweep import SweepCases
+from .sweep import PlainPool, SweepCases
 
 POOL = "/1.0/storage-pools/default/volumes/custom"
 
 
-class VolumeSweep(SweepCases):
+class VolumeSweep(PlainPool, SweepCases):
     test_moments = None  # every step is a transaction, and those are points
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.api.do("POST", "/1.0/storage-pools", {"name": "plain", "driver": "dir", "config": {}})
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.api.stop("bystander")
-        cls.api.delete("bystander")
-        cls.api.do("DELETE", "/1.0/storage-pools/plain")
-        super().tearDownClass()
 
     def volumes(self):
         return {(v["name"].split("/")[0], pool) for pool in ("default", "plain")
