@@ -29,6 +29,10 @@ Result<WantedAttributes> wanted_attributes(const Args& args) {
     if (args.given("mode")) {
         LX_TRY_AS(wanted.mode, parse_mode(args.text("mode")));
     }
+    std::vector<std::string> asked;
+    for (const char* name : {"uid", "gid", "mode"})
+        if (args.given(name)) asked.emplace_back(name);
+    wanted.existing_gets = fmt::format("{}", fmt::join(asked, ","));
     return wanted;
 }
 
@@ -162,7 +166,8 @@ constexpr Option kPullOptions[] = {kRecursive, kParents};
 const Command kFileCommands[] = {
     {"file push", "Copy files into an instance", kPushOperands, kPushOptions,
      "TARGET is INSTANCE/PATH; with a trailing slash, or when it is a directory, files go into it. '-' is "
-     "stdin.",
+     "stdin.\n"
+     "What exists keeps its owner and permissions, but for what --uid, --gid and --mode give a file.",
      "file push hosts dev/etc/hosts\nfile push -r ./site dev/var/www/ --uid 33 --gid 33\nfile push - "
      "dev/root/note.txt < note.txt",
      run_push},

@@ -129,7 +129,11 @@ Result<> RemoteFiles::push(const std::string& path, const WantedAttributes& want
     request.target = url(path);
     request.headers.emplace_back("Content-Type", "application/octet-stream");
     request.headers.emplace_back("X-LXD-type", type);
-    if (std::string_view(type) == "file") request.headers.emplace_back("X-LXD-write", "overwrite");
+    if (std::string_view(type) == "file") {
+        request.headers.emplace_back("X-LXD-write", "overwrite");
+        if (!wanted.existing_gets.empty())
+            request.headers.emplace_back("X-LXD-modify-perm", wanted.existing_gets);
+    }
     if (wanted.uid) request.headers.emplace_back("X-LXD-uid", std::to_string(*wanted.uid));
     if (wanted.gid) request.headers.emplace_back("X-LXD-gid", std::to_string(*wanted.gid));
     if (wanted.mode) request.headers.emplace_back("X-LXD-mode", fmt::format("0{:03o}", *wanted.mode));

@@ -17,9 +17,11 @@ struct RemoteAttributes {
     unsigned mode = 0;
 };
 
-/// What a pushed entry shall be; what is not given stays as it is, or becomes the daemon's default.
+/// What a pushed entry shall be when it is made; what is not given becomes the daemon's default.
 struct WantedAttributes {
     std::optional<unsigned> uid, gid, mode;
+    std::string
+        existing_gets{};  ///< of uid, gid and mode what a file that exists gets too, separated by commas
 };
 
 class RemoteFiles {

@@ -129,7 +129,7 @@ Result<OpenedFile> open_file(const InstanceRoot& root, const std::string& path) 
 }
 
 Result<> write_file(const InstanceRoot& root, const std::string& path, int source, bool append,
-                    const Ownership& ownership) {
+                    const Ownership& ownership, const Ownership& existing_gets) {
     LX_TRY(split_last(path));
     UniqueFd target;
     if (auto existing = sys::open_in_root(root.fd.get(), path, O_PATH)) {
@@ -141,7 +141,7 @@ Result<> write_file(const InstanceRoot& root, const std::string& path, int sourc
         // Not O_APPEND: sendfile(2) refuses it.
         if (append && ::lseek(target.get(), 0, SEEK_END) < 0) return fail_errno("Seeking in", path);
         LX_TRY(copy_bytes(source, target.get(), path));
-        return apply_ownership(root, target.get(), ownership, path);
+        return apply_ownership(root, target.get(), existing_gets, path);
     }
     LX_TRY_AS(target, create_file(root, path, ownership));
     LX_TRY(copy_bytes(source, target.get(), path));
@@ -150,20 +150,26 @@ Result<> write_file(const InstanceRoot& root, const std::string& path, int sourc
     return apply_ownership(root, target.get(), whole, path);
 }
 
-Result<> make_directory(const InstanceRoot& root, const std::string& path, const Ownership& ownership) {
+Result<> make_directory(const InstanceRoot& root, const std::string& path, const Ownership& ownership,
+                        const Ownership& existing_gets) {
+    if (auto existing = sys::open_in_root(root.fd.get(), path, O_PATH)) {
+        LX_TRY_AS(const struct stat st, stat_of(existing->get(), path));
+        if (!S_ISDIR(st.st_mode))
+            return fail(Status::bad_request, fmt::format("'{}' exists and is not a directory", path));
+        LX_TRY_AS(const UniqueFd dir, reopen_allowed(root, existing->get(), O_RDONLY | O_DIRECTORY, path));
+        return apply_ownership(root, dir.get(), existing_gets, path);
+    }
     LX_TRY_AS(const auto parts, split_last(path));
     LX_TRY_AS(const UniqueFd parent, open_parent(root, parts.first));
-    LX_TRY_AS(const bool made, as_owner(root, ownership, [&]() -> Result<bool> {
-                  if (::mkdirat(parent.get(), parts.second.c_str(), 0700) == 0) return true;
-                  if (errno == EEXIST) return false;
-                  return fail_errno("Creating directory", path);
-              }));
+    LX_TRY(as_owner(root, ownership, [&]() -> Result<> {
+        if (::mkdirat(parent.get(), parts.second.c_str(), 0700) == 0) return {};
+        if (errno == EEXIST)
+            return fail(Status::bad_request, fmt::format("'{}' exists and is not a directory", path));
+        return fail_errno("Creating directory", path);
+    }));
     Ownership whole = ownership;
-    if (made) whole.mode = ownership.mode.value_or(0755);
+    whole.mode = ownership.mode.value_or(0755);
     LX_TRY_AS(const UniqueFd handle, open_object(root, path));
-    LX_TRY_AS(const struct stat st, stat_of(handle.get(), path));
-    if (!S_ISDIR(st.st_mode))
-        return fail(Status::bad_request, fmt::format("'{}' exists and is not a directory", path));
     LX_TRY_AS(const UniqueFd dir, reopen_allowed(root, handle.get(), O_RDONLY | O_DIRECTORY, path));
     return apply_ownership(root, dir.get(), whole, path);
 }

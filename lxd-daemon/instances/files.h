@@ -48,16 +48,17 @@ Result<OpenedFile> open_file(const InstanceRoot& root, const std::string& path);
 /// The same without content.
 Result<FileInfo> file_info(const InstanceRoot& root, const std::string& path);
 
-/// What is absent stays as it is on an existing object; new ones get 0, 0 and 0644 (directories 0755).
+/// Of what is made; what is absent is 0, 0 and 0644 (directories 0755).
 struct Ownership {
     std::optional<std::uint32_t> uid, gid;
     std::optional<mode_t> mode;
 };
 
 /// Writes a whole file (or appends) from `source`, which is read from its offset to its end at constant
-/// memory. Symlinks are followed inside the instance, as a program there would.
+/// memory. Symlinks are followed inside the instance, as a program there would. A file that exists keeps its
+/// owner and mode but for what `existing` gives it.
 Result<> write_file(const InstanceRoot& root, const std::string& path, int source, bool append,
-                    const Ownership& ownership);
+                    const Ownership& ownership, const Ownership& existing = {});
 /// A file without a name in the directory where `path` would be: what is written to it needs no copy to
 /// become `path`. Read-write. Invalid when `path` exists, or the file system or a stopped instance has no
 /// such place.
@@ -68,8 +69,9 @@ Result<bool> name_file(const InstanceRoot& root, const std::string& path, int fi
                        const Ownership& ownership);
 /// As write_file() from memory, with the defaults of Ownership.
 Result<> write_text(const InstanceRoot& root, const std::string& path, const std::string& text);
-/// An existing directory gets the ownership that is given.
-Result<> make_directory(const InstanceRoot& root, const std::string& path, const Ownership& ownership);
+/// A directory that exists, or a symlink to one, is kept as it is but for what `existing` gives it.
+Result<> make_directory(const InstanceRoot& root, const std::string& path, const Ownership& ownership,
+                        const Ownership& existing = {});
 /// Replaces an existing symlink; another existing object is an error.
 Result<> make_symlink(const InstanceRoot& root, const std::string& path, const std::string& target,
                       const Ownership& ownership);

@@ -123,6 +123,7 @@ const std::vector<std::string>& api_extensions() {
         "instance_nic_macvlan_mode",
         "instance_nic_routed_host_tables",
         "instance_nic_routed_neighbor_probe",
+        "instances_files_modify_permissions",
         "instances_nic_limits_priority",
         "network_gvrp",
         "network_txqueuelen",

@@ -100,10 +100,28 @@ Result<instances::Ownership> ownership_of(const Request& request) {
     return out;
 }
 
+/// What of it an object that exists gets as well: X-LXD-modify-perm names it.
+Result<instances::Ownership> modified_of(const Request& request, const instances::Ownership& given) {
+    instances::Ownership out;
+    for (const auto& name : split(request.header("x-lxd-modify-perm").value_or(""), ',')) {
+        if (name == "uid") {
+            out.uid = given.uid;
+        } else if (name == "gid") {
+            out.gid = given.gid;
+        } else if (name == "mode") {
+            out.mode = given.mode;
+        } else if (!name.empty()) {
+            return fail(Status::bad_request,
+                        fmt::format("Header X-LXD-modify-perm: '{}' is not one of uid, gid, mode", name));
+        }
+    }
+    return out;
+}
+
 struct Write {
     std::string path, type;
     bool append = false;
-    instances::Ownership ownership;
+    instances::Ownership ownership, existing;
     std::shared_ptr<BodyFile> body;
 };
 
@@ -111,6 +129,7 @@ Result<Write> write_of(const Request& request) {
     Write write;
     LX_TRY_AS(write.path, path_of(request));
     LX_TRY_AS(write.ownership, ownership_of(request));
+    LX_TRY_AS(write.existing, modified_of(request, write.ownership));
     write.type = request.header("x-lxd-type").value_or("file");
     if (write.type != "file" && write.type != "directory" && write.type != "symlink") {
         return fail(Status::bad_request,
@@ -136,14 +155,16 @@ Result<std::string> symlink_target(const BodyFile& body) {
 }
 
 Result<> perform(const instances::InstanceRoot& root, const Write& write) {
-    if (write.type == "directory") return instances::make_directory(root, write.path, write.ownership);
+    if (write.type == "directory")
+        return instances::make_directory(root, write.path, write.ownership, write.existing);
     if (write.type == "file" && write.body->path.empty()) {
         LX_TRY_AS(const bool named,
                   instances::name_file(root, write.path, write.body->fd.get(), write.ownership));
         if (named) return {};
     }
     if (write.type == "file")
-        return instances::write_file(root, write.path, write.body->fd.get(), write.append, write.ownership);
+        return instances::write_file(root, write.path, write.body->fd.get(), write.append, write.ownership,
+                                     write.existing);
     LX_TRY_AS(const std::string target, symlink_target(*write.body));
     return instances::make_symlink(root, write.path, target, write.ownership);
 }

@@ -33,6 +33,20 @@ class FilesCases:
         self.assertEqual(self.headers("/root/keep")["uid"], "5")
         self.assertEqual(self.headers("/root/keep")["mode"], "0600")
 
+    def test_owner_and_mode_are_for_what_is_made(self):
+        """As LXD: else `lxc file push -r tmp NAME/` would give the instance's /tmp the mode of the caller's."""
+        self.api.push(self.name, "/root/kept", b"1", uid=5, gid=6, mode="0600")
+        for how in ("overwrite", "append"):
+            self.api.push(self.name, "/root/kept", b"2", uid=7, gid=8, mode="0666", write=how)
+            self.assertEqual(self.headers("/root/kept"), {"uid": "5", "gid": "6", "mode": "0600", "type": "file"})
+        self.api.push(self.name, "/root/to-tmp", b"/tmp", type="symlink")
+        for path in ("/tmp", "/", "/root/to-tmp"):
+            self.api.push(self.name, path, type="directory", uid=7, gid=8, mode="0700")
+        self.assertEqual(self.headers("/tmp"), {"uid": "0", "gid": "0", "mode": "1777", "type": "directory"})
+        self.assertEqual(self.headers("/")["uid"], "0")
+        self.api.push(self.name, "/root/kept", b"3", uid=7, gid=8, mode="0640", **{"modify-perm": "uid,mode"})
+        self.assertEqual(self.headers("/root/kept"), {"uid": "7", "gid": "6", "mode": "0640", "type": "file"})
+
     def test_append(self):
         self.api.push(self.name, "/root/log", b"one\n")
         self.api.push(self.name, "/root/log", b"two\n", write="append")

@@ -211,7 +211,7 @@ class Api:
         return f"/1.0/instances/{name}/files?path={urllib.parse.quote(path, safe='')}"
 
     def push(self, name, path, content=b"", **headers):
-        names = {key: f"X-LXD-{key}" for key in ("uid", "gid", "mode", "type", "write")}
+        names = {key: f"X-LXD-{key}" for key in ("uid", "gid", "mode", "type", "write", "modify-perm")}
         sent = {names[key]: str(value) for key, value in headers.items()}
         return self.call("POST", self.file_target(name, path), content, sent)
 

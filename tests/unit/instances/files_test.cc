@@ -62,6 +62,26 @@ TEST_F(FilesTest, OverwriteKeepsModeAndAppendAdds) {
     EXPECT_EQ(file_info(root_, "/etc/motd")->mode, 0600U);
 }
 
+TEST_F(FilesTest, WhatExistsKeepsOwnerAndMode) {
+    ASSERT_TRUE(put("/etc/motd", "hello", false, {.mode = 0600}));
+    ASSERT_TRUE(put("/etc/motd", "bye", false, {.mode = 0666}));
+    EXPECT_EQ(file_info(root_, "/etc/motd")->mode, 0600U);
+    ASSERT_TRUE(make_directory(root_, "/tmp", {.mode = 01777}));
+    ASSERT_TRUE(make_directory(root_, "/tmp", {.mode = 0700}));
+    EXPECT_EQ(file_info(root_, "/tmp")->mode, 01777U);
+    ASSERT_TRUE(make_directory(root_, "/tmp", {}, {.mode = 0711}));
+    EXPECT_EQ(file_info(root_, "/tmp")->mode, 0711U);
+}
+
+TEST_F(FilesTest, TheRootAndLinksToDirectoriesExist) {
+    EXPECT_TRUE(make_directory(root_, "/", {}));
+    fs::create_symlink("/etc", base_ + "/root/link");
+    EXPECT_TRUE(make_directory(root_, "/link", {}));
+    EXPECT_TRUE(fs::is_symlink(base_ + "/root/link"));
+    fs::create_symlink("/missing", base_ + "/root/dangling");
+    EXPECT_FALSE(make_directory(root_, "/dangling", {}));
+}
+
 TEST_F(FilesTest, AbsoluteSymlinkStaysInside) {
     fs::create_symlink("/etc/motd", base_ + "/root/link");
     ASSERT_TRUE(put("/link", "inside"));
