@@ -71,8 +71,9 @@ nlohmann::json etag_fields(const Image& image) {
             {"profiles", image.profiles}};
 }
 
-Result<ImagePut> parse_image_put(const nlohmann::json& body) {
+Result<ImagePut> parse_image_put(const nlohmann::json& body, std::vector<std::string> profiles) {
     ImagePut out;
+    out.profiles = std::move(profiles);
     Reader reader(body);
     LX_TRY(read_put(reader, out).map("properties", out.properties).done());
     drop_empty(out.properties);

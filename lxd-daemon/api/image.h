@@ -41,7 +41,8 @@ struct ImagePut {
     Time expires_at{};
     std::vector<std::string> profiles;
 };
-Result<ImagePut> parse_image_put(const nlohmann::json& body);
+/// `profiles` stay when the body has none: the image models of pylxd do not know them.
+Result<ImagePut> parse_image_put(const nlohmann::json& body, std::vector<std::string> profiles = {});
 /// PATCH: merged into the current fields.
 Result<ImagePut> patch_image(const nlohmann::json& body, ImagePut current);
 

@@ -53,6 +53,22 @@ Result<> check_plan(Context& context, CreatePlan& plan) {
     return prepare_devices(context, expanded.devices, plan.record);
 }
 
+/// The image whose properties hold all of `wanted`; of several the one that came last.
+Result<database::ImagePtr> newest_image_with(const std::vector<database::ImagePtr>& images,
+                                             const api::ConfigMap& wanted, const std::string& holder) {
+    database::ImagePtr found;
+    for (const auto& image : images) {
+        const auto has = [&image](const auto& property) {
+            const auto own = image->properties.find(property.first);
+            return own != image->properties.end() && own->second == property.second;
+        };
+        if (!database::is_visible(*image, holder) || !std::ranges::all_of(wanted, has)) continue;
+        if (!found || image->uploaded_at > found->uploaded_at) found = image;
+    }
+    if (!found) return fail(Status::not_found, "No image has all of these properties");
+    return found;
+}
+
 }  // namespace
 
 Result<database::ImagePtr> find_image(const Context& context, const api::InstanceSource& source,
@@ -65,7 +81,9 @@ Result<database::ImagePtr> find_image(const Context& context, const api::Instanc
         if (!alias) return fail(Status::not_found, fmt::format("Image alias '{}' not found", source.alias));
         return images.find_prefix(alias->target, holder);
     }
-    return fail(Status::bad_request, "The source names no image: give 'alias' or 'fingerprint'");
+    if (!source.properties.empty()) return newest_image_with(images.list(), source.properties, holder);
+    return fail(Status::bad_request,
+                "The source names no image: give 'alias', 'fingerprint' or 'properties'");
 }
 
 Result<> check_profiles(const Context& context, const std::vector<std::string>& keys) {

@@ -249,7 +249,7 @@ Handled image_put(const Request& request, Services& services) {
     LX_CO_TRY(check_image_etag(request, *record));
     LX_CO_TRY(check_sharing(request, *record));
     LX_CO_TRY_AS(const auto body, request.json());
-    LX_CO_TRY_AS(const auto fields, api::parse_image_put(body));
+    LX_CO_TRY_AS(const auto fields, api::parse_image_put(body, api::plain_names(record->profiles)));
     auto change = [&services, record, fields, requestor = request.requestor_json] {
         return replace_image(services, *record, fields, requestor);
     };

@@ -75,6 +75,22 @@ class ImagesTest(DaemonCase):
         changed = self.api.get(target)
         self.assertEqual((changed["properties"]["mine"], changed["public"]), ("yes", True))
 
+    def test_a_put_without_profiles_keeps_them(self):
+        """pylxd's image.save() is such a PUT; what is made of the image afterwards has a root disk still."""
+        fingerprint = self.daemon.import_image(images.tiny(), "kept")
+        self.api.call("PUT", f"/1.0/images/{fingerprint}", {"properties": {"os": "mine", "n": "1"}, "public": True})
+        self.assertEqual(self.api.get(f"/1.0/images/{fingerprint}")["profiles"], ["default"])
+        for properties, status in (({"os": "mine"}, "Success"), ({"os": "mine", "n": "2"}, None)):
+            body = {"name": "by-properties", "source": {"type": "image", "properties": properties}}
+            if status:
+                self.assertEqual(self.api.do("POST", "/1.0/instances", body)["status"], status)
+                self.assertEqual(self.api.instance("by-properties")["config"]["volatile.base_image"], fingerprint)
+                self.api.do("DELETE", "/1.0/instances/by-properties")
+            else:
+                self.assertIn("properties", self.assert_api_error(404, self.api.do, "POST", "/1.0/instances", body))
+        self.api.call("PUT", f"/1.0/images/{fingerprint}", {"profiles": []})
+        self.assertEqual(self.api.get(f"/1.0/images/{fingerprint}")["profiles"], [])
+
     def test_a_prefix_of_the_fingerprint_will_do(self):
         fingerprint = self.daemon.import_image(images.tiny(), None)
         self.assertEqual(self.api.get(f"/1.0/images/{fingerprint[:12]}")["fingerprint"], fingerprint)

@@ -18,8 +18,6 @@
 namespace lxmgr::instances {
 namespace {
 
-constexpr std::string_view kImagePrefix = "image.";
-
 /// What is to be packed, for as long as this lives.
 struct Root {
     std::shared_ptr<const UniqueFd> shared;  ///< of an instance that stands still
@@ -45,18 +43,15 @@ Result<Root> open_root(Context& context, const database::InstanceRecord& record,
     return out;
 }
 
-/// What the instance's image said, with what the instance and the request have changed.
+/// What the instance's metadata say; properties of the request stand in place of theirs.
 Result<images::Metadata> metadata_for(Context& context, const database::InstanceRecord& record,
-                                      const api::ConfigMap& config, const api::ImagesPost& post) {
+                                      const api::ImagesPost& post) {
     LX_TRY_AS(const auto known, metadata_of(context, record));
     images::Metadata out = *known;
     out.architecture = record.architecture;
     out.creation_date = now();
     out.expiry_date = post.fields.expires_at;
-    out.properties = post.fields.properties;
-    for (const auto& [key, value] : config) {
-        if (key.starts_with(kImagePrefix)) out.properties.emplace(key.substr(kImagePrefix.size()), value);
-    }
+    if (!post.fields.properties.empty()) out.properties = post.fields.properties;
     return out;
 }
 
@@ -103,11 +98,9 @@ Result<database::ImagePtr> publish_image(Context& context, const PublishPlan& pl
                                          operations::Operation& operation, const std::stop_token& stop) {
     LX_TRY_AS(const auto record, require(context, plan.instance));
     std::string volume;
-    api::ConfigMap config = record->config;
     if (!plan.snapshot.empty()) {
         LX_TRY_AS(const auto snapshot, require_snapshot(context, plan.instance, plan.snapshot));
         volume = snapshot->volume;
-        config = snapshot->config;
     } else if (context.live.get(plan.instance).status != api::StatusCode::stopped) {
         return fail(Status::bad_request, "Cannot export a running instance as an image");
     }
@@ -116,7 +109,7 @@ Result<database::ImagePtr> publish_image(Context& context, const PublishPlan& pl
         .packing = plan.packing,
         .prefix = fmt::format("{}/tmp/publish-{}", context.deps.state_dir, random_hex(8)),
         .root_fd = root.directory.get()};
-    LX_TRY_AS(request.metadata, metadata_for(context, *record, config, plan.post));
+    LX_TRY_AS(request.metadata, metadata_for(context, *record, plan.post));
     ByteReport report(operation, "create_image_from_container_pack_progress", "Image pack: ");
     request.progress = [&report](std::uint64_t bytes) { report.at(bytes); };
     LX_TRY_AS(const auto made, images::make_image(request, stop));
