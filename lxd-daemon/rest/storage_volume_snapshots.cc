@@ -4,6 +4,7 @@
 #include "lxd-daemon/rest/on_worker.h"
 #include "lxd-daemon/rest/routes.h"
 #include "lxd-daemon/rest/services.h"
+#include "lxd-daemon/rest/urls.h"
 #include "lxd-daemon/rest/volume_views.h"
 
 // Snapshots of custom volumes. Wire: create, rename and delete are operations; PUT and PATCH are done at
@@ -18,7 +19,51 @@ Result<database::VolumeSnapshotPtr> require_snapshot(const Request& request, con
     return found;
 }
 
+/// Snapshots of an instance, as of its volume: to be read here, made and removed by the instance.
+Result<database::InstancePtr> instance_of_volume(const Request& request, const Services& services) {
+    LX_TRY_AS(const std::string pool, require_pool(request, services));
+    auto instance = services.database->instances().find(request.path_arg("name"));
+    if (!instance || instance->pool != pool) return fail(Status::not_found, "Storage volume not found");
+    return instance;
+}
+
+api::StorageVolumeSnapshot instance_volume_snapshot(const database::SnapshotRecord& record) {
+    api::StorageVolumeSnapshot out;
+    out.name = record.name;
+    out.created_at = record.created_at;
+    out.expires_at = record.expires_at;
+    return out;
+}
+
+Handled instance_volume_snapshots(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto instance, instance_of_volume(request, services));
+    const auto named = api::split_instance_key(instance->name);
+    auto out = nlohmann::json::array();
+    for (const auto& snapshot : services.database->snapshots().list(instance->id)) {
+        if (request.recursion() == 0) {
+            out.push_back(api::with_project(url_of({"storage-pools", instance->pool, "volumes", "container",
+                                                    named.name, "snapshots", snapshot->name}),
+                                            named.project));
+            continue;
+        }
+        auto shown = instance_volume_snapshot(*snapshot);
+        shown.name = named.name + "/" + snapshot->name;
+        out.push_back(api::to_json(shown));
+    }
+    co_return Response::sync(out);
+}
+
+Handled instance_volume_snapshot_get(const Request& request, Services& services) {
+    LX_CO_TRY_AS(const auto instance, instance_of_volume(request, services));
+    const auto snapshot = services.database->snapshots().find(instance->id, request.path_arg("snapshot"));
+    if (!snapshot) co_return fail(Status::not_found, "Storage volume snapshot not found");
+    const auto shown = instance_volume_snapshot(*snapshot);
+    co_return Response::sync(api::to_json(shown)).with_etag(etag_of(api::etag_fields(shown)));
+}
+
 Handled volume_snapshots_get(const Request& request, Services& services) {
+    if (request.path_arg("type") == "container")
+        co_return co_await instance_volume_snapshots(request, services);
     LX_CO_TRY_AS(const auto volume, require_row(request, services));
     auto out = nlohmann::json::array();
     for (const auto& snapshot : services.database->volumes().snapshots(volume->id)) {
@@ -44,6 +89,8 @@ Handled volume_snapshots_post(const Request& request, Services& services) {
 }
 
 Handled volume_snapshot_get(const Request& request, Services& services) {
+    if (request.path_arg("type") == "container")
+        co_return co_await instance_volume_snapshot_get(request, services);
     LX_CO_TRY_AS(const auto row, require_snapshot(request, services));
     const auto shown = volume_snapshot(*row, services);
     co_return Response::sync(api::to_json(shown)).with_etag(etag_of(api::etag_fields(shown)));

@@ -59,6 +59,16 @@ class SnapshotTest(SnapshotBase):
         self.api.delete("one")
         self.assertEqual(self.volumes(), [])
 
+    def test_as_those_of_its_volume(self):
+        self.api.create("one", "tiny")
+        self.snapshot("one", "first")
+        url = "/1.0/storage-pools/default/volumes/container/one/snapshots"
+        self.assertEqual(self.api.get(url), [f"{url}/first"])
+        self.assertEqual(self.api.get(f"{url}?recursion=1")[0]["name"], "one/first")
+        self.assertEqual(self.api.get(f"{url}/first")["name"], "first")
+        self.assert_api_error(404, self.api.get, f"{url}/second")
+        self.assertIn("belong", self.assert_api_error(400, self.api.do, "DELETE", f"{url}/first"))
+
     def test_what_is_refused(self):
         self.api.create("two", "tiny")
         self.snapshot("two", "s")
