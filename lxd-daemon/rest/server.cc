@@ -106,12 +106,16 @@ Handled shutdown_put(const Request&, Services& services) {
     co_return Response::empty();
 }
 
+/// For `lxd waitready` and `incus admin waitready`: who answers is ready.
+Handled ready_get(const Request&, Services&) { co_return Response::empty(); }
+
 constexpr Route kServerRoutes[] = {
     {Verb::get, "/", Access::anyone, server_versions_get},
     {Verb::get, "/1.0", Access::anyone, server_get},
     {Verb::put, "/1.0", Access::admin, server_change},
     {Verb::patch, "/1.0", Access::admin, server_change},
     {Verb::get, "/1.0/cluster", Access::authenticated, cluster_get},
+    {Verb::get, "/internal/ready", Access::local, ready_get},
     {Verb::put, "/internal/shutdown", Access::local, shutdown_put},
 };
 

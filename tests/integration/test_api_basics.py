@@ -24,6 +24,10 @@ class EnvelopeTest(DaemonCase):
         for target in ("/1.0", "/1.0/instances", "/1.0/nothing"):
             self.assertEqual(set(self.api.raw("GET", target).json), keys)
 
+    def test_waiters_for_a_ready_daemon(self):
+        """`lxd waitready` and `incus admin waitready` ask so."""
+        self.assertEqual(self.api.raw("GET", "/internal/ready").json["type"], "sync")
+
     def test_unknown_path(self):
         reply = self.api.raw("GET", "/1.0/nothing")
         self.assertEqual((reply.status, reply.json["type"], reply.json["error_code"]), (404, "error", 404))
