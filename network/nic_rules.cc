@@ -70,8 +70,10 @@ public:
     }
     /// Nothing in which an address could hide, such as VLAN tags.
     void only_ip() { add({match(meta("protocol"), "!=", set_of({"arp", "ip", "ip6"})), drop()}); }
-    /// One without an address yet asks for one, or whether one is free.
+    /// One without an address yet asks for one, or whether one is free. None of either: no IPv4 at all.
     void only_ipv4(const std::vector<std::uint32_t>& addresses, const std::vector<Ipv4Net>& nets) {
+        if (addresses.empty() && nets.empty())
+            return add({match(meta("protocol"), "==", set_of({"arp", "ip"})), drop()});
         Json allowed = Json::array({"0.0.0.0"});
         for (const Ipv4Net& net : nets) allowed.push_back(prefix_of(format_ipv4(net.network()), net.prefix));
         for (const auto address : addresses) allowed.push_back(format_ipv4(address));
@@ -82,6 +84,7 @@ public:
         add({no_address, match(payload("udp", "dport"), "!=", 67), drop()});
     }
     void only_ipv6(const std::vector<Ipv6>& addresses, const std::vector<Ipv6Net>& nets) {
+        if (addresses.empty() && nets.empty()) return add({match(meta("protocol"), "==", "ip6"), drop()});
         Json allowed = Json::array({"::"});
         for (const Ipv6Net& net : nets) allowed.push_back(prefix_of(format_ipv6(net.network()), net.prefix));
         Json targets = Json::array();

@@ -1,7 +1,5 @@
 #include "profiles/checks.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <cctype>
 #include <string>
@@ -179,6 +177,11 @@ Result<> absolute_path(std::string_view, std::string_view value) {
     return {};
 }
 
+Result<> path_inside(std::string_view key, std::string_view value) {
+    if (value.empty() || value.starts_with('/')) return absolute_path(key, value);
+    return absolute_path(key, fmt::format("/{}", value));
+}
+
 Result<> disk_source(std::string_view key, std::string_view value) {
     // A path of the host, or the name of a volume: which of them is known only with "pool".
     if (!value.starts_with('/')) return text(key, value);
@@ -215,65 +218,6 @@ Result<> hwaddr(std::string_view, std::string_view value) {
 Result<> mtu(std::string_view, std::string_view value) {
     if (const auto number = parse_int(value); number && *number >= 1280 && *number <= 16384) return {};
     return must("between 1280 and 16384");
-}
-
-namespace {
-
-bool is_address(int family, std::string_view text) {
-    unsigned char parsed[16];
-    return ::inet_pton(family, std::string(text).c_str(), parsed) == 1;
-}
-
-bool is_net(int family, std::string_view text) {
-    const auto slash = text.find('/');
-    if (slash == std::string_view::npos) return false;
-    const auto length = parse_int(text.substr(slash + 1));
-    const int most = family == AF_INET ? 32 : 128;
-    return length && *length >= 0 && *length <= most && is_address(family, text.substr(0, slash));
-}
-
-Result<> each_of(std::string_view list, bool (*good)(std::string_view), std::string_view what) {
-    for (const auto& one : split(list, ',')) {
-        if (!good(trim(one))) return must(std::string(what));
-    }
-    return {};
-}
-
-}  // namespace
-
-Result<> ipv4(std::string_view, std::string_view value) {
-    in_addr parsed{};
-    if (::inet_pton(AF_INET, std::string(value).c_str(), &parsed) == 1) return {};
-    return must("an IPv4 address");
-}
-
-Result<> ipv4_list(std::string_view, std::string_view value) {
-    return each_of(
-        value, [](std::string_view one) { return is_address(AF_INET, one); },
-        "IPv4 addresses, with commas between");
-}
-Result<> ipv6_list(std::string_view, std::string_view value) {
-    return each_of(
-        value, [](std::string_view one) { return is_address(AF_INET6, one); },
-        "IPv6 addresses, with commas between");
-}
-Result<> ipv4_net_list(std::string_view, std::string_view value) {
-    return each_of(
-        value, [](std::string_view one) { return is_net(AF_INET, one); },
-        "IPv4 nets such as 10.2.0.0/16, with commas between");
-}
-Result<> ipv6_net_list(std::string_view, std::string_view value) {
-    return each_of(
-        value, [](std::string_view one) { return is_net(AF_INET6, one); },
-        "IPv6 nets such as fd12::/64, with commas between");
-}
-Result<> ipv6(std::string_view, std::string_view value) {
-    if (is_address(AF_INET6, value)) return {};
-    return must("an IPv6 address");
-}
-Result<> gateway(std::string_view, std::string_view value) {
-    if (value == "auto" || value == "none") return {};
-    return must("auto or none");
 }
 
 Result<> module_list(std::string_view, std::string_view value) {

@@ -67,6 +67,8 @@ Result<> environment(std::string_view key, std::string_view value);
 
 /// Absolute, without "." and ".." parts, not "/" with something behind it that normalises away.
 Result<> absolute_path(std::string_view key, std::string_view value);
+/// As absolute_path(), or from the instance's root on without the slash.
+Result<> path_inside(std::string_view key, std::string_view value);
 /// As absolute_path(), or any name.
 Result<> disk_source(std::string_view key, std::string_view value);
 /// private, shared, slave, unbindable, or one of these with an r before it.
@@ -109,6 +111,9 @@ Result<> route_table(std::string_view key, std::string_view value);
 Result<> route_tables(std::string_view key, std::string_view value);
 Result<> mtu(std::string_view key, std::string_view value);
 Result<> ipv4(std::string_view key, std::string_view value);
+/// Or "none".
+Result<> ipv4_or_none(std::string_view key, std::string_view value);
+Result<> ipv6_or_none(std::string_view key, std::string_view value);
 Result<> ipv6(std::string_view key, std::string_view value);
 /// One or more, with commas between.
 Result<> ipv4_list(std::string_view key, std::string_view value);

@@ -300,7 +300,13 @@ Result<> check_expanded(const api::DeviceMap& devices) {
 Result<> validate_devices(const api::DeviceMap& devices, bool expanded) {
     for (const auto& [name, device] : devices) LX_TRY(check_device(name, device));
     if (expanded) return check_expanded(devices);
-    return {};
+    // Another layer may yet change what collides here, but two roots are a slip.
+    api::DeviceMap roots;
+    for (const auto& [name, device] : devices) {
+        if (value_of(device, "type") == "disk" && normal_path(value_of(device, "path")) == "/")
+            roots.emplace(name, device);
+    }
+    return check_distinct(roots, "disk", "path", normal_path);
 }
 
 }  // namespace lxmgr::profiles

@@ -70,7 +70,11 @@ Result<InstancePatch> parse_instance_patch(const nlohmann::json& body) {
     reader.text("architecture", out.architecture).text("description", out.description);
     reader.flag("ephemeral", out.ephemeral).list("profiles", out.profiles);
     reader.map("config", out.config).map("devices", out.devices);
+    std::string restore;
+    reader.text("restore", restore);
     LX_TRY(reader.done());
+    if (!restore.empty())
+        return fail(Status::bad_request, "A snapshot cannot be restored by PATCH: send 'restore' by PUT");
     drop_empty(out.devices);
     return out;
 }

@@ -32,6 +32,12 @@ bool is_plain_path(const std::string& path) {
     return true;
 }
 
+/// Where it is mounted: "path" may lack the slash of the instance's root.
+std::string place_in(const DeviceContext& context) {
+    const std::string path = context.key("path");
+    return path.starts_with('/') ? path : "/" + path;
+}
+
 bool is_root(const DeviceContext& context) {
     const std::string path = context.key("path");
     return !path.empty() && path.find_first_not_of('/') == std::string::npos;
@@ -166,9 +172,8 @@ public:
             if (context.surroundings.pool_exists(pool)) return {};
             return bad_disk(context, fmt::format("storage pool '{}' does not exist", pool));
         }
-        if (!is_plain_path(context.key("path")))
-            return bad_disk(context,
-                            fmt::format("path '{}' must be absolute, without '..'", context.key("path")));
+        if (!is_plain_path(place_in(context)))
+            return bad_disk(context, fmt::format("path '{}' must have no '..'", context.key("path")));
         if (is_volume(context)) return validate_volume(context);
         if (!is_tmpfs(context) && !is_plain_path(context.key("source"))) {
             return bad_disk(context,
@@ -192,7 +197,7 @@ public:
         LX_TRY(validate(context));
         if (is_tmpfs(context)) {
             LX_TRY_AS(UniqueFd mount, make_tmpfs(context));
-            started.attaches.push_back({std::move(mount), context.key("path"), true});
+            started.attaches.push_back({std::move(mount), place_in(context), true});
             return started;
         }
         auto source = open_source(context);
@@ -208,7 +213,7 @@ public:
                 context, fmt::format("source '{}' is neither a directory nor a file", context.key("source")));
         }
         LX_TRY_AS(UniqueFd mount, make_bind(context, source->get(), S_ISDIR(st.st_mode)));
-        started.attaches.push_back({std::move(mount), context.key("path"), S_ISDIR(st.st_mode)});
+        started.attaches.push_back({std::move(mount), place_in(context), S_ISDIR(st.st_mode)});
         return started;
     }
 
@@ -226,7 +231,7 @@ public:
     Result<> update(const DeviceContext&, const DeviceContext&) const override { return {}; }
     [[nodiscard]] std::vector<Detach> attached(const DeviceContext& context) const override {
         if (is_root(context)) return {};
-        return {{context.key("path"), false}};
+        return {{place_in(context), false}};
     }
     // The mount is in the instance's mount namespace alone, and goes with it.
     Result<api::ConfigMap> stop(const DeviceContext& context) const override {
@@ -247,7 +252,7 @@ private:
         LX_TRY(validate_volume(context));
         auto mount = make_volume_mount(context);
         if (mount) {
-            started.attaches.push_back({std::move(*mount), context.key("path"), true});
+            started.attaches.push_back({std::move(*mount), place_in(context), true});
             return started;
         }
         context.surroundings.release_volume(context.instance, context.device);

@@ -21,8 +21,12 @@ std::string bridge_of(const DeviceContext& context) {
 }
 
 NicClaim claim_of(const DeviceContext& context, const std::string& hwaddr) {
-    return {context.key("network"),      context.instance,           context.device, hwaddr,
-            context.key("ipv4.address"), context.key("ipv6.address")};
+    return {context.key("network"),
+            context.instance,
+            context.device,
+            hwaddr,
+            static_address(context.key("ipv4.address")),
+            static_address(context.key("ipv6.address"))};
 }
 
 /// A managed network gives the NIC its addresses.
@@ -41,8 +45,8 @@ network::BridgedNets routes_of(const DeviceContext& context, const NicAddresses&
 
 Result<> check_static(const DeviceContext& context, const std::string& network,
                       const api::ConfigMap& config) {
-    const std::string ipv4 = context.key("ipv4.address");
-    const std::string ipv6 = context.key("ipv6.address");
+    const std::string ipv4 = static_address(context.key("ipv4.address"));
+    const std::string ipv6 = static_address(context.key("ipv6.address"));
     auto checked = ipv4.empty() ? Result<>{} : network::check_static_ipv4(network, config, ipv4);
     if (checked && !ipv6.empty()) checked = network::check_static_ipv6(network, config, ipv6);
     if (!checked) return bad_nic(context, checked.error().message);

@@ -15,6 +15,10 @@ std::unexpected<Error> bad_nic(const DeviceContext& context, const std::string& 
                 fmt::format("Device '{}' of instance '{}': {}", context.device, context.instance, why));
 }
 
+std::string static_address(std::string configured) {
+    return configured == kNoAddress ? std::string() : std::move(configured);
+}
+
 std::string first_of(std::string configured, std::string kept) {
     return configured.empty() ? std::move(kept) : std::move(configured);
 }

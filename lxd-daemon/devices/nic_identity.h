@@ -18,6 +18,10 @@ api::ConfigMap nic_identity(const DeviceContext& context);
 /// A name for the host's end. One that is there already is of an earlier run that a crash cut off, and goes;
 /// or of somebody else, and stays.
 Result<std::string> free_host_name(const DeviceContext& context, const std::string& hwaddr);
+/// Value of ipv4.address and ipv6.address for a NIC that is to have no such address at all.
+inline constexpr const char* kNoAddress = "none";
+/// The address that such a value names; "" for none.
+std::string static_address(std::string configured);
 /// The key `connected`: whether the instance sees a carrier.
 bool is_connected(const DeviceContext& context);
 /// Errors: `not_found` when the host's end of a running instance's NIC is gone.

@@ -1,5 +1,7 @@
 #include "lxd-daemon/devices/nic_traffic.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -27,6 +29,7 @@ bool is_on(const DeviceContext& context, std::string_view key) {
 }
 
 Result<std::vector<std::uint32_t>> ipv4_sources(const DeviceContext& context, const std::string& claimed) {
+    if (context.key("ipv4.address") == kNoAddress) return std::vector<std::uint32_t>{};
     const auto address = network::parse_ipv4(first_of(context.key("ipv4.address"), claimed));
     if (address) return std::vector{*address};
     return bad_nic(context,
@@ -37,6 +40,7 @@ Result<std::vector<std::uint32_t>> ipv4_sources(const DeviceContext& context, co
 /// what it was given.
 Result<std::vector<network::Ipv6>> ipv6_sources(const DeviceContext& context, const network::Mac& mac,
                                                 const std::string& claimed) {
+    if (context.key("ipv6.address") == kNoAddress) return std::vector<network::Ipv6>{};
     const network::Ipv6Net on_link{{0xfe, 0x80}, 64};
     std::vector out{network::eui64(on_link, mac)};
     if (const auto own = network::parse_ipv6(first_of(context.key("ipv6.address"), claimed)))
@@ -100,6 +104,11 @@ Result<NicTraffic> traffic_of(const DeviceContext& context, const NicEnd& end) {
 }
 
 Result<> validate_traffic(const DeviceContext& context) {
+    for (const char* family : {"ipv4", "ipv6"}) {
+        const std::string filter = fmt::format("security.{}_filtering", family);
+        if (context.key(fmt::format("{}.address", family)) == kNoAddress && !is_on(context, filter))
+            return bad_nic(context, fmt::format("{}.address 'none' needs {}: true", family, filter));
+    }
     const bool is_given = !context.key("network").empty();
     LX_TRY(traffic_of(context, {"", "", {is_given ? "0.0.0.0" : "", ""}}));
     return {};

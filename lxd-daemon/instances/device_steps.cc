@@ -8,6 +8,7 @@
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/devices/nic_identity.h"
 #include "lxd-daemon/devices/proxy.h"
 #include "lxd-daemon/instances/apparmor.h"
 #include "lxd-daemon/instances/network_rules.h"
@@ -130,7 +131,8 @@ Result<std::vector<devices::NicOnNetwork>> LiveSurroundings::addresses(const std
         if (nic_on_parent(keys)) continue;  // that network's addresses are not ours to give
         LX_TRY_AS(const auto claim,
                   context_.deps.networks.claim({value("network"), instance, device, to_lower(hwaddr),
-                                                value("ipv4.address"), value("ipv6.address")}));
+                                                devices::static_address(value("ipv4.address")),
+                                                devices::static_address(value("ipv6.address"))}));
         devices::NicOnNetwork nic{value("network"), {claim.ipv4, claim.ipv6}};
         const auto network = network_config(nic.network);
         if (nic.addresses.ipv6.empty() && network)

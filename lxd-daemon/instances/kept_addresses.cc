@@ -4,6 +4,7 @@
 
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/devices/nic_identity.h"
 
 namespace lxmgr::instances {
 namespace {
@@ -25,8 +26,8 @@ std::optional<database::AddressRecord> claim_now(const database::AddressRecord& 
                                    held.instance,
                                    held.device,
                                    to_lower(api::value_of(keys, "hwaddr", kept)),
-                                   api::value_of(keys, "ipv4.address"),
-                                   api::value_of(keys, "ipv6.address")};
+                                   devices::static_address(api::value_of(keys, "ipv4.address")),
+                                   devices::static_address(api::value_of(keys, "ipv6.address"))};
 }
 
 bool holds_as(const database::AddressRecord& held, const database::AddressRecord& wanted) {

@@ -61,6 +61,11 @@ Result<> check_references(const Services& services, const api::DeviceMap& device
 
 Result<> validate(const Services& services, const api::ProfilePut& fields) {
     LX_TRY(profiles::validate_instance_config(fields.config, false));
+    for (const auto& [key, value] : fields.config) {
+        if (key.starts_with("image."))
+            return fail(Status::bad_request,
+                        fmt::format("Key '{}': image keys can only be set on instances", key));
+    }
     LX_TRY(profiles::validate_devices(fields.devices, false));
     return check_references(services, fields.devices);
 }

@@ -39,6 +39,8 @@ class DiskTest(DaemonCase):
         self.api.update("box", devices={"share": self.disk(path="/srv/deep/er")})
         self.assertEqual(self.mounts(), [])
         self.assertEqual(self.api.sh("box", "cat /srv/deep/er/file"), "from the host")
+        self.api.update("box", devices={"share": self.disk(path="srv/deep/er")})  # as LXD: from the root on
+        self.assertEqual(len(self.mounts("/srv/deep/er")), 1)
         self.api.update("box", devices={"share": None})
         self.assertEqual(self.mounts("/srv/deep/er"), [])
         self.assertEqual(self.api.sh("box", "ls /srv/deep/er"), "")

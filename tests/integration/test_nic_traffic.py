@@ -107,6 +107,9 @@ class TrafficTest(DaemonCase):
         self.set_nic("box", security__ipv4_filtering="true", ipv4__address="10.88.0.201")
         self.assert_reaches("box", "10.88.0.1", "-I", "10.88.0.201")
         self.assertFalse(self.reaches("box", "10.88.0.1", "-I", own))
+        self.set_nic("box", security__ipv4_filtering="true", ipv4__address="none")
+        self.assertFalse(self.reaches("box", "10.88.0.1", "-I", own))
+        self.assertIn("security.ipv4_filtering", self.assert_api_error(400, self.set_nic, "box", ipv4__address="none"))
         self.set_nic("box")
         self.assert_reaches("box", "10.88.0.1", "-I", own)
         self.host("ip", "link", "add", "up0", "type", "bridge")
@@ -143,6 +146,8 @@ class TrafficTest(DaemonCase):
         ping = self.daemon.sandbox.command(["ping", "-c1", "-W1", other])
         self.assertNotEqual(subprocess.run(ping, capture_output=True, check=False).returncode, 0)
         self.place.wait_ping(own)
+        self.api.update("box", devices={"eth1": {**nic, "ipv6.address": "none"}})
+        self.assertFalse(self.reaches("box", "fd42:1::1", "-I", own))
         self.api.update("box", devices={"eth1": {**nic, "security.ipv6_filtering": "false"}})
         self.place.wait_ping(other)
 

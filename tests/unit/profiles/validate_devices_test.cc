@@ -61,7 +61,7 @@ TEST(ValidateDevicesTest, ChecksRoutedAndPhysicalNics) {
               "");
     for (const char* wrong : {"", "192.0.2.1,", "fd12::1", "192.0.2.0/24"})
         EXPECT_NE(nic_complaint({{"nictype", "routed"}, {"ipv4.address", wrong}}), "") << wrong;
-    for (const char* wrong : {"10.0.0.0", "10.0.0.0/33", "fd12::/64", "/8"})
+    for (const char* wrong : {"10.0.0.0", "10.0.0.0/33", "10.0.0.1/24", "10.0.0.128/24", "fd12::/64", "/8"})
         EXPECT_NE(nic_complaint({{"nictype", "routed"}, {"ipv4.routes", wrong}}), "") << wrong;
 }
 
@@ -142,7 +142,7 @@ TEST(ValidateDevicesTest, ChecksValues) {
     EXPECT_NE(nic_complaint({{"network", "n"}, {"ipv4.address", "10.0.0.1/24"}}), "");
     EXPECT_NE(nic_complaint({{"network", "n"}, {"ipv4.address", std::string("10.0.0.1\0x", 10)}}), "");
     EXPECT_NE(disk_complaint({{"path", "/x"}, {"source", "/srv/../etc"}}), "");
-    EXPECT_NE(disk_complaint({{"path", "x"}, {"source", "/srv"}}), "");
+    EXPECT_NE(disk_complaint({{"path", "x/../y"}, {"source", "/srv"}}), "");
     EXPECT_NE(disk_complaint({{"path", "/x\n"}, {"source", "/srv"}}), "");
     EXPECT_NE(disk_complaint({{"path", "/x"}, {"source", "ceph:pool"}}), "");
     EXPECT_NE(disk_complaint({{"path", "/x"}, {"source", "/srv"}, {"readonly", "perhaps"}}), "");
@@ -218,6 +218,7 @@ TEST(ValidateDevicesTest, TheWholeSetHasOneRootAndNoCollisions) {
     const api::ConfigMap second{{"type", "disk"}, {"path", "//data"}, {"source", "/b"}};
     EXPECT_THAT(complaint({{"root", kRoot}, {"a", first}, {"b", second}}, true), HasSubstr("same path"));
     EXPECT_EQ(complaint({{"a", first}, {"b", second}}, false), "");
+    EXPECT_THAT(complaint({{"root", kRoot}, {"r2", kRoot}}, false), HasSubstr("same path"));
 }
 
 TEST(ExpandTest, LaterLayersWinKeyByKeyAndDeviceByDevice) {
