@@ -109,22 +109,29 @@ Result<> Impl::unfreeze(const std::string& name) {
     return cgroups_.freeze(name, false, kFreezeTimeout);
 }
 
-Result<> Impl::set_limits(const std::string& name, const Limits& old_limits, const Limits& new_limits) {
-    LX_TRY_AS(const LivePtr live, find(name));
-    LX_TRY(change_oom_score(cgroups_, name, old_limits.oom_score, new_limits.oom_score));
-    auto joined = change_limits(cgroups_, name, old_limits, new_limits);
-    if (!joined) {
-        (void)change_oom_score(cgroups_, name, new_limits.oom_score, old_limits.oom_score).has_value();
-        return std::unexpected(std::move(joined).error());
-    }
-    if (!*joined) return {};
-    // A seat that must be started again has to join the same.
+/// After it joined one: a seat that must be started again has to join the same.
+Result<> Impl::tell_groups(const Live& live, const std::string& name) {
     LX_TRY_AS(const auto procs, cgroups_.v1_procs(name));
     std::vector<int> fds;
     for (const UniqueFd& fd : procs) fds.push_back(fd.get());
     char buffer[sizeof(wire::Header)];
-    LX_TRY(ask_monitor(*live, wire::Writer(buffer, sizeof buffer, wire::Type::cgroups), fds));
+    LX_TRY(ask_monitor(live, wire::Writer(buffer, sizeof buffer, wire::Type::cgroups), fds));
     return {};
+}
+
+Result<> Impl::set_limits(const std::string& name, const Limits& old_limits, const Limits& new_limits) {
+    LX_TRY_AS(const LivePtr live, find(name));
+    LX_TRY(change_oom_score(cgroups_, name, old_limits.oom_score, new_limits.oom_score));
+    auto set = change_limits(cgroups_, name, old_limits, new_limits);
+    Result<> done;
+    if (!set) {
+        done = std::unexpected(std::move(set).error());
+    } else if (*set) {
+        done = tell_groups(*live, name);
+        if (!done) (void)change_limits(cgroups_, name, new_limits, old_limits).has_value();
+    }
+    if (!done) (void)change_oom_score(cgroups_, name, new_limits.oom_score, old_limits.oom_score).has_value();
+    return done;
 }
 
 Result<> Impl::reset_limits(const std::string& name, const Limits& limits) {

@@ -110,6 +110,7 @@ private:
                           const std::function<Result<>(int root, int own_fds)>& work);
     Result<UniqueFd> open_of_init(const std::string& name, const char* entry, int flags);
     Result<> send_halt(const Live& live, bool& understood);
+    Result<> tell_groups(const Live& live, const std::string& name);
     Result<Received> ask_monitor(const Live& live, const wire::Writer& writer, const std::vector<int>& fds);
 
     sys::Cgroups cgroups_;

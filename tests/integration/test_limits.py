@@ -298,6 +298,20 @@ class LimitsTest(DaemonCase):
         while (now := {self.allowed_cpus(name) for name in ("one", "three")}) != set(held.values()):
             self.assertLess(time.monotonic(), deadline, now)
 
+    def test_a_monitor_that_does_not_hear_of_a_new_group(self):
+        """The change fails, and nothing of it is in force: the group's limit neither."""
+        if not self.on_v1("cpu"):
+            self.skipTest("LXMGR_SKIP: cgroup2 has no groups to join while an instance runs")
+        self.launch()
+        door = os.path.join(self.daemon.root, "run/box/monitor.sock")
+        os.rename(door, door + ".away")
+        self.assert_api_error(400, self.set, "cpu.allowance", "10ms/100ms")
+        os.rename(door + ".away", door)
+        self.assertEqual(self.cgroup_file("cpu", "cpu.cfs_quota_us", ""), "-1")
+        self.assertNotIn("limits.cpu.allowance", self.api.instance("box")["config"])
+        self.set("cpu.allowance", "20ms/100ms")
+        self.assertEqual(self.cgroup_file("cpu", "cpu.cfs_quota_us", ""), "20000")
+
     def test_bad_values_change_nothing(self):
         self.launch(memory="64MiB")
         for key, value in (("memory", "lots"), ("memory", "-1"), ("cpu", "x"), ("processes", "1.5"),
