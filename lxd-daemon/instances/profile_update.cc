@@ -53,10 +53,12 @@ struct UserChange {
         : turn(context.device_turns.take(name)),
           user(user_of(context, context.rows().find(name))),
           record(*user.record),
+          cpus_before(context.live.get(name).limits.cpus),
           undo(std::in_place) {}
     NamedTurns::Turn turn;
     User user;                        ///< read in its turn: the end of a run changes the row
     database::InstanceRecord record;  ///< undo steps refer to it
+    std::optional<std::vector<int>> cpus_before;
     Result<> outcome;
     std::optional<Revert> undo;
 };
@@ -85,7 +87,6 @@ Result<> apply_to(Context& context, UserChange& change) {
     LX_TRY(settings_of(after.config));
     const auto idmap_lock = lock_idmaps(context, after.config);
     LX_TRY(assign_idmap(context, after.config, record));
-    renew_cloud_init_id(user.before, after, record);
     LX_TRY(resize_root(context, user.before, after, record, undo));
     const LiveState live = context.live.get(record.name);
     if (live.status != api::StatusCode::stopped) {
@@ -101,6 +102,17 @@ Result<> apply_to(Context& context, UserChange& change) {
     return {};
 }
 
+/// A guest that cloud-init looks after has to see at its next boot that something changed.
+Result<> store_cloud_init_id(Context& context, const ExpandedInstance& after, UserChange& change) {
+    renew_cloud_init_id(change.user.before, after, change.record);
+    if (change.record.config == change.user.record->config) return {};
+    change.undo->add([&context, before = change.user.record] {
+        [[maybe_unused]] const auto restored = context.rows().update(*before);
+    });
+    LX_TRY(context.rows().update(change.record));
+    return {};
+}
+
 /// Together with the profile, what each user has to follow it in: a crash may come before its turn does.
 Result<> store(Context& context, const database::ProfileRecord& profile, UserChanges& changes) {
     return context.deps.database.transaction([&]() -> Result<> {
@@ -109,6 +121,7 @@ Result<> store(Context& context, const database::ProfileRecord& profile, UserCha
         for (auto& change : changes) {
             const auto& [record, before] = change.user;
             const auto after = expand(context, *record);
+            LX_TRY(store_cloud_init_id(context, after, change));
             LX_TRY(begin_root_resize(context, before, after, *record, *change.undo));
             if (context.live.get(record->name).status == api::StatusCode::stopped) continue;
             LX_TRY(begin_device_change(context, record->name, before.devices, after.devices, *change.undo));
@@ -155,7 +168,11 @@ Result<> replace_profile(Context& context, const database::ProfileRecord& before
         each_user(changes, [](UserChange& change) { change.undo.reset(); });
         return std::unexpected(*failure);
     }
-    for (auto& change : changes) change.undo->commit();
+    bool moved = false;
+    for (auto& change : changes) {
+        change.undo->commit();
+        moved |= change.cpus_before != context.live.get(change.record.name).limits.cpus;
+    }
     for (const auto& change : changes) {
         const std::string& name = change.record.name;
         settle_addresses(context, name);
@@ -163,6 +180,7 @@ Result<> replace_profile(Context& context, const database::ProfileRecord& before
         end_device_change(context, name);
         tell_guest(context, name, change.user.before, expand(context, *change.user.record));
     }
+    if (moved) rebalance_cpus(context);
     return {};
 }
 

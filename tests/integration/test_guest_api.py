@@ -120,6 +120,16 @@ class GuestApiTest(GuestCase):
         self.assertEqual(number(), first)
         self.api.update("box", config={"cloud-init.user-data": "#cloud-config\n"})
         self.assertNotEqual(number(), first)
+        # A profile that is stored, and a crash before it reaches the instance.
+        second = number()
+        self.daemon.terminate()
+        self.daemon.start(environment={"LXMGR_FAILPOINT": "instances.profile.stored"})
+        with self.assertRaises((OSError, http.client.HTTPException)):
+            self.api.call("PATCH", "/1.0/profiles/default", {"config": {"cloud-init.vendor-data": "#cloud-config\n"}})
+        self.assertEqual(self.daemon.wait_dead(), -9)
+        self.daemon.start()
+        self.assertNotEqual(number(), second)
+        self.api.call("PATCH", "/1.0/profiles/default", {"config": {"cloud-init.vendor-data": ""}})
 
 
 class SwitchTest(GuestCase):

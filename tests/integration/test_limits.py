@@ -298,6 +298,19 @@ class LimitsTest(DaemonCase):
         while (now := {self.allowed_cpus(name) for name in ("one", "three")}) != set(held.values()):
             self.assertLess(time.monotonic(), deadline, now)
 
+    def test_cpus_are_rebalanced_by_a_profile(self):
+        self.api.call("POST", "/1.0/profiles", {"name": "small", "config": {"limits.cpu": "1"}})
+        self.api.launch("one", "tiny", config={"limits.cpu": "1"})
+        self.api.launch("two", "tiny", profiles=["default", "small"])
+        self.api.launch("three", "tiny", config={"limits.cpu": "1"})
+        held = {name: self.allowed_cpus(name) for name in ("one", "two", "three")}
+        self.assertEqual(held["one"], held["three"])
+        self.assertNotEqual(held["one"], held["two"])
+        self.api.call("PUT", "/1.0/profiles/small", {"config": {}})
+        deadline = time.monotonic() + 10
+        while (now := {self.allowed_cpus(name) for name in ("one", "three")}) != set(held.values()):
+            self.assertLess(time.monotonic(), deadline, now)
+
     def test_a_monitor_that_does_not_hear_of_a_new_group(self):
         """The change fails, and nothing of it is in force: the group's limit neither."""
         if not self.on_v1("cpu"):
