@@ -90,18 +90,29 @@ struct Impl::Starting {
     std::vector<UniqueFd> cgroup_procs, keeper_procs;
     LivePtr live = std::make_shared<Live>();
     Revert undo;
+
+    /// Whether the monitor from the reserve was killed before it made anything: another one can begin anew.
+    [[nodiscard]] bool lost_spare() const {
+        return is_placed && live->init_pid <= 0 &&
+               sys::wait_ended(live->monitor.pidfd.get(), std::chrono::seconds(1));
+    }
 };
 
 Result<Running> Impl::start(const StartRequest& request) {
     LX_TRY(check(request));
     LX_TRY(reserve(request.name));
-    Result<LivePtr> live = [&]() -> Result<LivePtr> {
+    bool again = false;
+    const auto attempt = [&]() -> Result<LivePtr> {
         Starting starting;
         auto made = make_cgroups(request, starting);
         if (made) made = launch_monitor(request, starting);
         if (!made) return std::unexpected(std::move(made).error());
-        return boot(request, starting);
-    }();
+        auto booted = boot(request, starting);
+        again = !booted && booted.error().status == Status::unavailable && starting.lost_spare();
+        return booted;
+    };
+    Result<LivePtr> live = attempt();
+    if (again) live = attempt();
     if (!live) {
         release(request.name);
         return std::unexpected(std::move(live).error());

@@ -66,6 +66,19 @@ TEST_F(SpareTest, OneThatWasKilledIsReplacedAndAStartGoesOnWithoutIt) {
     EXPECT_NE(await_spare(), spare);
 }
 
+TEST_F(SpareTest, OneThatIsKilledWhenAStartHasTakenItIsReplaced) {
+    const pid_t spare = await_spare();
+    auto asked = request("c1", {"/usr/bin/sleep", "infinity"});
+    must(runtime_->prepare_start(asked));
+    ASSERT_EQ(::kill(spare, SIGKILL), 0);
+    siginfo_t ended{};
+    ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(spare), &ended, WEXITED | WNOWAIT), 0);
+    const auto started = try_start(asked);
+    ASSERT_TRUE(started) << started.error().message;
+    EXPECT_TRUE(is_in(started->init_pid, "c1"));
+    EXPECT_EQ(shell("c1", "echo here").out, "here\n");
+}
+
 TEST_F(SpareTest, APreparedStartThatIsCancelledEndsIt) {
     const pid_t spare = await_spare();
     auto asked = request("c1", {"/usr/bin/sleep", "infinity"});
