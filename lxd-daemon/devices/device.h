@@ -103,7 +103,8 @@ public:
     }
     /// NICs that are on the interface of a VLAN ("eth0.5"), as the records of their instances say.
     virtual std::vector<NicOnVlan> nics_on_vlan(const std::string&) { return {}; }
-    /// The instance's devices as they are stored, those of its profiles among them.
+    /// The instance's devices as they are stored, those of its profiles among them; in a change, as they will
+    /// be.
     virtual api::DeviceMap devices_of(const std::string&) { return {}; }
     /// Directory of the instance's run, for files that are gone after it.
     virtual std::string run_dir(const std::string& instance) = 0;
@@ -144,6 +145,8 @@ struct Detach {
     bool remove_file = false;  ///< the mount point was made by us: it goes too while it is an empty file
     /// Takes away what can only be reached from the instance's network namespace. Empty: nothing to do.
     std::function<Result<>(int netns_fd)> in_network;
+    /// The same of files in its tree; `root_fd` is only to be walked by sys/path.h.
+    std::function<Result<>(int root_fd)> in_root;
 };
 
 /// A running instance as a device may need it; descriptors stay the caller's.

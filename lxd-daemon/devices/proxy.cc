@@ -259,7 +259,20 @@ public:
         }
         return api::ConfigMap{};
     }
-    [[nodiscard]] std::vector<Detach> attached(const DeviceContext&) const override { return {}; }
+    [[nodiscard]] std::vector<Detach> attached(const DeviceContext& context) const override {
+        const auto plan = make_plan(context);
+        if (!plan || !plan->in_instance || plan->listen.kind != ProxyKind::unix_path) return {};
+        Detach socket;
+        // A socket that somebody serves is left alone, so the forwarder ends first.
+        socket.in_root = [lock = plan->lock, path = plan->listen.address](int root_fd) -> Result<> {
+            LX_TRY(end_proxy(lock));
+            remove_socket(root_fd, path);
+            return {};
+        };
+        std::vector<Detach> out;
+        out.push_back(std::move(socket));
+        return out;
+    }
     Result<api::ConfigMap> remove(const DeviceContext& context) const override { return stop(context); }
 };
 

@@ -16,8 +16,14 @@ namespace {
 
 class LiveDevices {
 public:
-    LiveDevices(Context& context, database::InstanceRecord& record, Revert& undo)
-        : context_(context), record_(record), idmap_(current_idmap(context, record.config)), undo_(undo) {}
+    /// @param coming  all devices that the instance is to have; null: those that are stored
+    LiveDevices(Context& context, database::InstanceRecord& record, Revert& undo,
+                std::shared_ptr<const api::DeviceMap> coming = nullptr)
+        : context_(context),
+          record_(record),
+          idmap_(current_idmap(context, record.config)),
+          undo_(undo),
+          coming_(std::move(coming)) {}
 
     /// @param is_new  the instance had no device of this name: undone, it has nothing of it
     Result<> add(const std::string& name, const api::ConfigMap& keys, bool is_new) {
@@ -36,8 +42,10 @@ public:
     Result<> remove(const std::string& name, const api::ConfigMap& keys, bool for_good) {
         LX_TRY_AS(const devices::DeviceType* type, hotpluggable(name, keys));
         LX_TRY(detach(*type, name, keys));
-        undo_.add(
-            [this_copy = *this, type, name, keys]() mutable { this_copy.start_quietly(*type, name, keys); });
+        undo_.add([this_copy = *this, type, name, keys]() mutable {
+            this_copy.coming_.reset();
+            this_copy.start_quietly(*type, name, keys);
+        });
         failpoint("instances.device_detached");
         LX_TRY_AS(auto changes, type->stop(of(name, keys).device));
         merge(changes);
@@ -85,7 +93,7 @@ private:
         devices::DeviceContext device;
     };
     Held of(const std::string& name, const api::ConfigMap& keys) {
-        auto surroundings = make_surroundings(context_);
+        auto surroundings = make_surroundings(context_, coming_);
         auto& reference = *surroundings;
         return {std::move(surroundings),
                 {record_.name, name, keys, record_.config, reference, idmap_, context_.deps.pools.idmaps()}};
@@ -170,6 +178,10 @@ private:
         for (const auto& one : type.attached(of(name, keys).device)) {
             if (!one.target.empty())
                 LX_TRY(context_.deps.runtime.detach(record_.name, one.target, one.remove_file));
+            if (one.in_root) {
+                LX_TRY_AS(const UniqueFd root, context_.deps.runtime.open_root(record_.name));
+                LX_TRY(one.in_root(root.get()));
+            }
             if (!one.in_network) continue;
             LX_TRY_AS(const UniqueFd netns, context_.deps.runtime.open_netns(record_.name));
             LX_TRY(one.in_network(netns.get()));
@@ -233,6 +245,7 @@ private:
     database::InstanceRecord& record_;
     sys::IdMap idmap_;
     Revert& undo_;
+    std::shared_ptr<const api::DeviceMap> coming_;
 };
 
 constexpr std::string_view kOld = "old.";
@@ -324,7 +337,7 @@ Result<> recover_device_change(Context& context, const database::IntentRecord& i
 
 Result<> update_devices(Context& context, const ExpandedInstance& before, const ExpandedInstance& after,
                         database::InstanceRecord& record, Revert& undo) {
-    LiveDevices live(context, record, undo);
+    LiveDevices live(context, record, undo, std::make_shared<const api::DeviceMap>(after.devices));
     for (const auto& [name, keys] : before.devices) {
         if (!after.devices.contains(name)) LX_TRY(live.remove(name, keys, true));
     }

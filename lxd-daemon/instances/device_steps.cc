@@ -27,7 +27,8 @@ namespace {
 /// The managed networks and pools as devices see them.
 class LiveSurroundings final : public devices::Surroundings {
 public:
-    explicit LiveSurroundings(Context& context) : context_(context) {}
+    LiveSurroundings(Context& context, std::shared_ptr<const api::DeviceMap> coming)
+        : context_(context), coming_(std::move(coming)) {}
     std::optional<api::ConfigMap> network_config(const std::string& network) override {
         const auto record = context_.deps.database.networks().find(network);
         return record ? std::optional(record->config) : std::nullopt;
@@ -95,12 +96,14 @@ public:
     }
     Result<std::vector<devices::NicOnNetwork>> addresses(const std::string& instance) override;
     api::DeviceMap devices_of(const std::string& instance) override {
+        if (coming_) return *coming_;
         const auto record = context_.rows().find(instance);
         return record ? expand(context_, *record).devices : api::DeviceMap();
     }
 
 private:
     Context& context_;
+    std::shared_ptr<const api::DeviceMap> coming_;
 };
 
 /// What a guest gives itself on a network without stateful DHCPv6; empty: nothing.
@@ -152,7 +155,7 @@ public:
           expanded_(expanded),
           config_(config),
           idmap_(current_idmap(context, config)),
-          surroundings_(context) {}
+          surroundings_(context, nullptr) {}
 
     devices::DeviceContext of(const std::string& device, const api::ConfigMap& keys) {
         return {instance_, device, keys, config_, surroundings_, idmap_, context_.deps.pools.idmaps()};
@@ -223,8 +226,9 @@ api::ConfigMap run_cleanup(Context& context, const database::InstanceRecord& rec
 
 }  // namespace
 
-std::unique_ptr<devices::Surroundings> make_surroundings(Context& context) {
-    return std::make_unique<LiveSurroundings>(context);
+std::unique_ptr<devices::Surroundings> make_surroundings(Context& context,
+                                                         std::shared_ptr<const api::DeviceMap> coming) {
+    return std::make_unique<LiveSurroundings>(context, std::move(coming));
 }
 
 Result<> prepare_devices(Context& context, const api::DeviceMap& expanded, database::InstanceRecord& record) {

@@ -13,7 +13,9 @@
 namespace lxmgr::instances {
 
 /// The managed networks and pools as devices see them.
-std::unique_ptr<devices::Surroundings> make_surroundings(Context& context);
+/// @param coming  the devices that an instance is being given, where it is not what is stored
+std::unique_ptr<devices::Surroundings> make_surroundings(
+    Context& context, std::shared_ptr<const api::DeviceMap> coming = nullptr);
 
 /// What the devices of one instance gave for its start.
 struct StartedDevices {

@@ -204,6 +204,8 @@ class ProxyTest(DaemonCase):
         self.api.update("box", devices={"in": self.proxy("unix:/run/host.sock", "tcp:127.0.0.1:9000", bind="guest",
                                                          uid="3", mode="0660")})
         self.assertEqual(self.api.sh("box", "stat -c '%u %a' /run/host.sock"), "3 660")
+        self.api.update("box", devices={"in": None})
+        self.assertEqual(self.api.sh("box", "ls /run | grep host.sock || true"), "")
 
     def test_proxy_protocol(self):
         server = self.serve(7007, "PROXY")
@@ -248,9 +250,10 @@ class ProxyTest(DaemonCase):
         self.serve(7015, "six")
         self.serve(7016, "four")
         six, four = self.proxy("tcp:[::]:8015", "tcp:127.0.0.1:7015"), self.proxy("tcp:0.0.0.0:8015", "tcp:127.0.0.1:7016")
-        for devices in ({"a": four, "b": six}, {"a": six, "b": four}):
-            with self.subTest(first=devices["a"]["listen"]):
-                if devices["a"] is six:  # at a start, when all are known
+        for devices, hot in (({"a": four, "b": six}, True), ({"a": six, "b": four}, True), ({"a": six, "b": four}, False)):
+            with self.subTest(first=devices["a"]["listen"], hot=hot):
+                self.api.update("box", devices={"a": None, "b": None})
+                if not hot:  # at a start, when all are known
                     self.api.stop("box")
                     self.api.update("box", devices=devices)
                     self.api.start("box")
