@@ -37,7 +37,9 @@ constexpr ConfigKey kDiskKeys[] = {
     {D, "size", "size", "", Live::yes, check::volume_size,
      "Hard limit of what the root disk holds, such as 10GiB; 0: none. In place of the pool's volume.size."},
     {D, "source", "string", "", Live::yes, check::disk_source,
-     "Path on the host, tmpfs: for a file system in memory, or, with pool, the name of a custom volume."},
+     "Path on the host (of a block device: the file system on it), tmpfs: for a file system in memory, or, "
+     "with "
+     "pool, the name of a custom volume."},
     {D, "source.snapshot", "string", "", Live::no, nullptr,
      "Snapshot of the custom volume to attach in its place, read-only."},
     {D, "source.type", "string", "custom", Live::no, check::volume_type,

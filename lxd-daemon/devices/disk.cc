@@ -4,12 +4,15 @@
 #include <fmt/format.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
+#include <climits>
 #include <optional>
 
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/mount_options.h"
+#include "lxd-daemon/sys/block_device.h"
 #include "lxd-daemon/sys/lock_mount.h"
 #include "lxd-daemon/sys/mount.h"
 #include "lxd-daemon/sys/path.h"
@@ -112,6 +115,28 @@ Result<UniqueFd> make_bind(const DeviceContext& context, int source_fd, bool is_
     return locked;
 }
 
+/// The path by which the kernel is to look the device up. In a project with places of its own for sources,
+/// what is behind a path may be another thing a moment later; elsewhere the device's name shows in the
+/// instance.
+Result<std::string> block_path(const DeviceContext& context, int source_fd) {
+    const std::string by_fd = fmt::format("/proc/self/fd/{}", source_fd);
+    if (context.surroundings.source_directories(context.instance)) return by_fd;
+    char path[PATH_MAX];
+    const ssize_t size = ::readlink(by_fd.c_str(), path, sizeof path);
+    if (size < 0) return fail_errno("Reading", by_fd);
+    return std::string(path, static_cast<std::size_t>(size));
+}
+
+/// The file system on a block device of the host's.
+Result<UniqueFd> make_block_mount(const DeviceContext& context, int source_fd) {
+    LX_TRY_AS(const auto options, options_of(context));
+    LX_TRY_AS(const std::string path, block_path(context, source_fd));
+    auto mount = sys::mount_block_device(path, options.attributes);
+    if (!mount) return bad_disk(context, mount.error().message);
+    if (flag(context, "shift") && !context.idmap.is_host()) LX_TRY(shift_ids(context, mount->get()));
+    return sys::lock_mount(mount->get(), {});
+}
+
 /// A file system in memory, charged to the instance's processes that fill it.
 Result<UniqueFd> make_tmpfs(const DeviceContext& context) {
     LX_TRY_AS(const auto options, options_of(context));
@@ -208,9 +233,15 @@ public:
         if (!source) return std::unexpected(std::move(source).error());
         struct stat st{};
         if (::fstat(source->get(), &st) != 0) return fail_errno("fstat", context.key("source"));
+        if (S_ISBLK(st.st_mode)) {
+            LX_TRY_AS(UniqueFd mount, make_block_mount(context, source->get()));
+            started.attaches.push_back({std::move(mount), context.key("path"), true});
+            return started;
+        }
         if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode) && !S_ISSOCK(st.st_mode)) {
-            return bad_disk(
-                context, fmt::format("source '{}' is neither a directory nor a file", context.key("source")));
+            return bad_disk(context,
+                            fmt::format("source '{}' is neither a directory, a file nor a block device",
+                                        context.key("source")));
         }
         LX_TRY_AS(UniqueFd mount, make_bind(context, source->get(), S_ISDIR(st.st_mode)));
         started.attaches.push_back({std::move(mount), place_in(context), S_ISDIR(st.st_mode)});

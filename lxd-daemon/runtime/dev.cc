@@ -89,6 +89,11 @@ std::vector<sys::DeviceNumber> standard_devices() {
     return devices;
 }
 
+std::optional<sys::DeviceNumber> device_number(const struct stat& node) {
+    if (!S_ISCHR(node.st_mode) && !S_ISBLK(node.st_mode)) return std::nullopt;
+    return sys::DeviceNumber{S_ISBLK(node.st_mode), major(node.st_rdev), minor(node.st_rdev)};
+}
+
 Result<UniqueFd> make_dev(const sys::IdMap& idmap, const std::vector<std::string>& extra_nodes) {
     const uid_t uid = idmap.host_uid(0);
     const gid_t gid = idmap.host_gid(0);

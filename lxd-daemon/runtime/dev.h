@@ -1,4 +1,7 @@
 #pragma once
+#include <sys/stat.h>
+
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +14,9 @@ namespace lxmgr::runtime {
 
 /// What every container may open: the nodes of make_dev() and ptys.
 std::vector<sys::DeviceNumber> standard_devices();
+
+/// What a node of these properties is for; nullopt: it is none of a device.
+std::optional<sys::DeviceNumber> device_number(const struct stat& node);
 
 /// The /dev of a container, as a detached tmpfs with real device nodes that its root owns: a user namespace
 /// cannot make nodes, and bind mounts of the host's would cost more and fill its mount table.

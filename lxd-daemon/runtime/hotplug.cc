@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "lxd-daemon/base/failpoint.h"
+#include "lxd-daemon/runtime/dev.h"
 #include "lxd-daemon/runtime/impl.h"
 #include "lxd-daemon/sys/credentials.h"
 #include "lxd-daemon/sys/enter.h"
@@ -73,35 +74,55 @@ Result<> Impl::in_container(const std::string& name,
     });
 }
 
-Result<> Impl::attach(const std::string& name, const Attach& attach) {
+/// Of a privileged container, whose root could make the node itself: lets it open the device, or no more.
+Result<> Impl::filter_device(const std::string& name, const sys::DeviceNumber& device, bool allow) {
     LX_TRY_AS(const LivePtr live, find(name));
+    if (!live->idmap.is_host()) return {};
+    LX_TRY_AS(const UniqueFd group, cgroups_.open_group(name));
+    auto done = allow ? sys::allow_device(group.get(), device) : sys::disallow_device(group.get(), device);
+    if (done || done.error().status != Status::not_implemented) return done;
+    // A run that an earlier version began.
+    if (!allow) return {};
+    return fail(
+        Status::bad_request,
+        fmt::format("'{}' is privileged and gets device nodes when it starts: restart it first", name));
+}
+
+Result<> Impl::attach(const std::string& name, const Attach& attach) {
     struct stat st{};
     const bool known = ::fstat(attach.mount_fd, &st) == 0;
-    // Its filter of devices lets through what was there at the start.
-    if (live->idmap.is_host() && known && (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))) {
-        return fail(
-            Status::bad_request,
-            fmt::format("'{}' is privileged and gets device nodes when it starts: stop it first", name));
+    const auto device = known ? device_number(st) : std::nullopt;
+    Revert undo;
+    if (device) {
+        LX_TRY(filter_device(name, *device, true));
+        undo.add([&] { [[maybe_unused]] const auto closed = filter_device(name, *device, false); });
     }
     auto attached = in_container(name, [&](int root, int) -> Result<> {
         LX_TRY_AS(const UniqueFd target, make_hotplug_target(root, attach.target, attach.is_directory));
         failpoint("runtime.attach.target");
         return sys::attach_at(attach.mount_fd, target.get());
     });
-    if (attached) return {};
+    if (attached) {
+        undo.commit();
+        return {};
+    }
     return std::unexpected(
         in(fmt::format("Attaching '{}' in '{}'", attach.target, name), std::move(attached).error()));
 }
 
 Result<> Impl::detach(const std::string& name, const std::string& target, bool remove_file) {
+    std::optional<sys::DeviceNumber> device;
     auto detached = in_container(name, [&](int root, int own_fds) -> Result<> {
         auto mounted = sys::open_in_root(root, target, O_PATH);
         if (!mounted && mounted.error().status == Status::not_found) return {};
         if (!mounted) return std::unexpected(std::move(mounted).error());
+        struct stat st{};
+        if (::fstat(mounted->get(), &st) == 0) device = device_number(st);
         LX_TRY(unmount(own_fds, *mounted, target));
         if (remove_file) remove_empty_file(root, target);
         return {};
     });
+    if (detached && device) detached = filter_device(name, *device, false);
     if (detached) return {};
     return std::unexpected(
         in(fmt::format("Detaching '{}' from '{}'", target, name), std::move(detached).error()));

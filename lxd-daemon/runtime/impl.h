@@ -14,6 +14,7 @@
 #include "lxd-daemon/runtime/spare.h"
 #include "lxd-daemon/runtime/warmer.h"
 #include "lxd-daemon/sys/cgroup.h"
+#include "lxd-daemon/sys/device_filter.h"
 
 namespace lxmgr::runtime {
 
@@ -110,6 +111,7 @@ private:
                           const std::function<Result<>(int root, int own_fds)>& work);
     Result<UniqueFd> open_of_init(const std::string& name, const char* entry, int flags);
     Result<> send_halt(const Live& live, bool& understood);
+    Result<> filter_device(const std::string& name, const sys::DeviceNumber& device, bool allow);
     Result<> tell_groups(const Live& live, const std::string& name);
     Result<Received> ask_monitor(const Live& live, const wire::Writer& writer, const std::vector<int>& fds);
 

@@ -48,21 +48,23 @@ std::vector<int> numbers_of(const std::vector<UniqueFd>& fds) {
     return numbers;
 }
 
-/// Device nodes that a privileged container may open: the standard ones and those that it is given.
-std::vector<sys::DeviceNumber> devices_of(const StartRequest& request) {
-    std::vector<sys::DeviceNumber> devices = standard_devices();
-    const auto add = [&devices](const struct stat& info) {
-        if (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode))
-            devices.push_back({S_ISBLK(info.st_mode), major(info.st_rdev), minor(info.st_rdev)});
-    };
-    struct stat info{};
-    for (const std::string& path : request.extra_device_nodes)
-        if (::stat(path.c_str(), &info) == 0) add(info);
-    for (const Attach& attach : request.attach)
-        if (::fstat(attach.mount_fd, &info) == 0) add(info);
+/// A privileged container may open the standard nodes and those that it is given.
+Result<> limit_privileged(int cgroup, const StartRequest& request) {
+    std::vector<sys::DeviceNumber> always = standard_devices();
+    for (const std::string& path : request.extra_device_nodes) {
+        struct stat info{};
+        if (const auto device = ::stat(path.c_str(), &info) == 0 ? device_number(info) : std::nullopt)
+            always.push_back(*device);
+    }
     for (const DeviceRule& rule : request.extras.devices)
-        devices.push_back({rule.block, rule.major, rule.minor});
-    return devices;
+        always.push_back({rule.block, rule.major, rule.minor});
+    std::vector<sys::DeviceNumber> given;
+    for (const Attach& attach : request.attach) {
+        struct stat info{};
+        if (const auto device = ::fstat(attach.mount_fd, &info) == 0 ? device_number(info) : std::nullopt)
+            given.push_back(*device);
+    }
+    return sys::limit_devices(cgroup, always, given);
 }
 
 Result<> write_values(sys::Cgroups& cgroups, const std::string& name,
@@ -181,8 +183,7 @@ Result<> Impl::make_cgroups(const StartRequest& request, Starting& starting) {
     if (request.idmap.is_host()) {
         // Its root may mount every hierarchy; in a group of its own it finds no release_agent there.
         LX_TRY(cgroups_.create_v1_everywhere(request.name));
-        if (!request.extras.any_device)
-            LX_TRY(sys::limit_devices(starting.cgroup.get(), devices_of(request)));
+        if (!request.extras.any_device) LX_TRY(limit_privileged(starting.cgroup.get(), request));
     }
     starting.placed = take_placed(request.name);
     const auto end_placed = [&starting] {

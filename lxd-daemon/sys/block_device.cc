@@ -2,14 +2,18 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <vector>
 
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/sys/mount.h"
 
 namespace lxmgr::sys {
 namespace {
@@ -48,6 +52,26 @@ std::string whole_disk(dev_t device) {
     return disk ? std::string(trim(*disk)) : name;
 }
 
+/// Those of the kernel's that are on block devices, likely ones first: opening one may load its module.
+std::vector<std::string> block_file_systems() {
+    std::vector<std::string> out{"ext4", "xfs", "btrfs", "vfat", "squashfs", "iso9660"};
+    for (const std::string& line : split(read_file("/proc/filesystems").value_or(""), '\n')) {
+        const std::string name(trim(line));
+        const bool known = std::ranges::find(out, name) != out.end();
+        if (line.starts_with('\t') && !known && name != "fuseblk") out.push_back(name);
+    }
+    return out;
+}
+
+/// Errors: EINVAL or ENODEV when it is another one.
+Result<UniqueFd> mount_as(const std::string& type, const std::string& path, std::uint64_t attributes) {
+    LX_TRY_AS(auto file_system, FsContext::open(type));
+    LX_TRY(file_system.set("source", path));
+    if ((attributes & MOUNT_ATTR_RDONLY) != 0) LX_TRY(file_system.set_flag("ro"));
+    LX_TRY(file_system.create());
+    return file_system.mount(static_cast<unsigned>(attributes));
+}
+
 }  // namespace
 
 Result<std::string> disk_of(const std::string& path) {
@@ -58,6 +82,7 @@ Result<std::string> disk_of(const std::string& path) {
         return fail_errno("statx", path);
     }
     dev_t device = makedev(st.stx_dev_major, st.stx_dev_minor);
+    if (S_ISBLK(st.stx_mode)) return whole_disk(makedev(st.stx_rdev_major, st.stx_rdev_minor));
     if (st.stx_dev_major == 0) {
         LX_TRY_AS(device, mounted_device(path, st.stx_mnt_id));
     }
@@ -77,6 +102,20 @@ Result<std::string> disk_of_node(const std::string& path) {
 
 Result<std::string> disk_of_number(unsigned major, unsigned minor) {
     return whole_disk(makedev(major, minor));
+}
+
+Result<UniqueFd> mount_block_device(const std::string& path, std::uint64_t attributes) {
+    for (const std::string& type : block_file_systems()) {
+        auto mount = mount_as(type, path, attributes);
+        if (mount) return mount;
+        const int problem = mount.error().sys_errno;
+        if (problem == EINVAL || problem == ENODEV || problem == ENOTBLK) continue;
+        if ((problem == EROFS || problem == EACCES) && (attributes & MOUNT_ATTR_RDONLY) == 0)
+            return fail(Status::bad_request, fmt::format("block device '{}' is read-only", path));
+        return fail(Status::bad_request, mount.error().message);
+    }
+    return fail(Status::bad_request,
+                fmt::format("block device '{}' has no file system that this kernel knows", path));
 }
 
 }  // namespace lxmgr::sys

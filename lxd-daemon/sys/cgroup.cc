@@ -305,6 +305,12 @@ bool Cgroups::is_frozen(const std::string& name) const {
     return trim(read_at(unified_.get(), name + "/cgroup.freeze").value_or("0")) == "1";
 }
 
+Result<UniqueFd> Cgroups::open_group(const std::string& name) const {
+    UniqueFd fd(::openat(unified_.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd) return fail_errno("Opening", fmt::format("the cgroup of '{}'", name));
+    return fd;
+}
+
 Result<> Cgroups::kill(const std::string& name) {
     auto written = write_at(unified_.get(), name + "/cgroup.kill", "1");
     if (!written && written.error().status == Status::not_found && has_entry(unified_.get(), name)) {

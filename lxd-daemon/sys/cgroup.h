@@ -81,6 +81,8 @@ public:
     /// again then.
     Result<> freeze(const std::string& name, bool frozen, std::chrono::milliseconds timeout);
     [[nodiscard]] bool is_frozen(const std::string& name) const;
+    /// The group's directory in cgroup2.
+    Result<UniqueFd> open_group(const std::string& name) const;
     /// SIGKILL to all, cgroup.kill of Linux 5.14. Errors: `not_implemented` before.
     Result<> kill(const std::string& name);
     /// False: there are still processes after the timeout.

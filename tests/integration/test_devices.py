@@ -1,4 +1,5 @@
 """Devices of a running instance: added, changed and removed while it runs, and gone when it stops."""
+import contextlib
 import os
 import subprocess
 import threading
@@ -58,6 +59,46 @@ class DiskTest(DaemonCase):
         self.assert_api_error(400, self.api.update, "box", devices={"share": self.disk(attached="maybe")})
         root = {**self.api.instance("box")["expanded_devices"]["root"], "attached": "false"}
         self.assertIn("attached", self.assert_api_error(400, self.api.update, "box", devices={"root": root}))
+
+    @contextlib.contextmanager
+    def block(self, *command):
+        """A loop device with a file system that holds a file."""
+        image = os.path.join(self.source, "image")
+        with open(image, "wb") as file:
+            file.truncate(64 << 20)
+        subprocess.run([*command, image], check=True, capture_output=True)
+        device = subprocess.run(["losetup", "--find", "--show", image], check=True, capture_output=True, text=True).stdout.strip()
+        try:
+            yield device
+        finally:
+            subprocess.run(["losetup", "--detach", device], check=True)
+
+    def test_block_device(self):
+        """The file system on it, cold and hot."""
+        with self.block("mkfs.ext4", "-q", "-d", os.path.join(self.source, "sub"), "-E", "root_owner=0:0") as device:
+            self.api.launch("box", "tiny", devices={"data": self.disk(source=device, shift="true")})
+            self.api.sh("box", "echo hello > /mnt/share/file; sync")
+            line, = self.mounts()
+            words = line.split()
+            self.assertEqual((words[words.index("-") + 1], words[words.index("-") + 2]), ("ext4", device))
+            self.assertIn("nodev", words[5])
+            self.api.update("box", devices={"data": None})
+            self.assertEqual(self.mounts(), [])
+            self.api.update("box", devices={"data": self.disk(source=device, readonly="true")})
+            self.assertEqual(self.api.sh("box", "cat /mnt/share/file"), "hello")
+            code, _, _ = self.api.exec("box", ["sh", "-c", "mount -o remount,rw /mnt/share; echo x > /mnt/share/other"])
+            self.assertNotEqual(code, 0)
+            self.api.stop("box")
+            self.api.start("box")
+            self.assertEqual(self.api.sh("box", "cat /mnt/share/file"), "hello")
+            self.api.update("box", devices={"data": None})
+
+    def test_block_device_without_a_file_system(self):
+        with self.block("truncate", "--size=64M") as device:
+            self.api.launch("box", "tiny")
+            message = self.assert_api_error(400, self.api.update, "box", devices={"data": self.disk(source=device)})
+            self.assertIn(f"'{device}' has no file system", message)
+            self.assertEqual(self.mounts(), [])
 
     def test_readonly_stays_readonly_whatever_root_inside_does(self):
         """The guest's root may remount what is in its mount namespace; a lock of the kernel's must keep it from that."""

@@ -111,6 +111,34 @@ class HotDevicesTest(DaemonCase):
         self.plug()
         self.wait_inside(True)
 
+    def test_privileged(self):
+        """Its root can make nodes as it likes, and open those that it was given, for as long as it has them."""
+        device = {key: value for key, value in self.node().items() if key != "required"}
+        self.plug()
+        self.api.launch("box", "tiny", config={"security.privileged": "true"},
+                        devices={"first": {**device, "path": "/dev/first"}})
+        self.api.sh("box", f"mknod /root/own b 7 {self.number} && mknod /root/mem c 1 1")
+        def opens(path):
+            return self.api.exec("box", ["sh", "-c", f"head -c 1 {path}"])[0] == 0
+        self.assertTrue(opens("/dev/first") and opens("/root/own"))
+        self.api.update("box", devices={"first": None})
+        self.assertFalse(opens("/root/own"))
+        self.api.update("box", devices={"stick": device})
+        self.assertTrue(opens("/dev/plugged") and opens("/root/own"))
+        self.daemon.kill()
+        self.daemon.start()
+        self.api.update("box", devices={"again": {**device, "path": "/dev/again"}})
+        self.api.update("box", devices={"stick": None})
+        self.assertTrue(opens("/dev/again"))
+        self.api.update("box", devices={"again": None})
+        self.assertFalse(opens("/root/own"))
+        self.assertFalse(opens("/root/mem"))
+        zero = {"type": "unix-char", "source": "/dev/zero", "path": "/dev/zero2"}
+        self.api.update("box", devices={"zero": zero})
+        self.assertTrue(opens("/dev/zero2"))
+        self.api.update("box", devices={"zero": None})
+        self.assertTrue(opens("/dev/zero"))
+
     def test_what_came_or_went_without_a_daemon(self):
         self.api.launch("box", "tiny", devices={"stick": self.node()})
         self.daemon.kill()

@@ -96,7 +96,7 @@ TEST_F(DiskTest, RefusesWhatItCannotMeanWell) {
     set("source", "/proc/self/root/etc");
     EXPECT_NE(error(), "") << "a magic link";
     set("source", "/dev/null");
-    EXPECT_THAT(error(), HasSubstr("neither a directory nor a file"));
+    EXPECT_THAT(error(), HasSubstr("neither a directory, a file nor a block device"));
     set("source", dir_ + "/../etc");
     EXPECT_THAT(error(), HasSubstr("without '..'"));
     set("source", dir_ + "/source");
