@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "images/entry_writer.h"
 #include "images/image_layout.h"
@@ -23,6 +24,7 @@ struct Part {
     std::string prefix;
     EntryWriter writer;
     std::function<void(Entry&)> adapt;
+    std::string only_file;
     bool found = false;
 };
 
@@ -32,10 +34,14 @@ public:
         : tar_(tar), budget_(budget), metadata_prefix_(std::move(metadata_prefix)) {}
 
     void add(const BackupPart& part) {
-        parts_.push_back({part.prefix, EntryWriter(part.root_fd, budget_), part.adapt});
+        parts_.push_back({part.prefix, EntryWriter(part.root_fd, budget_), part.adapt, part.only_file});
     }
     Result<> take(Entry entry) {
         for (auto& part : parts_) {
+            if (!part.only_file.empty()) {
+                if (is_content(part, entry)) return unpack_content(part, std::move(entry));
+                continue;
+            }
             std::string inside = entry.path;
             if (!strip_prefix(inside, part.prefix)) continue;
             part.found = true;
@@ -74,6 +80,32 @@ private:
         LX_TRY(tar_.read([&](std::uint64_t offset, const char* data, std::size_t size) {
             return file->write(offset, data, size);
         }));
+        return file->finish();
+    }
+    static bool is_content(const Part& part, const Entry& entry) {
+        return entry.path == part.prefix + ".img" || entry.path == part.prefix + "/" + part.only_file;
+    }
+    /// Of a block volume, whatever owner and mode it is said to have.
+    Result<> unpack_content(Part& part, Entry entry) {
+        if (entry.type != EntryType::file) return refuse(entry.path, "is no file");
+        if (std::exchange(part.found, true)) return refuse(entry.path, "is there twice");
+        entry.path = part.only_file;
+        entry.uid = entry.gid = 0;
+        entry.mode = 0600;
+        entry.xattrs.clear();
+        LX_TRY_AS(std::optional<FileWriter> file, part.writer.add(std::move(entry)));
+        if (!file) return {};
+        // LXD writes what was never written, too: a disk of zeros takes no room here.
+        const auto write = [&](std::uint64_t offset, const char* data, std::size_t size) -> Result<> {
+            constexpr std::size_t kPage = 4096;
+            for (std::size_t at = 0; at < size; at += kPage) {
+                const std::string_view page(data + at, std::min(kPage, size - at));
+                const bool empty = page.find_first_not_of('\0') == std::string_view::npos;
+                LX_TRY(empty ? file->skip() : file->write(offset + at, page.data(), page.size()));
+            }
+            return {};
+        };
+        LX_TRY(tar_.read(write));
         return file->finish();
     }
     Result<> take_metadata(Entry entry) {

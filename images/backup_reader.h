@@ -22,6 +22,9 @@ struct BackupPart {
     std::string prefix;                           ///< "backup/container/rootfs"
     int root_fd = -1;                             ///< an empty directory
     std::function<void(Entry&)> adapt = nullptr;  ///< what to change of each entry; null: nothing
+    /// Of a block volume: the name that its content gets in the directory. The backup has it as PREFIX.img,
+    /// as LXD does, or in a tree under that name; nothing else of the tree is taken. Empty: a tree as it is.
+    std::string only_file = {};
 };
 
 /// Unpacks all parts in one pass; entries of none are left out.

@@ -235,6 +235,16 @@ Result<> TarWriter::add_bytes(const std::string& path, std::uint64_t size, mode_
     return {};
 }
 
+Result<> TarWriter::add_open_file(const std::string& path, int fd) {
+    struct stat st{};
+    if (::fstat(fd, &st) != 0) return fail_errno("fstat", path);
+    st.st_uid = st.st_gid = 0;
+    st.st_mode = S_IFREG | 0600;
+    st.st_nlink = 1;
+    const EntryPtr entry = entry_of(st, path);
+    return add_file(entry.get(), fd, st, path);
+}
+
 Result<> TarWriter::add_tree(const std::string& path, int directory_fd) {
     const Utf8Locale utf8;
     struct stat st{};

@@ -42,6 +42,8 @@ public:
     /// A file whose bytes `produce` gives to the sink, `size` of them.
     Result<> add_bytes(const std::string& path, std::uint64_t size, mode_t mode,
                        const std::function<Result<>(const ByteSink& sink)>& produce);
+    /// A regular file with its holes, as root's. Nothing may write to it meanwhile.
+    Result<> add_open_file(const std::string& path, int fd);
     /// The directory and all below it, as `path`: owners, modes, times, hard links, holes, devices and the
     /// extended attributes that an image may have. Left out are sockets, and devices that no image may have:
     /// with them, nobody could read the archive back. Other file systems are not entered, symlinks are never

@@ -1,4 +1,5 @@
 """Images and backups between two servers: with another lxmgrd, and with the real LXD 5.0.2, both ways."""
+import glob
 import json
 import os
 import shutil
@@ -75,6 +76,54 @@ class Exchange:
         self.assertEqual(self.api.pull("trip", "/root/first").body, b"one")
         self.assert_api_error(404, self.api.pull, "trip", "/root/second")
         there.delete("trip")
+
+    VOLUMES = "/1.0/storage-pools/default/volumes/custom"
+
+    @staticmethod
+    def disk_files(daemon):
+        """Contents of block volumes and of their snapshots."""
+        pool = f"/proc/{daemon.sandbox.pid}/root{daemon.root}/storage-pools/default"
+        return glob.glob(f"{pool}/custom*/**/root.img", recursive=True)
+
+    def disks(self, daemon):
+        """How each begins, and what is far behind; with its size, and whether it takes less room."""
+        found = []
+        for path in self.disk_files(daemon):
+            with open(path, "rb") as file:
+                found.append((file.read(4), os.pread(file.fileno(), 4, 9 << 20), file.seek(0, os.SEEK_END)))
+                if daemon.kind == "lxmgr":
+                    self.assertLess(os.fstat(file.fileno()).st_blocks * 512, 1 << 20, "zeros take room")
+        return sorted(found)
+
+    @staticmethod
+    def write_disk(path, text):
+        with open(path, "r+b") as file:
+            file.write(text)
+            os.pwrite(file.fileno(), b"far", 9 << 20)
+
+    def test_block_volumes(self):
+        """A block volume with a snapshot goes there as a backup, and another comes here."""
+        folder = tempfile.mkdtemp(dir=self.daemon.base)
+        self.addCleanup(shutil.rmtree, folder)
+        for here, there, remotes in ((self.daemon, self.peer.daemon, "ab"), (self.peer.daemon, self.daemon, "ba")):
+            body = {"name": "disk", "type": "custom", "content_type": "block", "config": {"size": "16MiB"}}
+            here.api.do("POST", self.VOLUMES, body)
+            disk, = self.disk_files(here)
+            self.write_disk(disk, b"then")
+            here.api.do("POST", f"{self.VOLUMES}/disk/snapshots", {"name": "s"})
+            self.write_disk(disk, b"now ")
+            before = self.disks(here)
+            self.assertEqual([one[:2] for one in before], [(b"now ", b"far\0"), (b"then", b"far\0")])
+            file = os.path.join(folder, "disk.tar.gz")
+            self.client("storage", "volume", "export", f"{remotes[0]}:default", "disk", file)
+            here.api.do("DELETE", f"{self.VOLUMES}/disk")
+            self.client("storage", "volume", "import", f"{remotes[1]}:default", file)
+            os.unlink(file)
+            self.assertEqual(there.api.get(f"{self.VOLUMES}/disk")["content_type"], "block")
+            self.assertEqual(self.disks(there), before)
+            there.api.do("DELETE", f"{self.VOLUMES}/disk/snapshots/s")
+            self.assertEqual(self.disks(there), before[:1])
+            there.api.do("DELETE", f"{self.VOLUMES}/disk")
 
 
 class LxmgrTest(Exchange, DaemonCase):

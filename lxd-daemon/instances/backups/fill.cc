@@ -46,6 +46,11 @@ void FilledVolumes::add_stored(storage::Volume volume, const std::string& place,
         parts_.back().adapt = [ids](images::Entry& entry) { as_inside(entry, ids); };
 }
 
+void FilledVolumes::add_content(storage::Volume volume, const std::string& place, const std::string& file) {
+    add(std::move(volume), place);
+    parts_.back().only_file = file;
+}
+
 Result<images::Metadata> FilledVolumes::make() {
     LX_TRY(make_from(0));
     return std::move(metadata_);

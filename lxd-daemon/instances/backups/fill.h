@@ -36,6 +36,8 @@ public:
     void add(storage::Volume volume, const std::string& place) override;
     /// @param ids  those that the files have in the backup; none: as inside
     void add_stored(storage::Volume volume, const std::string& place, const sys::IdMap& ids);
+    /// A block volume's content, which goes into a file of that name.
+    void add_content(storage::Volume volume, const std::string& place, const std::string& file);
     Result<images::Metadata> make() override;
 
 private:

@@ -13,9 +13,11 @@
 #include "lxd-daemon/instances/volume_size.h"
 #include "lxd-daemon/instances/volumes/block.h"
 #include "lxd-daemon/instances/volumes/steps.h"
+#include "lxd-daemon/sys/path.h"
 #include "profiles/config_keys.h"
 
-/// Backups of custom volumes: backup/volume and backup/volume-snapshots/NAME are their trees.
+/// Backups of custom volumes: backup/volume and backup/volume-snapshots/NAME are their trees, of block
+/// volumes backup/volume.img and backup/volume-snapshots/NAME.img their contents.
 namespace lxmgr::instances {
 namespace {
 
@@ -58,6 +60,23 @@ Result<> add_tree(storage::Driver& driver, const storage::Volume& volume, const 
     return tar.add_tree(path, root.get());
 }
 
+Result<> add_content(storage::Driver& driver, const storage::Volume& volume, const std::string& path,
+                     images::TarWriter& tar) {
+    const sys::IdMap as_inside = sys::IdMap::host();
+    LX_TRY_AS(const auto mounted, driver.mount(volume, {.idmap = &as_inside, .read_only = true}));
+    LX_TRY_AS(const UniqueFd file, sys::open_no_symlinks(mounted.root.get(), kBlockFile, O_RDONLY));
+    return tar.add_open_file(path + ".img", file.get());
+}
+
+/// The file of a block volume may be of another size than the backup says.
+Result<> settle_block_size(storage::Driver& driver, const storage::Volume& volume,
+                           database::VolumeRecord& record) {
+    LX_TRY_AS(const auto bytes, block_bytes(driver, volume));
+    if (bytes < block_size(record.config)) return grow_block(driver, volume, block_size(record.config));
+    if (bytes > block_size(record.config)) record.config["size"] = std::to_string(bytes);
+    return {};
+}
+
 /// The ids that the files of LXD's volume or snapshot have in the backup; its volatile.* keys go.
 Result<sys::IdMap> take_stored_ids(api::ConfigMap& config) {
     LX_TRY_AS(auto ids,
@@ -78,10 +97,11 @@ Result<> write_volume_backup(Context& context, const database::VolumeRecord& rec
               NewDirectory::begin(context, record.pool, snapshot_shape_of(record)));
     LX_TRY(copy_volume_now(context, record, moment.place()));
     failpoint("instances.volume.backup.moment");
+    const auto add = is_block(record) ? add_content : add_tree;
     for (const auto& row : snapshots)
-        LX_TRY(add_tree(*driver, {storage::VolumeType::custom, row->volume},
-                        "backup/volume-snapshots/" + row->name, tar));
-    return add_tree(*driver, moment.place().volume, "backup/volume", tar);
+        LX_TRY(add(*driver, {storage::VolumeType::custom, row->volume},
+                   "backup/volume-snapshots/" + row->name, tar));
+    return add(*driver, moment.place().volume, "backup/volume", tar);
 }
 
 Result<VolumeImportPlan> plan_volume_import(Context& context, const BackupUpload& upload) {
@@ -147,14 +167,19 @@ Result<> import_volume(Context& context, const VolumeImportPlan& plan, operation
     for (std::size_t i = 0; i <= plan.snapshots.size(); ++i) {
         const auto shape = directories.empty() ? shape_of(record) : snapshot_shape_of(record);
         LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, shape));
-        volumes.add_stored(fresh.place().volume,
-                           i == 0 ? "backup/volume" : "backup/volume-snapshots/" + plan.snapshots[i - 1].name,
-                           plan.stored_ids[i]);
+        const std::string place =
+            i == 0 ? "backup/volume" : "backup/volume-snapshots/" + plan.snapshots[i - 1].name;
+        if (is_block(record)) {
+            volumes.add_content(fresh.place().volume, place, kBlockFile);
+        } else {
+            volumes.add_stored(fresh.place().volume, place, plan.stored_ids[i]);
+        }
         directories.push_back(std::move(fresh));
     }
     if (auto made = volumes.make(); !made)
         LX_TRY(in_room_for(fmt::format("storage volume '{}'", record.name),
                            std::unexpected(std::move(made).error())));
+    if (is_block(record)) LX_TRY(settle_block_size(*driver, directories.front().place().volume, record));
     failpoint("instances.volume.import.made");
     record.volume = directories.front().name();
     record.created_at = now();

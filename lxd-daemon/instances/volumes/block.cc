@@ -11,7 +11,6 @@
 namespace lxmgr::instances {
 namespace {
 
-constexpr const char* kBlockFile = "root.img";
 constexpr std::uint64_t kBlockDefault = std::uint64_t{10} << 30U;
 
 }  // namespace
@@ -21,6 +20,22 @@ bool is_block(const database::VolumeRecord& record) { return record.content_type
 std::uint64_t block_size(const api::ConfigMap& config) {
     const auto given = size_of(config);
     return given == 0 ? kBlockDefault : given;
+}
+
+Result<> check_content_keys(const std::string& content_type, const api::ConfigMap& config) {
+    for (const char* key :
+         {"initial.gid", "initial.mode", "initial.uid", "security.shifted", "security.unmapped"}) {
+        if (content_type == kBlockContent && config.contains(key))
+            return fail(
+                Status::bad_request,
+                fmt::format("Volume option \"{}\" is for volumes of content type \"filesystem\"", key));
+    }
+    if (content_type != kBlockContent && config.contains("security.shared"))
+        return fail(
+            Status::bad_request,
+            "Volume option \"security.shared\" is for volumes of content type \"block\": of others, any "
+            "number of instances can have one");
+    return {};
 }
 
 storage::Volume snapshot_shape_of(const database::VolumeRecord& record) {
@@ -46,6 +61,15 @@ storage::Filler block_filler(std::uint64_t bytes) {
             return fail_errno("Creating", kBlockFile);
         return {};
     };
+}
+
+Result<std::uint64_t> block_bytes(storage::Driver& driver, const storage::Volume& volume) {
+    const sys::IdMap as_inside = sys::IdMap::host();
+    LX_TRY_AS(const auto mounted, driver.mount(volume, {.idmap = &as_inside, .read_only = true}));
+    struct stat st{};
+    if (::fstatat(mounted.root.get(), kBlockFile, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+        return fail(Status::bad_request, "The block volume has no content");
+    return static_cast<std::uint64_t>(st.st_size);
 }
 
 Result<> grow_block(storage::Driver& driver, const storage::Volume& volume, std::uint64_t bytes) {

@@ -7,6 +7,7 @@
 namespace lxmgr::instances {
 
 inline constexpr const char* kBlockContent = "block";
+inline constexpr const char* kBlockFile = "root.img";  ///< in the volume's root
 bool is_block(const database::VolumeRecord& record);
 /// The key `size`, or LXD's default of 10 GiB.
 std::uint64_t block_size(const api::ConfigMap& config);
@@ -15,6 +16,10 @@ std::uint64_t block_size(const api::ConfigMap& config);
 storage::Volume shape_of(const database::VolumeRecord& record);
 storage::Volume snapshot_shape_of(const database::VolumeRecord& record);
 storage::Filler block_filler(std::uint64_t bytes);
+/// Keys that volumes of the other content type have no use for: `bad_request`.
+Result<> check_content_keys(const std::string& content_type, const api::ConfigMap& config);
+/// Errors: `bad_request` when its file is not there.
+Result<std::uint64_t> block_bytes(storage::Driver& driver, const storage::Volume& volume);
 /// Errors: `bad_request` for less than it has.
 Result<> grow_block(storage::Driver& driver, const storage::Volume& volume, std::uint64_t bytes);
 

@@ -104,6 +104,32 @@ TEST_F(BackupTest, APartThatIsNotThereIsAnError) {
     EXPECT_THAT(gone.error().message, HasSubstr("backup/snapshots/s"));
 }
 
+TEST_F(BackupTest, OfABlockVolumeItsContentIsTakenAndNothingElse) {
+    const std::string zeros(1 << 20, '\0');
+    const auto unpack_as = [&](const std::string& path, int times) {
+        std::filesystem::remove(dir_ / "b.tar");
+        auto tar = TarWriter::open(new_file(dir_ / "b.tar"), Compression::none, {});
+        EXPECT_TRUE(tar);
+        EXPECT_TRUE(tar->add_text("backup/volume/passwd", "evil", 0644));
+        for (int i = 0; i < times; ++i) EXPECT_TRUE(tar->add_text(path, "begin" + zeros + "end" + zeros, 04777));
+        EXPECT_TRUE(tar->finish());
+        const auto root = open_directory(dir_.make("out"));
+        return unpack_backup(dir_ / "b.tar", {{"backup/volume", root.get(), nullptr, "root.img"}}, "", {}, {},
+                             [](int) {});
+    };
+    for (const char* path : {"backup/volume.img", "backup/volume/root.img"}) {
+        ASSERT_TRUE(unpack_as(path, 1));
+        EXPECT_EQ(read_text(dir_ / "out/root.img"), "begin" + zeros + "end" + zeros);
+        EXPECT_EQ(stat_of(dir_ / "out/root.img").st_mode, S_IFREG | 0600U);
+        EXPECT_LT(stat_of(dir_ / "out/root.img").st_blocks, 100);
+        EXPECT_FALSE(std::filesystem::exists(dir_ / "out/passwd"));
+        std::filesystem::remove(dir_ / "out/root.img");
+    }
+    EXPECT_THAT(unpack_as("backup/volume.img", 2).error().message, HasSubstr("twice"));
+    std::filesystem::remove(dir_ / "out/root.img");
+    EXPECT_THAT(unpack_as("backup/other.img", 1).error().message, HasSubstr("has no 'backup/volume'"));
+}
+
 TEST_F(BackupTest, AnArchiveWithoutAnIndexInFrontIsRefused) {
     auto tar = TarWriter::open(new_file(dir_ / "b.tar"), Compression::none, {});
     ASSERT_TRUE(tar && tar->add_text("other", "x", 0644) && tar->finish());
