@@ -42,7 +42,8 @@ struct PoolConfig {
     std::string name;
     std::string path;
     api::ConfigMap config;
-    std::uint64_t size_bytes = 0;  ///< what the key "size" says; 0: it is not there
+    std::uint64_t size_bytes = 0;      ///< what the key "size" says; 0: it is not there
+    std::uint64_t metadata_bytes = 0;  ///< the same of "lvm.thinpool_metadata_size"
 };
 
 struct PoolSpace {

@@ -88,13 +88,20 @@ Result<bool> has_lv(const LvmPlace& place, const std::string& lv) {
     return run_lvm_if_there({"lvs", "-q", place.group.name + "/" + lv});
 }
 
-Result<> make_thin_pool(const LvmPlace& place) {
+Result<> make_thin_pool(const LvmPlace& place, std::uint64_t metadata_bytes) {
     const VolumeGroup& group = place.group;
     LX_TRY_AS(const bool there, has_lv(place, group.thin_pool));
     if (there) return {};
-    // Writers to a full one get an error at once, not after a minute.
-    LX_TRY(run_lvm({"lvcreate", "-q", "-y", "--type", "thin-pool", "--errorwhenfull", "y", "--addtag",
-                    group.tag, "-l", "100%FREE", "-n", group.thin_pool, group.name}));
+    // Writers to a full one get an error at once, not after a minute. lvcreate has no option for that, but
+    // does what LVM's configuration says.
+    std::vector<std::string> argv = {
+        "lvcreate", "-q",        "-y",           "--config", "activation/error_when_full=1",
+        "--type",   "thin-pool", "--addtag",     group.tag,  "-l",
+        "100%FREE", "-n",        group.thin_pool};
+    if (metadata_bytes > 0)
+        argv.insert(argv.end(), {"--poolmetadatasize", fmt::format("{}b", round_to_extents(metadata_bytes))});
+    argv.push_back(group.name);
+    LX_TRY(run_lvm(argv));
     failpoint("storage.lvm.prepare.thin_pool");
     return {};
 }
@@ -143,7 +150,7 @@ Result<> make_pool(const PoolConfig& config, const LvmPlace& place) {
     LX_TRY_AS(const auto loop, attach_file(place));
     if (place.kind != LvmKind::group) LX_TRY(make_group(config, place, loop ? loop->path : place.path));
     LX_TRY(make_directory_lv(config, place));
-    if (place.group.is_thin()) LX_TRY(make_thin_pool(place));
+    if (place.group.is_thin()) LX_TRY(make_thin_pool(place, config.metadata_bytes));
     return {};
 }
 

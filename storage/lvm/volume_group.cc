@@ -41,6 +41,15 @@ Error explained(Error error) {
     return error;
 }
 
+/// What LVM says last, but for its advice to read a manual.
+std::string last_complaint(const std::string& text) {
+    std::string out;
+    for (const auto& line : split(trim(text), '\n')) {
+        if (out.empty() || !trim(line).starts_with("Run `")) out = std::string(trim(line));
+    }
+    return out;
+}
+
 /// nullopt when LVM says that there is no such thing.
 Result<std::optional<std::string>> show_if_there(const std::vector<std::string>& argv) {
     const auto done = run({with_lvm(argv)});
@@ -48,8 +57,7 @@ Result<std::optional<std::string>> show_if_there(const std::vector<std::string>&
     if (done->exit_code == 0) return done->out;
     const bool absent = done->err.contains("not found") || done->err.contains("ailed to find");
     if (absent) return std::nullopt;
-    const auto lines = split(trim(done->err), '\n');
-    return fail(Status::internal, fmt::format("{}: {}", argv.front(), trim(lines.back())));
+    return fail(Status::internal, fmt::format("{}: {}", argv.front(), last_complaint(done->err)));
 }
 
 /// A device that goes with its last user just then makes LVM stumble; once it is gone, nothing does.
@@ -77,9 +85,11 @@ GroupSpace parse_space(const std::string& text, bool percent) {
 }  // namespace
 
 Result<std::string> run_lvm(const std::vector<std::string>& argv) {
-    auto done = run_checked({with_lvm(argv)});
+    auto done = run({with_lvm(argv)});
     if (!done) return std::unexpected(explained(std::move(done).error()));
-    return done;
+    if (done->exit_code != 0)
+        return fail(Status::internal, fmt::format("{}: {}", argv.front(), last_complaint(done->err)));
+    return std::move(done->out);
 }
 
 Result<bool> run_lvm_if_there(const std::vector<std::string>& argv) {

@@ -1,6 +1,10 @@
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <array>
 
 #include "lxd-daemon/sys/credentials.h"
 #include "tests/conformance/ground.h"
@@ -12,6 +16,23 @@ namespace {
 
 constexpr std::uint64_t kMiB = 1U << 20U;
 
+/// This thread without CAP_SYS_RESOURCE, which no container has outside and with which ext4 ignores quotas.
+class WithoutResources {
+public:
+    WithoutResources() {
+        EXPECT_EQ(::syscall(SYS_capget, &header_, before_.data()), 0);
+        auto less = before_;
+        less[0].effective &= ~(1U << CAP_SYS_RESOURCE);
+        EXPECT_EQ(::syscall(SYS_capset, &header_, less.data()), 0);
+    }
+    WithoutResources(WithoutResources&&) = delete;
+    ~WithoutResources() { EXPECT_EQ(::syscall(SYS_capset, &header_, before_.data()), 0); }
+
+private:
+    __user_cap_header_struct header_{_LINUX_CAPABILITY_VERSION_3, 0};
+    std::array<__user_cap_data_struct, 2> before_{};
+};
+
 class LimitsTest : public PoolTest {
 protected:
     static storage::Volume limited(const std::string& name, std::uint64_t mebibytes) {
@@ -19,6 +40,7 @@ protected:
     }
     /// Writes as the container's root until it may not: MiB that went in.
     std::uint64_t fill(int root, const char* name, std::uint64_t most) {
+        const WithoutResources no_more_than_inside;
         const auto ids = sys::ScopedFsIds::become(kBase, kBase);
         const UniqueFd file(::openat(root, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
         EXPECT_TRUE(file);

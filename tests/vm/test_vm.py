@@ -39,7 +39,7 @@ STORAGE_SCRIPT = """set -e
 cp -r /lxmgr/bin /root/bin
 export LXMGR_TEST_BIN=/root/bin LXMGR_TEST_CACHE=/root/cache LXMGR_TEST_PATIENCE=10 TMPDIR=/root
 cd /lxmgr
-/lxmgr/conformance/conformance_storage --gtest_filter='*lvm*:*prjquota*' --gtest_brief=1
+/lxmgr/conformance/conformance_storage --gtest_filter='*lvm*:*prjquota*'
 exec python3 -B /lxmgr/tests/vm/lvm_pools.py
 """
 PACKAGE_SCRIPT = "LXMGR_TEST_CACHE=/root/cache exec python3 -B /lxmgr/tests/vm/package.py"
