@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/project_limits.h"
@@ -41,9 +42,18 @@ Result<> set_custom_limit(Context& context, const database::VolumeRecord& row, s
     LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(row.pool));
     const storage::Volume volume{storage::VolumeType::custom, row.volume, bytes};
     if (is_block(row)) return grow_block(*driver, volume, bytes);
-    if (!context.volume_mounts.instances(row.id).empty()) return driver->resize_volume(volume, true);
+    const auto resize = [&](bool in_use) -> Result<> {
+        auto done = driver->resize_volume(volume, in_use);
+        if (done) return {};
+        // The driver knows its directory only.
+        Error error = std::move(done).error();
+        if (const auto at = error.message.find(row.volume); at != std::string::npos)
+            error.message.replace(at, row.volume.size(), api::plain_name(row.name));
+        return std::unexpected(std::move(error));
+    };
+    if (!context.volume_mounts.instances(row.id).empty()) return resize(true);
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(row.id));
-    return driver->resize_volume(volume, false);
+    return resize(false);
 }
 
 std::uint64_t size_for(const database::VolumeRecord& row) {

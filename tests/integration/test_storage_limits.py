@@ -203,6 +203,9 @@ class VolumeTest(LimitCase):
             self.assertLessEqual(self.total("a", "/srv"), 32 * MIB)
             self.api.sh("a", "echo one > /srv/mark")
             self.assertEqual(self.api.sh("b", "cat /srv/mark"), "one")
+            if pool in ("plain", "default"):
+                lower = {"config": {"size": "16MiB"}}
+                self.assertIn("'v'", self.assert_api_error(400, self.api.do, "PATCH", self.url(pool, "v"), lower))
             self.assertLess(self.fill("b", "/srv/fill"), 33)
             self.assertEqual(self.state(pool, "v")["total"], 32 * MIB)
             self.api.sh("a", "rm /srv/fill; echo fine > /own")
