@@ -76,8 +76,7 @@ constexpr std::string_view kInstance[] = {
 };
 
 constexpr std::string_view kVolume[] = {
-    "block.create_options", "block.type", "btrfs.*", "initial.*", "lvm.*",
-    "security.shared",      "volatile.*", "zfs.*",
+    "block.create_options", "block.type", "btrfs.*", "lvm.*", "volatile.*", "zfs.*",
 };
 
 constexpr std::string_view kDisk[] = {

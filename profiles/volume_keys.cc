@@ -11,6 +11,16 @@ constexpr ConfigKey kVolumeKeys[] = {
      "File system of the volume, on pools of driver lvm: ext4, xfs or btrfs."},
     {V, "block.mount_options", "string", "discard", Live::yes, check::text,
      "Mount options of that file system, as mount(8) takes them; taken when it is mounted next."},
+    {V, "initial.gid", "integer", "0", Live::no, check::owner_id,
+     "Group of a new volume's root directory, as instances see it."},
+    {V, "initial.mode", "string", "0711", Live::no, check::file_mode,
+     "Permission bits of a new volume's root directory, in octal."},
+    {V, "initial.uid", "integer", "0", Live::no, check::owner_id,
+     "Owner of a new volume's root directory, as instances see it."},
+    {V, "security.shared", "bool", "false", Live::yes, check::boolean,
+     "Of block volumes: whether several virtual machines may have it at once. There are none here: it goes "
+     "along "
+     "to servers that have them."},
     {V, "security.shifted", "bool", "false", Live::yes, check::boolean,
      "Show the files to each instance with its own ids: always so here, unless security.unmapped is set."},
     {V, "security.unmapped", "bool", "false", Live::no, check::boolean,

@@ -18,10 +18,11 @@ constexpr std::array<std::string_view, 4> kBtrfsKeys = {"source", "size", "sourc
                                                         "btrfs.mount_options"};
 constexpr std::array<std::string_view, 2> kBtrfsLiveKeys = {"size", "btrfs.mount_options"};
 
-constexpr std::array<std::string_view, 7> kLvmKeys = {"source",
+constexpr std::array<std::string_view, 8> kLvmKeys = {"source",
                                                       "size",
                                                       "source.wipe",
                                                       "lvm.vg_name",
+                                                      "lvm.thinpool_metadata_size",
                                                       "lvm.thinpool_name",
                                                       "lvm.use_thinpool",
                                                       "lvm.vg.force_reuse"};

@@ -9,7 +9,8 @@ Result<> copy_snapshot_volume(Context& context, const Place& from, const Place& 
     LX_TRY_AS(const DriverPtr source, context.deps.pools.driver(from.pool));
     LX_TRY_AS(const DriverPtr target, context.deps.pools.driver(to.pool));
     if (source == target) return target->create_copy(to.volume, from.volume, {});
-    return storage::transfer_volume(*source, from.volume, *target, to.volume);
+    return storage::transfer_volume(*source, from.volume, *target, to.volume,
+                                    context.deps.pools.copy_rate({from.pool, to.pool}));
 }
 
 Result<> copy_root_to(Context& context, const database::InstanceRecord& record, const Place& to) {

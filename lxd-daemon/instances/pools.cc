@@ -11,6 +11,8 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/instances/pool_foundation.h"
+#include "lxd-daemon/instances/pool_keys.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "profiles/config_keys.h"
 
 namespace lxmgr::instances {
@@ -37,42 +39,6 @@ Result<> validate_pool_name(const std::string& name) {
         fmt::format("Invalid storage pool name '{}': use 1 to 63 letters, digits, '-', '_' and '.'", name));
 }
 
-constexpr std::string_view kVolumeDefault = "volume.";
-
-Result<> validate_config(const api::ConfigMap& config, const storage::DriverEntry& driver) {
-    for (const auto& [key, value] : config) {
-        if (has_control_chars(key) || has_control_chars(value)) {
-            return fail(Status::bad_request,
-                        fmt::format("Storage pool option '{}' holds control characters", key));
-        }
-        if (key.starts_with(kVolumeDefault)) continue;
-        if (key == "size") LX_TRY(profiles::parse_size(value));
-        const bool known = key.starts_with("user.") || key.starts_with("volatile.") ||
-                           std::ranges::find(driver.config_keys, key) != driver.config_keys.end();
-        if (!known) {
-            return fail(
-                Status::bad_request,
-                fmt::format("Storage pool option '{}' is not supported by driver '{}'", key, driver.name));
-        }
-    }
-    LX_TRY(profiles::validate_volume_config(volume_defaults(config)));
-    return check_driver_keys(volume_defaults(config), driver);
-}
-
-/// What a change of a pool's config leaves as it is must be the same in both.
-Result<> check_fixed_keys(const storage::DriverEntry& driver, const api::ConfigMap& before,
-                          const api::ConfigMap& after) {
-    for (const auto name : driver.config_keys) {
-        if (std::ranges::find(driver.live_keys, name) != driver.live_keys.end()) continue;
-        const std::string key(name);
-        const auto old_value = before.find(key), new_value = after.find(key);
-        const bool had = old_value != before.end(), has = new_value != after.end();
-        if (had == has && (!had || old_value->second == new_value->second)) continue;
-        return fail(Status::bad_request, fmt::format("Storage pool option '{}' cannot be changed", key));
-    }
-    return {};
-}
-
 std::unexpected<Error> pool_in_use() {
     return fail(Status::bad_request, "The storage pool is currently in use");
 }
@@ -90,29 +56,7 @@ Result<const storage::DriverEntry*> known_driver(const std::string& name) {
                 fmt::format("Storage driver '{}' is not supported; there are: {}", name, driver_names()));
 }
 
-bool is_foreign_key(const std::string& key, const storage::DriverEntry& driver) {
-    return key.starts_with("block.") &&
-           std::ranges::find(driver.volume_keys, key) == driver.volume_keys.end();
-}
-
 }  // namespace
-
-api::ConfigMap volume_defaults(const api::ConfigMap& pool_config) {
-    api::ConfigMap out;
-    for (const auto& [key, value] : pool_config) {
-        if (key.starts_with(kVolumeDefault)) out[key.substr(kVolumeDefault.size())] = value;
-    }
-    return out;
-}
-
-Result<> check_driver_keys(const api::ConfigMap& volume_config, const storage::DriverEntry& driver) {
-    for (const auto& [key, value] : volume_config) {
-        if (!is_foreign_key(key, driver)) continue;
-        return fail(Status::bad_request,
-                    fmt::format("Volume option \"{}\" is not supported by driver '{}'", key, driver.name));
-    }
-    return {};
-}
 
 Result<> Pools::check_volume_config(const std::string& pool, const api::ConfigMap& config) const {
     LX_TRY(profiles::validate_volume_config(config));
@@ -125,7 +69,7 @@ void Pools::drop_foreign_keys(const std::string& pool, api::ConfigMap& config) c
     const auto row = database_.pools().find(pool);
     const auto* const entry = row ? storage::find_driver(row->driver) : nullptr;
     if (entry == nullptr) return;
-    std::erase_if(config, [&](const auto& key) { return is_foreign_key(key.first, *entry); });
+    std::erase_if(config, [&](const auto& key) { return is_foreign_volume_key(key.first, *entry); });
 }
 
 Pools::Pools(database::Database& database, std::string state_dir)
@@ -133,7 +77,7 @@ Pools::Pools(database::Database& database, std::string state_dir)
 
 Result<DriverPtr> Pools::open_driver(const database::PoolRecord& record) {
     LX_TRY_AS(const storage::DriverEntry* entry, known_driver(record.driver));
-    LX_TRY(validate_config(record.config, *entry));
+    LX_TRY(validate_pool_config(record.config, *entry));
     LX_TRY_AS(DriverPtr driver, entry->open(config_of(record), idmaps_));
     LX_TRY(driver->open_pool());
     return driver;
@@ -144,6 +88,8 @@ storage::PoolConfig Pools::config_of(const database::PoolRecord& record) const {
                             record.config};
     if (const auto size = record.config.find("size"); size != record.config.end())
         out.size_bytes = profiles::parse_size(size->second).value_or(0);
+    out.metadata_bytes =
+        profiles::parse_size(api::value_of(record.config, "lvm.thinpool_metadata_size", "0")).value_or(0);
     return out;
 }
 
@@ -189,13 +135,20 @@ Result<database::PoolPtr> Pools::create(database::PoolRecord record) {
         return fail(Status::conflict, fmt::format("Storage pool '{}' already exists", record.name));
     }
     LX_TRY_AS(const storage::DriverEntry* entry, known_driver(record.driver));
-    LX_TRY(validate_config(record.config, *entry));
+    LX_TRY(validate_pool_config(record.config, *entry));
+    const bool there = profiles::parse_bool(api::value_of(record.config, kRecoverKey));
+    record.config.erase(kRecoverKey);  // it is for once
+    if (there) return create_from_source(std::move(record));
     // The disk first: what a crash leaves is an empty pool directory, which the same request takes over; what
     // is more than that is named by an intent.
     PoolFoundation foundation(database_, *entry, config_of(record));
-    LX_TRY(foundation.make());
+    const std::string what = fmt::format("storage pool '{}'", record.name);
+    LX_TRY(in_room_for(what, foundation.make()));
     record.config = foundation.config();
-    LX_TRY_AS(auto driver, open_driver(record));
+    auto opened = open_driver(record);
+    if (!opened)
+        return std::unexpected(in_room_for(what, std::unexpected(std::move(opened).error())).error());
+    DriverPtr driver = *std::move(opened);
     failpoint("instances.pool.create.opened");
     database::PoolPtr row;
     const auto stored = database_.transaction([&]() -> Result<> {
@@ -211,6 +164,24 @@ Result<database::PoolPtr> Pools::create(database::PoolRecord record) {
     }
     foundation.keep();
     failpoint("instances.pool.create.row");
+    const std::unique_lock lock(mutex_);
+    drivers_[record.name] = std::move(driver);
+    return row;
+}
+
+Result<database::PoolPtr> Pools::create_from_source(database::PoolRecord record) {
+    if (record.config.contains("source.wipe"))
+        return fail(Status::bad_request,
+                    fmt::format("Storage pool '{}' is either wiped or recovered", record.name));
+    LX_TRY_AS(DriverPtr driver, open_lost(record));
+    LX_TRY(driver->recover());
+    // An unpacked image is worth nothing without its row; what stands on it goes on.
+    LX_TRY_AS(const auto images, driver->list_volumes(storage::VolumeType::image));
+    for (const auto& image : images) {
+        if (!database_.images().find(image))
+            LX_TRY(driver->delete_volume({storage::VolumeType::image, image}));
+    }
+    LX_TRY_AS(auto row, database_.pools().create(record));
     const std::unique_lock lock(mutex_);
     drivers_[record.name] = std::move(driver);
     return row;
@@ -240,8 +211,11 @@ Result<database::PoolPtr> Pools::update(const database::PoolRecord& record) {
     const storage::DriverEntry* entry = storage::find_driver(current->driver);
     if (entry == nullptr)
         return fail(Status::unavailable, fmt::format("Storage driver '{}' is missing", current->driver));
-    LX_TRY(validate_config(record.config, *entry));
+    LX_TRY(validate_pool_config(record.config, *entry));
     LX_TRY(check_fixed_keys(*entry, current->config, record.config));
+    if (record.config.contains(kRecoverKey))
+        return fail(Status::bad_request,
+                    fmt::format("Storage pool option '{}' is for new pools", kRecoverKey));
     const auto same = [&](std::string_view name) {
         const auto value = [key = std::string(name)](const api::ConfigMap& config) {
             const auto found = config.find(key);

@@ -46,6 +46,11 @@ public:
     Result<> check_volume_config(const std::string& pool, const api::ConfigMap& config) const;
     /// Takes from a volume's config what only other drivers know: it was made for another pool.
     void drop_foreign_keys(const std::string& pool, api::ConfigMap& config) const;
+    /// Bytes a second that rsync.bwlimit of these pools leaves to what is copied from one to another or to
+    /// another server: the least of them; 0: no limit.
+    [[nodiscard]] std::uint64_t copy_rate(const std::vector<std::string>& pools) const;
+    /// rsync.compression.
+    [[nodiscard]] bool compresses(const std::string& pool) const;
     /// Errors: `bad_request` "The storage pool is currently in use" while anything in it is used or
     /// made.
     Result<> remove(const std::string& pool);
@@ -60,6 +65,8 @@ public:
     [[nodiscard]] std::mutex& image_files_mutex() { return image_files_mutex_; }
 
 private:
+    /// With source.recover=true: one that is there, as it is.
+    Result<database::PoolPtr> create_from_source(database::PoolRecord record);
     [[nodiscard]] storage::PoolConfig config_of(const database::PoolRecord& record) const;
     Result<DriverPtr> open_driver(const database::PoolRecord& record);
     Result<> require_unused(const std::string& pool) const;

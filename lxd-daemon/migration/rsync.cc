@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -51,6 +52,7 @@ std::vector<std::string> receiver_arguments(const RsyncFeatures& features, const
     std::string letters = "-logDtpr";
     if (features.faithful) letters += "HA";
     if (features.xattrs) letters += 'X';
+    if (features.compress) letters += 'z';
     letters += features.faithful ? "e.iLsfxCIvu" : "e.iLsfx";
     std::vector<std::string> out{"lxmgr-rsync", "receive", kind_of(tree),   "rsync",
                                  "--server",    letters,   "--numeric-ids", "--sparse"};
@@ -62,13 +64,17 @@ std::vector<std::string> receiver_arguments(const RsyncFeatures& features, const
     return out;
 }
 
-std::vector<std::string> sender_arguments(const RsyncFeatures& features, const Tree& tree) {
+std::vector<std::string> sender_arguments(const RsyncFeatures& features, const Tree& tree,
+                                          std::uint64_t bytes_per_second) {
     std::vector<std::string> out{
         "lxmgr-rsync", "send",          kind_of(tree), "rsync",
         "-a",          "--numeric-ids", "--sparse",    "--filter=-x security.selinux"};
     if (features.faithful) out.emplace_back("-HA");
     if (features.xattrs) out.emplace_back("-X");
     if (features.remove) out.emplace_back("--delete");
+    if (features.compress) out.emplace_back("--compress");
+    if (bytes_per_second > 0)
+        out.push_back(fmt::format("--bwlimit={}", std::max<std::uint64_t>(bytes_per_second >> 10U, 1)));
     out.emplace_back("-e");
     out.emplace_back(rsync::kShell);
     out.emplace_back(rsync::kTreePath);
@@ -173,14 +179,16 @@ Result<Ends> take_handover(int socket) {
 
 }  // namespace
 
-Result<> send_tree(Link& link, const Tree& tree, const RsyncFeatures& features, const Progress& progress) {
+Result<> send_tree(Link& link, const Tree& tree, const RsyncFeatures& features, const Progress& progress,
+                   std::uint64_t bytes_per_second) {
     int pair[2];
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return fail_errno("socketpair", "");
     const UniqueFd ours(pair[0]);
     UniqueFd theirs(pair[1]);
     const UniqueFd null(::open("/dev/null", O_RDWR | O_CLOEXEC));
     Rsync rsync;
-    LX_TRY(rsync.start(sender_arguments(features, tree), tree, null.get(), null.get(), theirs.get()));
+    LX_TRY(rsync.start(sender_arguments(features, tree, bytes_per_second), tree, null.get(), null.get(),
+                       theirs.get()));
     theirs.reset();
     auto ends = take_handover(ours.get());
     if (!ends) {

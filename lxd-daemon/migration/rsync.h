@@ -19,7 +19,9 @@ using Progress = std::function<void(std::uint64_t bytes)>;
 
 /// Blocking, until both sides have ended. Errors: what rsync says (with ENOSPC or EDQUOT in sys_errno for
 /// want of room), what the link says.
-Result<> send_tree(Link& link, const Tree& tree, const RsyncFeatures& features, const Progress& progress);
+/// @param bytes_per_second  0: as fast as it can
+Result<> send_tree(Link& link, const Tree& tree, const RsyncFeatures& features, const Progress& progress,
+                   std::uint64_t bytes_per_second);
 /// The tree becomes as the sender's is.
 Result<> receive_tree(Link& link, const Tree& tree, const RsyncFeatures& features, const Progress& progress);
 

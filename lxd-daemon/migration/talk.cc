@@ -26,7 +26,7 @@ Result<Header> agree_as_source(Link& link, const Header& offer) {
     LX_TRY_AS(Header answer, parse_header(message));
     if (answer.by != kByRsync)
         return fail(Status::bad_request, "The other server wants another way of transfer than rsync");
-    answer.rsync = common(our_features(), answer.rsync.value_or(RsyncFeatures{}));
+    answer.rsync = common(offer.rsync.value_or(RsyncFeatures{}), answer.rsync.value_or(RsyncFeatures{}));
     if (!answer.rsync->bidirectional)
         return fail(Status::bad_request, "The other server is too old: its streams have no end of their own");
     return answer;
@@ -35,7 +35,7 @@ Result<Header> agree_as_source(Link& link, const Header& offer) {
 Result<Header> agree_as_target(Link& link, const TargetSteps& steps, const Header& offer) {
     LX_TRY_AS(Header answer, steps.choose(offer));
     answer.by = kByRsync;
-    answer.rsync = common(our_features(), offer.rsync.value_or(RsyncFeatures{}));
+    answer.rsync = common(our_features(steps.compress), offer.rsync.value_or(RsyncFeatures{}));
     if (!answer.rsync->bidirectional)
         return fail(Status::bad_request, "The other server is too old: its streams have no end of their own");
     LX_TRY(link.send(to_wire(answer)));
@@ -44,8 +44,8 @@ Result<Header> agree_as_target(Link& link, const TargetSteps& steps, const Heade
 
 }  // namespace
 
-RsyncFeatures our_features() {
-    return {.xattrs = true, .remove = true, .compress = false, .bidirectional = true, .faithful = true};
+RsyncFeatures our_features(bool compress) {
+    return {.xattrs = true, .remove = true, .compress = compress, .bidirectional = true, .faithful = true};
 }
 
 Result<> talk_as_source(Link& link, const Header& offer,

@@ -19,8 +19,8 @@ namespace {
 
 class TreeCopier {
 public:
-    TreeCopier(int to_root_fd, dev_t device, const IdShift* shift)
-        : to_root_fd_(to_root_fd), device_(device), shift_(shift) {}
+    TreeCopier(int to_root_fd, dev_t device, const IdShift* shift, std::uint64_t bytes_per_second)
+        : to_root_fd_(to_root_fd), device_(device), shift_(shift), data_(bytes_per_second) {}
 
     /// `path` is the directory's own, relative to the root, with a slash at its end unless empty.
     Result<> copy_directory(int from, const struct stat& st, int to, const std::string& path, int depth) {
@@ -105,10 +105,10 @@ private:
 
 }  // namespace
 
-Result<> copy_tree(int from_fd, int to_fd, const IdShift* shift) {
+Result<> copy_tree(int from_fd, int to_fd, const IdShift* shift, std::uint64_t bytes_per_second) {
     struct stat st{};
     if (::fstat(from_fd, &st) != 0) return fail_errno_at("fstat", from_fd, "");
-    return TreeCopier(to_fd, st.st_dev, shift).copy_directory(from_fd, st, to_fd, "", 1);
+    return TreeCopier(to_fd, st.st_dev, shift, bytes_per_second).copy_directory(from_fd, st, to_fd, "", 1);
 }
 
 }  // namespace lxmgr::storage

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <thread>
 
 #include "storage/tree/list.h"
 
@@ -18,7 +19,18 @@ bool is_unsupported(int error) {
            error == EPERM;
 }
 
-Result<> copy_by_reading(int from, int to, std::int64_t at, std::int64_t end) {
+}  // namespace
+
+void FileCopier::keep_pace(std::size_t bytes) {
+    if (bytes_per_second_ == 0) return;
+    // What was not used of the rate while nothing was copied is not made up for.
+    const auto now = std::chrono::steady_clock::now();
+    next_ = std::max(next_, now) +
+            std::chrono::nanoseconds(static_cast<std::int64_t>(bytes * 1'000'000'000U / bytes_per_second_));
+    std::this_thread::sleep_until(next_);
+}
+
+Result<> FileCopier::copy_by_reading(int from, int to, std::int64_t at, std::int64_t end) {
     std::array<char, 65536> buffer;
     while (at < end) {
         const auto want = std::min<std::size_t>(buffer.size(), static_cast<std::size_t>(end - at));
@@ -32,11 +44,10 @@ Result<> copy_by_reading(int from, int to, std::int64_t at, std::int64_t end) {
             done += w;
         }
         at += n;
+        keep_pace(static_cast<std::size_t>(n));
     }
     return {};
 }
-
-}  // namespace
 
 Result<> FileCopier::copy_range(int from, int to, std::int64_t at, std::int64_t end) {
     std::int64_t in = at, out = at;

@@ -100,6 +100,8 @@ class Migration(PairCases):
             self.assertEqual(self.there.get(f"{url}/{mode}")["config"].get("user.note"), "kept")
             self.assertEqual(self.there.get(f"{url}/{mode}/snapshots"), [f"{url}/{mode}/snapshots/v1"])
         self.api.sh("user", "rm /d/more")
+        # Compressed where both ends want it, as LXD always does.
+        self.api.call("PATCH", "/1.0/storage-pools/default", {"config": {"rsync.compression": "true"}})
         self.client("storage", "volume", "copy", "b:default/pull", "a:default/back")
         self.api.stop("user")
         self.api.update("user", devices={"d": {"type": "disk", "pool": "default", "source": "back", "path": "/d"}})
@@ -107,6 +109,7 @@ class Migration(PairCases):
         self.assertEqual(self.api.sh("user", "cat /d/file /d/more"), "twenty\nmore")
         self.api.stop("user")
         self.client("storage", "volume", "copy", "a:default/data", "b:default/pull", "--refresh")
+        self.api.call("PUT", "/1.0/storage-pools/default", {"config": {}})
         self.client("storage", "volume", "copy", "b:default/pull", "a:default/back", "--refresh")
         self.api.start("user")
         self.assertEqual(self.api.sh("user", "ls /d"), "file")

@@ -163,6 +163,26 @@ class BtrfsTest(RecoverCase):
     def pool_files(self, kind):
         return pathlib.Path(f"/proc/{self.daemon.sandbox.pid}/root{self.daemon.root}", "storage-pools/fast", kind)
 
+    def bring_back(self):
+        self.client("admin", "recover", "--yes", "--pool", f"fast,driver={self.pool_driver}",
+                    "--pool", f"default,driver={self.driver or 'overlay'}")
+
+    def test_a_pool_is_taken_as_it_is(self):
+        """source.recover=true: it is made of what stands there, and `recover` finds what it holds."""
+        def create(**config):
+            self.api.do("POST", "/1.0/storage-pools", {"name": "fast", "driver": self.pool_driver, "config": config})
+
+        def take_it():
+            create(**{"source.recover": "true"})
+            self.assertNotIn("source.recover", self.api.get("/1.0/storage-pools/fast")["config"])
+            before()
+        self.assertIn("no storage pool at", self.assert_api_error(404, create, **{"source.recover": "true"}))
+        self.bring_back, before = take_it, self.bring_back
+        try:
+            self.test_a_pool_comes_back()
+        finally:
+            self.bring_back = before
+
     def test_a_pool_comes_back(self):
         self.api.do("POST", "/1.0/storage-pools", {"name": "fast", "driver": self.pool_driver, "config": self.pool_config})
         self.api.create("one", "tiny", devices={"root": {"type": "disk", "path": "/", "pool": "fast"}})
@@ -175,8 +195,7 @@ class BtrfsTest(RecoverCase):
         self.daemon.sandbox.run("umount", str(self.pool_files("")).replace(f"/proc/{self.daemon.sandbox.pid}/root", ""))
         self.lose_database()
         self.make_network()
-        self.client("admin", "recover", "--yes", "--pool", f"fast,driver={self.pool_driver}",
-                    "--pool", f"default,driver={self.driver or 'overlay'}")
+        self.bring_back()
         self.assertEqual(self.api.pull("one", "/root/file").body, b"changed")
         self.api.do("PUT", "/1.0/instances/one", {"restore": "s1"})
         self.assertEqual(self.api.pull("one", "/root/file").body, b"kept")

@@ -108,6 +108,43 @@ class VolumeTest(VolumeBase):
             self.assert_api_error(400, self.api.create, "c", "tiny", devices={"d": self.disk("one", **keys)})
         self.assertEqual(len(self.directories()), 1)
 
+    def test_roots_as_asked_for(self):
+        """initial.* is of new volumes' roots, a pool may say it for all, and security.shared is for block volumes."""
+        self.api.do("PATCH", "/1.0/storage-pools/default", {"config": {"volume.initial.mode": "0700",
+                                                                       "volume.security.shared": "true"}})
+        self.addCleanup(self.api.do, "PUT", "/1.0/storage-pools/default", {"config": {}})
+        self.volume("one", config={"initial.uid": "1000", "initial.gid": "1001", "initial.mode": "750"})
+        self.volume("two")
+        self.volume("disk", content_type="block", config={"size": "16MiB", "security.shared": "false"})
+        self.assertNotIn("security.shared", self.api.get(self.url("two"))["config"])
+        self.assertEqual(self.api.get(self.url("disk"))["config"], {"size": "16MiB", "security.shared": "false"})
+        self.api.launch("a", "tiny", devices={"one": self.disk("one"), "two": self.disk("two", "/two")})
+        self.assertEqual(self.api.sh("a", "stat -c %u:%g:%a /srv /two"), "1000:1001:750\n0:0:700")
+        create = lambda **body: self.api.do("POST", f"{POOL}/custom", {"name": "x", **body})
+        for key, value in (("initial.uid", "-1"), ("initial.mode", "9"), ("initial.gid", "root"), ("security.shared", "true")):
+            self.assertIn(key, self.assert_api_error(400, create, config={key: value}))
+        self.assertIn("initial.uid", self.assert_api_error(400, create, content_type="block", config={"initial.uid": "1"}))
+        self.assert_api_error(400, self.api.do, "PATCH", self.url("one"), {"config": {"initial.uid": "7"}})
+
+    def test_rate_of_copies(self):
+        """rsync.bwlimit of either pool is what a copy between two may take; rsync.compression is for other servers."""
+        self.api.do("POST", "/1.0/storage-pools", {"name": "slow", "driver": "dir", "config": {"rsync.bwlimit": "1MiB"}})
+        self.addCleanup(self.api.do, "DELETE", "/1.0/storage-pools/slow")
+        change = lambda **config: self.api.do("PATCH", "/1.0/storage-pools/slow", {"config": config})
+        for key, value in (("rsync.bwlimit", "fast"), ("rsync.compression", "maybe"), ("source.recover", "true")):
+            self.assertIn(key, self.assert_api_error(400, change, **{key: value}) + key * (value == "fast"))
+        change(**{"rsync.bwlimit": "1024", "rsync.compression": "true"})
+        self.volume("one")
+        self.api.launch("a", "tiny", devices={"one": self.disk("one")})
+        self.api.sh("a", "dd if=/dev/urandom of=/srv/much bs=1M count=2 2> /dev/null; md5sum /srv/much > /srv/sum")
+        began = time.monotonic()
+        self.copy("one", "copy", "slow")
+        self.addCleanup(self.drop, "copy", "slow")
+        self.assertGreater(time.monotonic() - began, 1.9)
+        self.api.update("a", devices={"one": self.disk("copy", pool="slow")})
+        self.api.sh("a", "md5sum -c /srv/sum")
+        change(**{"rsync.bwlimit": ""})
+
     @staticmethod
     def days(snapshot):
         begin, end = (datetime.datetime.fromisoformat(snapshot[key][:19]) for key in ("created_at", "expires_at"))

@@ -72,9 +72,11 @@ class LvmTest(DaemonCase):
     def test_pool_in_a_file(self):
         for config in ({"size": "1MiB"}, {"size": "1GiB", "lvm.use_thinpool": "maybe"}, {"source": "nosuchgroup"},
                        {"size": "1GiB", "lvm.vg_name": "a/b"}, {"size": "1GiB", "volume.block.filesystem": "vfat"},
-                       {"size": "1GiB", "lvm.stripes": "2"}):
+                       {"size": "1GiB", "lvm.stripes": "2"}, {"size": "1GiB", "lvm.thinpool_metadata_size": "much"}):
             self.assert_api_error(400, self.pool, "bad", **config)
-        self.pool("thin", size="1GiB", **{"volume.block.mount_options": "discard,noatime"})
+        self.pool("thin", size="1GiB", **{"volume.block.mount_options": "discard,noatime", "lvm.thinpool_metadata_size": "8MiB"})
+        told = host("lvs", "--noheadings", "--units", "m", "-o", "lv_when_full,lv_metadata_size", "thin/LXDThinPool")
+        self.assertEqual(told.split(), ["error", "8.00m"])
         shown = self.api.get(f"{URL}/thin")["config"]
         self.assertEqual((shown["lvm.vg_name"], shown["lvm.thinpool_name"], shown["size"]), ("thin", "LXDThinPool", "1GiB"))
         self.api.launch("a", "tiny", devices=self.root("thin", "64MiB"))
@@ -183,7 +185,6 @@ class LvmTest(DaemonCase):
         host("vgremove", "-q", "-f", "-y", "mine")
         host("pvremove", "-q", "-y", device)
         self.assertEqual(host("wipefs", device), "")
-
 
     def in_one_group(self):
         """Two pools in one volume group have to say so, and the end of one leaves the other's alone."""

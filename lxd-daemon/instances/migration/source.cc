@@ -39,7 +39,7 @@ public:
     /// What there is to send.
     Result<migration::Header> offer() {
         migration::Header out;
-        out.rsync = migration::our_features();
+        out.rsync = migration::our_features(context_.deps.pools.compresses(record_->pool));
         LX_TRY_AS(metadata_, metadata_of(context_, *record_));
         if (!subject_.snapshot.empty()) {
             LX_TRY_AS(only_, require_snapshot(context_, record_->name, subject_.snapshot));
@@ -96,7 +96,8 @@ private:
         LX_TRY_AS(const UniqueFd root,
                   mount_for_stream(driver_, {storage::VolumeType::snapshot, volume}, true));
         return migration::send_tree(link, {tree.get(), root.get()}, *answer.rsync,
-                                    show_progress(operation, what));
+                                    show_progress(operation, what),
+                                    context_.deps.pools.copy_rate({record_->pool}));
     }
 
     Context& context_;

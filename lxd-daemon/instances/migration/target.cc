@@ -238,7 +238,8 @@ Result<> receive_instance(Context& context, const ArrivalPlan& plan, migration::
             undo.commit();
             failpoint("instances.migration.row");
             return {};
-        }};
+        },
+        .compress = context.deps.pools.compresses(record.pool)};
     LX_TRY(migration::talk_as_target(link, steps));
     context.snapshot_timer.poke();
     context.lifecycle("instance-created", record.name, plan.requestor,
@@ -298,7 +299,9 @@ Result<> receive_refresh(Context& context, const ArrivalPlan& plan, migration::L
         context.stopped_roots.forget(target->id);
         return {};
     };
-    LX_TRY(migration::talk_as_target(link, {.choose = choose, .receive = receive}));
+    LX_TRY(migration::talk_as_target(
+        link,
+        {.choose = choose, .receive = receive, .compress = context.deps.pools.compresses(target->pool)}));
     context.snapshot_timer.poke();
     context.lifecycle("instance-updated", name, plan.requestor, nullptr);
     return {};

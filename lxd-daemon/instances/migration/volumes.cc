@@ -212,7 +212,8 @@ Result<> receive_volume_now(Context& context, const VolumeArrivalPlan& plan, mig
                 context, plan.record.pool,
                 {link, *answer.rsync, show_progress(operation, api::plain_name(plan.record.name)), stop});
             return arrival.receive(answer, volumes);
-        }};
+        },
+        .compress = context.deps.pools.compresses(plan.record.pool)};
     LX_TRY(migration::talk_as_target(link, steps));
     context.snapshot_timer.poke();
     volume_lifecycle(context, "storage-volume-created", volume_url({plan.record.pool, plan.record.name}),
@@ -228,7 +229,7 @@ Result<> send_volume_now(Context& context, const VolumeName& name, bool with_sna
     if (with_snapshots) snapshots = context.deps.database.volumes().snapshots(record->id);
     const std::string shown = api::plain_name(name.name);
     Header offer;
-    offer.rsync = migration::our_features();
+    offer.rsync = migration::our_features(context.deps.pools.compresses(record->pool));
     for (const auto& row : snapshots) {
         migration::Snapshot snapshot;
         snapshot.name = row->name;
@@ -242,7 +243,8 @@ Result<> send_volume_now(Context& context, const VolumeName& name, bool with_sna
                               const std::string& what) -> Result<> {
         LX_TRY_AS(const UniqueFd root,
                   mount_for_stream(*driver, {storage::VolumeType::custom, directory}, true));
-        return migration::send_tree(link, {root.get(), -1}, *answer.rsync, show_progress(operation, what));
+        return migration::send_tree(link, {root.get(), -1}, *answer.rsync, show_progress(operation, what),
+                                    context.deps.pools.copy_rate({record->pool}));
     };
     return migration::talk_as_source(link, offer, [&](const Header& answer) -> Result<> {
         LX_TRY_AS(const NewDirectory moment, NewDirectory::begin(context, record->pool));

@@ -83,8 +83,13 @@ Result<> VolumeService::create(const std::string& pool, const api::StorageVolume
     record.description = post.description.value_or("");
     if (!post.content_type.empty()) record.content_type = post.content_type;
     record.config = post.config.value_or(api::ConfigMap{});
-    if (const auto row = context_.deps.database.pools().find(pool))
-        record.config.merge(volume_defaults(row->config));
+    LX_TRY(check_content_keys(record.content_type, record.config));
+    if (const auto row = context_.deps.database.pools().find(pool)) {
+        for (auto& [key, value] : volume_defaults(row->config)) {
+            if (check_content_keys(record.content_type, {{key, value}}))
+                record.config.try_emplace(key, value);
+        }
+    }
     LX_TRY(context_.deps.pools.check_volume_config(pool, record.config));
     const VolumeName name{pool, record.name, post.in_project};
     return run(volume_request(context_, "Creating storage volume", name, requestor, false),

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
 
 #include "lxd-daemon/api/event.h"
 #include "lxd-daemon/api/project_keys.h"
@@ -55,6 +58,27 @@ void volume_lifecycle(const Context& context, const std::string& action, const s
                 api::to_json_text({action, shown.url, requestor}, more));
 }
 
+namespace {
+
+/// What is in a new volume. As LXD's where nothing is said: who may enter is for the owner inside to say.
+Result<> begin_root(const database::VolumeRecord& record, int root_fd) {
+    const auto number = [&record](const char* key, int base) {
+        return static_cast<std::uint32_t>(
+            std::strtoul(api::value_of(record.config, key, "0").c_str(), nullptr, base));
+    };
+    if (is_block(record)) {
+        if (::fchmod(root_fd, 0711) != 0) return fail_errno("chmod", "the volume's root");
+        return block_filler(block_size(record.config))(root_fd);
+    }
+    if (::fchown(root_fd, number("initial.uid", 10), number("initial.gid", 10)) != 0)
+        return fail_errno("chown", "the volume's root");
+    const mode_t mode = record.config.contains("initial.mode") ? number("initial.mode", 8) : 0711;
+    if (::fchmod(root_fd, mode) != 0) return fail_errno("chmod", "the volume's root");
+    return {};
+}
+
+}  // namespace
+
 Result<> create_volume(Context& context, database::VolumeRecord record, const std::string& requestor) {
     auto& database = context.deps.database;
     const VolumeName name{record.pool, record.name};
@@ -62,11 +86,8 @@ Result<> create_volume(Context& context, database::VolumeRecord record, const st
     if (database.volumes().find(record.pool, record.name))
         return fail(Status::conflict, "Volume by that name already exists");
     LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, shape_of(record)));
-    LX_TRY(driver->create_volume(fresh.place().volume, [&record](int root_fd) -> Result<> {
-        // As LXD's: who may enter is for the owner inside to say.
-        if (::fchmod(root_fd, 0711) != 0) return fail_errno("chmod", "the volume's root");
-        return is_block(record) ? block_filler(block_size(record.config))(root_fd) : Result<>();
-    }));
+    LX_TRY(driver->create_volume(fresh.place().volume,
+                                 [&record](int root_fd) { return begin_root(record, root_fd); }));
     failpoint("instances.volume.create.made");
     record.volume = fresh.name();
     record.created_at = now();
@@ -87,8 +108,11 @@ Result<> update_volume(Context& context, const VolumeName& name, const api::Stor
                        const std::string& requestor) {
     LX_TRY_AS(const auto row, require_volume(context, name));
     LX_TRY(context.deps.pools.check_volume_config(name.pool, put.config));
-    if (api::value_of(put.config, "block.filesystem") != api::value_of(row->config, "block.filesystem"))
-        return fail(Status::bad_request, "block.filesystem cannot be changed");
+    for (const char* fixed : {"block.filesystem", "initial.gid", "initial.mode", "initial.uid"}) {
+        if (api::value_of(put.config, fixed) != api::value_of(row->config, fixed))
+            return fail(Status::bad_request, fmt::format("{} cannot be changed", fixed));
+    }
+    LX_TRY(check_content_keys(row->content_type, put.config));
     const auto users = context.volume_mounts.instances(row->id);
     const bool remapped =
         flag_of(put.config, "security.unmapped") != flag_of(row->config, "security.unmapped");
