@@ -110,8 +110,13 @@ Result<> make_image(int volume_fd, std::uint64_t bytes) {
     failpoint("storage.image.file");
     LX_TRY_AS(const std::string path, image_path(volume_fd, kImageFile));
     // No blocks kept for root, who is nobody special in there; nothing written that can stay a hole.
-    LX_TRY(run_checked({{"mkfs.ext4", "-q", "-F", "-m", "0", "-E",
-                         "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", path}}));
+    auto made = run_checked({{"mkfs.ext4", "-q", "-F", "-m", "0", "-E",
+                              "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0", path}});
+    if (!made) {
+        Error error = std::move(made).error();
+        if (error.message.contains(std::strerror(ENOSPC))) error.sys_errno = ENOSPC;
+        return std::unexpected(std::move(error));
+    }
     failpoint("storage.image.formatted");
     return {};
 }

@@ -1,6 +1,8 @@
 """A pool on a file system that is full: every step of what makes volumes fails with the name of what it was for, leaves
 nothing, harms nothing, and goes through once there is room."""
+import glob
 import os
+import pathlib
 import subprocess
 import time
 
@@ -204,6 +206,59 @@ class ArrivalTest(FullBase):
 
     def test_btrfs(self):
         self.check("btrfs")
+
+
+class NewTest(FullBase):
+    """What is made anew: volumes with a file system of their own, pools; and what is brought up to date."""
+    steps = (0, 64, 1024)
+
+    def content(self, driver, kind):
+        """Of the volume, or of the instance's root."""
+        path, = glob.glob(f"{self.places[driver]}/{kind}/*/*/much")
+        return pathlib.Path(path).read_bytes()
+
+    def check(self, driver):
+        here, there = f"{URL}/default/volumes/custom", f"{URL}/small-{driver}/volumes/custom"
+        copy = {"name": "r", "source": {"type": "copy", "name": "v", "pool": "default", "refresh": True}}
+        refresh = {"name": "i", "source": {"type": "copy", "source": "a", "refresh": True}, "devices": self.devices(driver)}
+
+        def sweep(subject, work, unharmed=lambda: None):
+            self.sweep(driver, subject, work, unharmed, self.steps)
+        sweep("'limited'", lambda: self.api.do("POST", there, {"name": "limited", "config": {"size": "32MiB"}}))
+        self.api.do("DELETE", f"{there}/limited")
+        self.api.do("POST", here, {"name": "v", "config": {}})
+        self.api.launch("a", "tiny", devices={"v": {"type": "disk", "pool": "default", "source": "v", "path": "/srv"}})
+        write = "for at in /srv /; do (echo {0}; dd if=/dev/urandom bs=1k count=3000 2> /dev/null) > $at/much; done; sync"
+        self.api.sh("a", write.format("then"))
+        self.api.do("POST", there, copy)
+        self.api.do("POST", "/1.0/instances", refresh)
+        before = {kind: self.content(driver, kind) for kind in ("custom", "containers")}
+
+        def unharmed(kind):
+            self.assertEqual(self.content(driver, kind)[:100], before[kind][:100])
+        self.api.sh("a", write.format("now"))
+        sweep("'r'", lambda: self.api.do("POST", there, copy), lambda: unharmed("custom"))
+        sweep("'i'", lambda: self.api.do("POST", "/1.0/instances", refresh), lambda: unharmed("containers"))
+        self.assertEqual([self.content(driver, kind)[:4] for kind in before], [b"now\n"] * 2)
+        self.api.do("DELETE", f"{there}/r")
+        for name in "ai":
+            self.remove_instance(name)
+        self.api.do("DELETE", f"{here}/v")
+
+    def test_dir(self):
+        self.check("dir")
+
+    def test_overlay(self):
+        self.check("overlay")
+
+    def test_pools(self):
+        place = os.path.join(self.places["dir"], "pool")
+        os.mkdir(place)
+        inside = os.path.join(self.daemon.base, "small-dir", "pool")
+        self.sweep("dir", "'other'", lambda: self.api.do("POST", URL, {"name": "other", "driver": "dir", "config": {
+            "source": inside}}), lambda: self.assertEqual(os.listdir(place), []), (0,))
+        self.api.do("DELETE", f"{URL}/other")
+        os.rmdir(place)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 
-from harness import streams
+from harness import images, streams
 from harness.case import DaemonCase, main
 from harness.rest import ApiError
 
@@ -84,6 +84,28 @@ class FullDiskTest(DaemonCase):
         body = {"source": {"type": "instance", "name": "one"}}
         self.until_there_is_room(2 << 20, lambda: self.api.do("POST", "/1.0/images", body, timeout=60))
         self.assertEqual(len(self.api.get("/1.0/images")), 2)
+
+    def test_upload_url_and_refresh(self):
+        with open(images.tiny(), "rb") as file:
+            whole = file.read()
+        octets = {"Content-Type": "application/octet-stream"}
+        self.until_there_is_room(256 << 10, lambda: self.api.do("POST", "/1.0/images", whole, octets, timeout=60))
+        for url in self.api.get("/1.0/images"):
+            self.api.do("DELETE", url)
+        self.streams.url_image()
+        self.api.call("PATCH", "/1.0", {"config": {"images.allow_local_urls": "true"}})
+        body = {"source": {"type": "url", "url": f"{streams.URL}/get"}}
+        self.until_there_is_room(256 << 10, lambda: self.api.do("POST", "/1.0/images", body, timeout=60))
+        self.api.call("PUT", "/1.0", {"config": {}})
+        for url in self.api.get("/1.0/images"):
+            self.api.do("DELETE", url)
+        source = {"type": "image", "mode": "pull", "server": streams.URL, "protocol": "simplestreams", "alias": "24.04"}
+        older = self.api.do("POST", "/1.0/images", {"auto_update": True, "source": source}, timeout=60)["metadata"]["fingerprint"]
+        newest, _ = self.streams.ubuntu_layout(("20240821", "20240822"))
+        self.until_there_is_room(256 << 10, lambda: self.api.do("POST", f"/1.0/images/{older}/refresh", timeout=60))
+        self.assertEqual(self.api.get("/1.0/images"), [f"/1.0/images/{newest}"])
+        self.api.do("DELETE", f"/1.0/images/{newest}")
+        self.streams.ubuntu_layout(("20240821",))
 
     def test_backups(self):
         source = {"type": "image", "mode": "pull", "server": streams.URL, "protocol": "simplestreams", "alias": "24.04"}
