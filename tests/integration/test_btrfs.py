@@ -241,5 +241,27 @@ class PoolEndSweep(PoolSweep):
     ends = True
 
 
+class PoolGrowthSweep(PoolSweep):
+    """Of a pool that somebody's volume is in."""
+
+    def prepare(self):
+        self.make()
+        self.api.create("there", "tiny", devices=self.root("subject"))
+        self.api.push("there", "/root/mark", b"kept")
+
+    def size(self):
+        return self.api.get(f"{URL}/subject")["config"]["size"]
+
+    def operate(self):
+        self.api.do("PATCH", f"{URL}/subject", {"config": {"size": "320MiB"}})
+
+    def audit(self, point):
+        self.assertIn(self.size(), ("256MiB", "320MiB"))
+        self.operate()
+        self.assertEqual(self.size(), "320MiB")
+        self.assertEqual(self.api.get(f"{URL}/subject/resources")["space"]["total"], 320 << 20)
+        self.assertEqual(self.api.pull("there", "/root/mark").body, b"kept")
+
+
 if __name__ == "__main__":
     main()

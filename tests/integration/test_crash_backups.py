@@ -3,6 +3,7 @@ import os
 
 from harness.case import DaemonCase, main
 from harness.sweep import SweepCases
+from harness.volume_sweep import POOL, VolumeSweep
 
 URL = "/1.0/instances/subject/backups"
 
@@ -57,6 +58,61 @@ class ImportSweep(BackupSweep):
             self.operate()
         self.api.do("PUT", "/1.0/instances/subject", {"restore": "s"})
         self.assert_whole("subject")
+
+
+class VolumeBackupSweep(VolumeSweep, DaemonCase):
+    """Of a volume that a running instance has, with a snapshot, and of a disk."""
+    bodies = ({"name": "disk", "content_type": "block", "config": {"size": "16MiB"}},)
+    count = BackupSweep.count
+
+    def prepare(self):
+        super().prepare()
+        for body in self.bodies:
+            self.api.do("POST", POOL, body)
+        self.api.do("POST", f"{POOL}/v/snapshots", {"name": "s"})
+        self.write("now")
+
+    def backups(self):
+        return [url for name in ("v", "disk") for url in self.api.get(f"{POOL}/{name}/backups")]
+
+    def operate(self):
+        for name in ("v", "disk"):
+            if not self.api.get(f"{POOL}/{name}/backups"):
+                self.api.do("POST", f"{POOL}/{name}/backups", {"name": "b", "compression_algorithm": "none"})
+
+    def audit(self, point):
+        super().audit(point)
+        self.assertEqual(self.count("backups"), len(self.backups()))
+        self.assertEqual(self.api.exec("bystander", ["true"])[0], 0)
+        self.operate()
+        self.assertEqual(self.count("backups"), 2)
+        for url in self.backups():
+            self.assertEqual(self.api.raw("GET", f"{url}/export").status, 200)
+
+
+class VolumeImportSweep(VolumeBackupSweep):
+    data = None
+
+    def prepare(self):
+        if self.data is None:
+            super().prepare()
+            super().operate()
+            type(self).data = {url.split("/")[-3]: self.api.raw("GET", f"{url}/export").body for url in self.backups()}
+            self.cleanup()
+
+    def operate(self):
+        there = {name for name, _ in self.volumes()}
+        for name in sorted(set(self.data) - there):
+            self.api.do("POST", POOL, self.data[name], {"Content-Type": "application/octet-stream"})
+
+    def audit(self, point):
+        VolumeSweep.audit(self, point)
+        self.assertEqual(self.count("tmp"), 0)
+        self.operate()
+        self.assertEqual(self.directories(), 3)
+        self.assertEqual(self.read("v"), "now")
+        self.api.do("PUT", f"{POOL}/v", {"restore": "s"})
+        self.assertEqual(self.read("v"), "then")
 
 
 if __name__ == "__main__":

@@ -89,6 +89,35 @@ class CopySweep(SnapshotSweep):
         self.assert_whole("copied")
 
 
+class RefreshSweep(SnapshotSweep):
+    """The copy lacks a snapshot, and has one that the source has no more."""
+
+    def prepare(self):
+        super().prepare()
+        SnapshotSweep.operate(self)
+        CopySweep.operate(self)
+        self.api.do("DELETE", "/1.0/instances/subject/snapshots/s")
+        self.api.do("POST", "/1.0/instances/subject/snapshots", {"name": "t"})
+        self.api.sh("subject", "echo -n now > /root/mark")
+
+    def operate(self):
+        self.api.do("POST", "/1.0/instances", {"name": "copied", "source": {
+            "type": "copy", "source": "subject", "refresh": True}})
+
+    def audit(self, point):
+        self.assertEqual(self.names(), {"subject", "copied"})
+        snapshots = [url.rsplit("/", 1)[1] for url in self.api.get("/1.0/instances/copied/snapshots")]
+        self.assertIn(snapshots, (["s"], ["t"]))
+        self.assertEqual(len(self.snapshot_volumes()), 2)
+        self.assertIn(self.api.pull("copied", "/root/mark").body, (b"then", b"now"))
+        self.assertEqual(self.api.exec("subject", ["true"])[0], 0)
+        self.operate()
+        self.assertEqual(self.api.pull("copied", "/root/mark").body, b"now")
+        self.api.do("PUT", "/1.0/instances/copied", {"restore": "t"})
+        self.assertEqual(self.api.pull("copied", "/root/mark").body, b"then")
+        self.assert_whole("copied")
+
+
 class RebuildSweep(SnapshotSweep):
     def prepare(self):
         self.create()

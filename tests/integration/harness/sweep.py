@@ -19,6 +19,7 @@ class SweepCases:
     """`prepare` makes what the operation needs, `operate` is the operation, `audit` looks at what a crash left of it."""
 
     moments = MOMENTS
+    occurrences = OCCURRENCES  # more where an operation is many small ones
 
     def prepare(self):
         pass
@@ -49,7 +50,7 @@ class SweepCases:
         reached = collections.Counter(self.read_points(log))
         self.cleanup()
         return [(name, number) for name, count in sorted(reached.items())
-                for number in range(1, min(count, OCCURRENCES) + 1)]
+                for number in range(1, min(count, self.occurrences) + 1)]
 
     def restart_armed(self, **environment):
         """How many rows are written in the background while a daemon starts, of history and DHCP and the like, is not the
