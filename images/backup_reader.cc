@@ -148,11 +148,12 @@ Result<nlohmann::json> read_backup_index(const std::string& path, std::stop_toke
     return index;
 }
 
-Result<Metadata> unpack_backup(const std::string& path, const std::vector<BackupPart>& parts,
+Result<Metadata> unpack_backup(const BackupFile& file, const std::vector<BackupPart>& parts,
                                const std::string& metadata_prefix, const UnpackLimits& limits,
                                std::stop_token stop, const std::function<void(int)>& progress) {
     Budget budget(limits, std::move(stop));
-    LX_TRY_AS(TarReader tar, TarReader::open(path, budget));
+    LX_TRY_AS(TarReader tar, TarReader::open(file.path, budget));
+    if (file.used_up) tar.use_up();
     Unpacker unpacker(tar, budget, metadata_prefix);
     for (const auto& part : parts) unpacker.add(part);
     int last = -1;
@@ -165,11 +166,12 @@ Result<Metadata> unpack_backup(const std::string& path, const std::vector<Backup
     return unpacker.finish();
 }
 
-Result<> read_backup_streams(const std::string& path, const std::vector<BackupStream>& streams,
+Result<> read_backup_streams(const BackupFile& file, const std::vector<BackupStream>& streams,
                              const UnpackLimits& limits, std::stop_token stop,
                              const std::function<void(int)>& progress) {
     Budget budget(limits, std::move(stop));
-    LX_TRY_AS(TarReader tar, TarReader::open(path, budget));
+    LX_TRY_AS(TarReader tar, TarReader::open(file.path, budget));
+    if (file.used_up) tar.use_up();
     std::set<std::string> read;
     for (;;) {
         LX_TRY_AS(const std::optional<Entry> entry, tar.next());

@@ -4,6 +4,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "images/image.h"
@@ -27,12 +28,21 @@ struct BackupPart {
     std::string only_file = {};
 };
 
+/// A backup to be read. One that is used up loses what has been read of it meanwhile, so that it and what is
+/// made of it need not both have room.
+struct BackupFile {
+    BackupFile(std::string path_of_it, bool is_used_up = false)  // NOLINT: a path is one
+        : path(std::move(path_of_it)), used_up(is_used_up) {}
+    std::string path;
+    bool used_up;
+};
+
 /// Unpacks all parts in one pass; entries of none are left out.
 /// @param metadata_prefix  below it, metadata.yaml and templates/ are read; empty: there are none
 /// @param progress  gets 0..100
 /// Errors: `bad_request` for what the backup got wrong, and when a part is not in it. What was unpacked by
 /// then is the caller's to discard.
-Result<Metadata> unpack_backup(const std::string& path, const std::vector<BackupPart>& parts,
+Result<Metadata> unpack_backup(const BackupFile& file, const std::vector<BackupPart>& parts,
                                const std::string& metadata_prefix, const UnpackLimits& limits,
                                std::stop_token stop, const std::function<void(int)>& progress);
 
@@ -45,7 +55,7 @@ struct BackupStream {
 
 /// Gives all of them in one pass, in the order that they have in the backup. Errors: theirs; `bad_request`
 /// when one is not in it, or when there are others.
-Result<> read_backup_streams(const std::string& path, const std::vector<BackupStream>& streams,
+Result<> read_backup_streams(const BackupFile& file, const std::vector<BackupStream>& streams,
                              const UnpackLimits& limits, std::stop_token stop,
                              const std::function<void(int)>& progress);
 

@@ -147,6 +147,20 @@ Result<Entry> TarReader::convert(archive_entry* raw) const {
     return entry;
 }
 
+void TarReader::give_back() {
+    constexpr off_t kPiece = off_t{4} << 20;
+    if (!uses_up_) return;
+    // libarchive has a copy of what it has read and not given out yet.
+    const off_t at = ::lseek(fd_.get(), 0, SEEK_CUR) / kPiece * kPiece;
+    if (at <= given_back_) return;
+    const UniqueFd writable(::open(path_.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+    // Where the file system has no holes, the file goes as a whole, in the end.
+    if (writable)
+        ::fallocate(writable.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, given_back_,
+                    at - given_back_);
+    given_back_ = at;
+}
+
 Result<> TarReader::read(const BlockSink& sink) {
     in_entry_ = false;
     for (;;) {
@@ -158,6 +172,7 @@ Result<> TarReader::read(const BlockSink& sink) {
         if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN) return broken();
         LX_TRY(budget_->check_stream(static_cast<std::uint64_t>(archive_filter_bytes(archive_.get(), 0))));
         if (offset < 0) return refuse(entry_path_, "has content at a negative offset");
+        give_back();
         if (size > 0) LX_TRY(sink(static_cast<std::uint64_t>(offset), static_cast<const char*>(data), size));
     }
 }

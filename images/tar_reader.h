@@ -30,6 +30,8 @@ public:
     Result<> read(const BlockSink& sink);
     /// The whole content. Errors: `bad_request` above the limit.
     Result<std::string> read_text(std::size_t max_bytes);
+    /// From now on the room of what has been read is given back: nobody reads the file again.
+    void use_up() { uses_up_ = true; }
     /// How much of the file has been read, 0..100.
     int percent() const;
 
@@ -41,6 +43,7 @@ private:
               std::uint64_t size_bytes, Budget& budget);
     Result<Entry> convert(archive_entry* raw) const;
     std::unexpected<Error> broken() const;
+    void give_back();
 
     UniqueFd fd_;
     std::unique_ptr<archive, FreeArchive> archive_;
@@ -49,6 +52,8 @@ private:
     std::uint64_t size_bytes_;
     Budget* budget_;
     bool in_entry_ = false;
+    bool uses_up_ = false;
+    off_t given_back_ = 0;
 };
 
 }  // namespace lxmgr::images

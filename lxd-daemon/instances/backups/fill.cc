@@ -70,8 +70,8 @@ Result<> FilledVolumes::unpack() {
     images::UnpackLimits limits;
     LX_TRY_AS(const auto space, driver_.space());
     limits.max_bytes = space.total_bytes;  // a full pool ends what is hostile or too large
-    LX_TRY_AS(metadata_, images::unpack_backup(source_.path, parts_, source_.metadata_prefix, limits, stop_,
-                                               show_unpacking(operation_)));
+    LX_TRY_AS(metadata_, images::unpack_backup({source_.path, true}, parts_, source_.metadata_prefix, limits,
+                                               stop_, show_unpacking(operation_)));
     return {};
 }
 
@@ -101,7 +101,8 @@ Result<images::Metadata> StreamedVolumes::make() {
     images::UnpackLimits limits;
     LX_TRY_AS(const auto space, driver_.space());
     limits.max_bytes = space.total_bytes;
-    auto read = images::read_backup_streams(source_.path, streams, limits, stop_, show_unpacking(operation_));
+    auto read =
+        images::read_backup_streams({source_.path, true}, streams, limits, stop_, show_unpacking(operation_));
     if (read) return std::move(metadata_);
     for (const auto& volume : made_) {
         if (auto removed = driver_.delete_volume(volume); !removed)

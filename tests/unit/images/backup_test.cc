@@ -111,7 +111,8 @@ TEST_F(BackupTest, OfABlockVolumeItsContentIsTakenAndNothingElse) {
         auto tar = TarWriter::open(new_file(dir_ / "b.tar"), Compression::none, {});
         EXPECT_TRUE(tar);
         EXPECT_TRUE(tar->add_text("backup/volume/passwd", "evil", 0644));
-        for (int i = 0; i < times; ++i) EXPECT_TRUE(tar->add_text(path, "begin" + zeros + "end" + zeros, 04777));
+        for (int i = 0; i < times; ++i)
+            EXPECT_TRUE(tar->add_text(path, "begin" + zeros + "end" + zeros, 04777));
         EXPECT_TRUE(tar->finish());
         const auto root = open_directory(dir_.make("out"));
         return unpack_backup(dir_ / "b.tar", {{"backup/volume", root.get(), nullptr, "root.img"}}, "", {}, {},
@@ -128,6 +129,22 @@ TEST_F(BackupTest, OfABlockVolumeItsContentIsTakenAndNothingElse) {
     EXPECT_THAT(unpack_as("backup/volume.img", 2).error().message, HasSubstr("twice"));
     std::filesystem::remove(dir_ / "out/root.img");
     EXPECT_THAT(unpack_as("backup/other.img", 1).error().message, HasSubstr("has no 'backup/volume'"));
+}
+
+TEST_F(BackupTest, AFileThatIsUsedUpGivesItsRoomBackWhileItIsRead) {
+    const std::string tree = dir_.make("tree");
+    for (const char* name : {"a", "b", "c"}) write_text(tree + "/" + name, std::string(8 << 20, *name));
+    write(Compression::none);
+    const auto before = stat_of(dir_ / "b.tar");
+    ASSERT_TRUE(unpack());
+    EXPECT_EQ(stat_of(dir_ / "b.tar").st_blocks, before.st_blocks);
+    std::filesystem::remove_all(dir_ / "out");
+    const auto root = open_directory(dir_.make("out"));
+    ASSERT_TRUE(unpack_backup({dir_ / "b.tar", true}, {{"backup/container/rootfs", root.get()}}, "", {}, {},
+                              [](int) {}));
+    EXPECT_EQ(read_text(dir_ / "out/c"), std::string(8 << 20, 'c'));
+    EXPECT_LT(stat_of(dir_ / "b.tar").st_blocks * 512, 5 << 20);
+    EXPECT_EQ(stat_of(dir_ / "b.tar").st_size, before.st_size);
 }
 
 TEST_F(BackupTest, AnArchiveWithoutAnIndexInFrontIsRefused) {
