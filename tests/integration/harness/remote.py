@@ -12,6 +12,7 @@ import threading
 
 from .clients import Client
 from .rest import Api
+from .websocket import WebSocket
 
 CLONE_NEWNET = 0x40000000
 PORT = 8443
@@ -81,8 +82,7 @@ class HttpsConnection(http.client.HTTPConnection):
         self.api = api
 
     def connect(self):
-        raw = connect(self.api.daemon, self.api.address, self.api.port, self.api.timeout)
-        self.sock = context(self.api.certificate).wrap_socket(raw, server_hostname="lxmgr")
+        self.sock = self.api.connected()
 
 
 class HttpsApi(Api):
@@ -96,6 +96,18 @@ class HttpsApi(Api):
         if getattr(self.local, "connection", None) is None:
             self.local.connection = HttpsConnection(self)
         return self.local.connection
+
+    def connected(self):
+        """A new TLS connection."""
+        raw = connect(self.daemon, self.address, self.port, self.timeout)
+        try:
+            return context(self.certificate).wrap_socket(raw, server_hostname="lxmgr")
+        except BaseException:
+            raw.close()
+            raise
+
+    def attach(self, operation, secret):
+        return WebSocket(self.connected(), f"{operation}/websocket?secret={secret}", max(self.timeout, 900))
 
     def server_certificate(self):
         """In DER."""

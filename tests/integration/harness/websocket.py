@@ -1,4 +1,4 @@
-"""A websocket client (RFC 6455) over a unix socket: as much as exec, console and events need."""
+"""A websocket client (RFC 6455) over a unix socket or TLS: as much as exec, console and events need."""
 import base64
 import hashlib
 import os
@@ -18,13 +18,16 @@ class WebSocketRefused(Exception):
 
 
 class WebSocket:
-    def __init__(self, socket_path, target, timeout=60):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def __init__(self, where, target, timeout=60):
+        """`where`: the path of a unix socket, or a socket that is connected, which becomes ours."""
+        connected = not isinstance(where, str)
+        self.socket = where if connected else socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         self.buffer = b""
         self.closed = False
         try:
-            self.socket.connect(socket_path)
+            if not connected:
+                self.socket.connect(where)
             self._handshake(target)
         except BaseException:
             self.socket.close()
