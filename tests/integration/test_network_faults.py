@@ -1,8 +1,12 @@
 """What goes wrong with networks by mistake or ill will: subnets that are none or others', names that are more than names, and
 pools of addresses that run out. Bridges, rules and servers that others break are repaired: test_bridge_keys.py."""
+import os
+import pathlib
 import threading
 
+from harness import clients
 from harness.case import main
+from harness.daemon import binaries
 from harness.rest import ApiError
 from test_bridge_keys import V6, Case
 
@@ -53,6 +57,73 @@ class SubnetTest(Case):
         self.assertIn("10.92.0.1/24", self.host("ip", "-brief", "address", "show", "dev", "keys1"))
         self.change("keys1", ipv4__address="10.91.1.1/24")
         self.assertIn("10.91.1.1/24", self.host("ip", "-brief", "address", "show", "dev", "keys1"))
+
+
+# As Docker has it where iptables speaks nftables, and ufw; both in the tables that iptables uses.
+DOCKER = """table ip filter {
+    chain DOCKER-USER { counter return; }
+    chain DOCKER-FORWARD { iifname "docker0" counter accept; ct state { established, related } counter accept; }
+    chain FORWARD { type filter hook forward priority filter; policy drop; counter jump DOCKER-USER; counter jump DOCKER-FORWARD; }
+}"""
+UFW = """table ip filter {
+    chain ufw-before-input { iifname "lo" accept; ct state { established, related } accept; icmp type echo-request accept; }
+    chain ufw-reject-input { counter drop; }
+    chain INPUT { type filter hook input priority filter; policy accept; jump ufw-before-input; counter goto ufw-reject-input; }
+}"""
+
+
+class DoctorTest(Case):
+    """Rules of other programs: beside ours all goes on, and the one that is in the way is named."""
+
+    def rules(self, text):
+        path = os.path.join(self.daemon.base, "others.nft")
+        pathlib.Path(path).write_text(text, encoding="ascii")
+        self.host("nft", "-f", path)
+        self.addCleanup(self.host, "nft", "delete", "table", "ip", "filter", check=False)
+
+    def findings(self):
+        found = [one["message"] for one in self.api.get(f"{URL}/{self.NETWORK}/doctor") if not one["good"]]
+        own = clients.Client(self.daemon, str(binaries() / "lxmgr"), {"LXMGR_DIR": self.daemon.root})
+        said = own("network", "doctor", self.NETWORK, check=not found)
+        for message in found:
+            self.assertIn(message, said)
+        return found
+
+    def test_docker(self):
+        self.network(ipv4__nat="true")
+        self.outside()
+        place = self.launch("inner")
+        self.address("inner")
+        place.wait_ping("192.0.2.2")
+        self.assertEqual(self.findings(), [])
+        self.rules(DOCKER)
+        self.assertFalse(place.pings("192.0.2.2", 1))
+        place.wait_ping("10.91.0.1")
+        found = self.findings()
+        self.assertEqual(len(found), 1, found)
+        for word in ("IPv4 of instances to elsewhere", "table ip filter, chain FORWARD: policy drop", self.NETWORK):
+            self.assertIn(word, found[0])
+        # What it tells to do helps, and its own rules are as they were.
+        for side in ("iifname", "oifname"):
+            self.host("nft", "insert", "rule", "ip", "filter", "DOCKER-USER", side, self.NETWORK, "accept")
+        self.assertEqual(self.findings(), [])
+        place.wait_ping("192.0.2.2")
+        self.change(ipv4__nat="false")
+        self.change(ipv4__nat="true")
+        place.wait_ping("192.0.2.2")
+        self.assertIn("policy drop", self.host("nft", "list", "chain", "ip", "filter", "FORWARD"))
+
+    def test_ufw(self):
+        self.network()
+        place = self.launch("inner")
+        address = self.address("inner")
+        self.rules(UFW)
+        found = self.findings()
+        self.assertEqual(len([one for one in found if "chain ufw-reject-input, rule" in one]), 2, found)  # DHCP and DNS
+        self.assertFalse(place.run("nslookup", "-timeout=1", "-retry=0", "inner.lxd", "10.91.0.1", check=False).count(address))
+        self.host("nft", "insert", "rule", "ip", "filter", "INPUT", "iifname", self.NETWORK, "accept")
+        self.assertEqual(self.findings(), [])
+        self.assertIn(address, self.api.sh("inner", "nslookup inner.lxd 10.91.0.1"))
 
 
 class NamesTest(Case):
