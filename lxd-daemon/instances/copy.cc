@@ -7,6 +7,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/kept_addresses.h"
 #include "lxd-daemon/instances/names.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/project_limits.h"
@@ -153,6 +154,7 @@ Result<> copy_instance(Context& context, const CopyPlan& plan) {
     snapshots.keep();
     undo.commit();
     failpoint("instances.copy.row");
+    if (!plan.start) settle_addresses(context, record.name);
     context.snapshot_timer.poke();
     context.lifecycle("instance-created", record.name, plan.requestor,
                       {{"type", "container"}, {"storage-pool", record.pool}});

@@ -14,6 +14,7 @@
 #include "lxd-daemon/instances/device_steps.h"
 #include "lxd-daemon/instances/disk_rates.h"
 #include "lxd-daemon/instances/images/upkeep.h"
+#include "lxd-daemon/instances/kept_addresses.h"
 #include "lxd-daemon/instances/names.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/project_limits.h"
@@ -231,6 +232,7 @@ Result<> create_instance(Context& context, const CreatePlan& plan, operations::O
     if (idmap_lock.owns_lock()) idmap_lock.unlock();
     undo.commit();
     failpoint("instances.create.row");
+    if (!plan.start) settle_addresses(context, name);
     context.lifecycle("instance-created", name, plan.requestor,
                       {{"type", "container"}, {"storage-pool", plan.record.pool}});
     context.snapshot_timer.poke();

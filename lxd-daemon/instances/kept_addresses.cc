@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/devices/nic_identity.h"
@@ -35,6 +37,23 @@ bool holds_as(const database::AddressRecord& held, const database::AddressRecord
     return held.hwaddr == wanted.hwaddr && same_ipv4 && (wanted.ipv6.empty() || held.ipv6 == wanted.ipv6);
 }
 
+/// For NICs that hold nothing on their networks yet.
+void claim_for_new(Context& context, const database::InstanceRecord& record, const api::DeviceMap& devices) {
+    auto& database = context.deps.database;
+    const auto all = database.networks().addresses_of(record.name);
+    for (const auto& [device, keys] : devices) {
+        const std::string network = api::value_of(keys, "network");
+        if (!is_kept_nic(devices, device) || network.empty() || nic_on_parent(database, keys)) continue;
+        const bool held = std::ranges::any_of(
+            all, [&](const auto& one) { return one.network == network && one.device == device; });
+        const auto wanted = claim_now({network, record.name, device, "", "", ""}, record.config, devices);
+        if (held || !wanted || wanted->hwaddr.empty()) continue;
+        if (auto claimed = context.deps.networks.claim(*wanted); !claimed)
+            log::info("address not given yet",
+                      {{"instance", record.name}, {"device", device}, {"error", claimed.error().message}});
+    }
+}
+
 }  // namespace
 
 void forget_gone_nics(const api::DeviceMap& before, const api::DeviceMap& after, api::ConfigMap& config) {
@@ -48,7 +67,7 @@ void forget_gone_nics(const api::DeviceMap& before, const api::DeviceMap& after,
 void settle_addresses(Context& context, const std::string& instance) {
     const auto record = context.rows().find(instance);
     const auto all = context.deps.database.networks().addresses_of(instance);
-    if (!record || all.empty()) return;
+    if (!record) return;
     const auto devices = expand(context, *record).devices;
     for (const auto& held : all) {
         const auto wanted = claim_now(held, record->config, devices);
@@ -60,6 +79,7 @@ void settle_addresses(Context& context, const std::string& instance) {
             log::warn("address not released",
                       {{"instance", instance}, {"device", held.device}, {"error", released.error().message}});
     }
+    claim_for_new(context, *record, devices);
 }
 
 }  // namespace lxmgr::instances

@@ -1,6 +1,7 @@
 """network: the managed bridge, leases, names, NAT, an address for life."""
 import ipaddress
 import json
+import pathlib
 import subprocess
 
 from harness.case import DaemonCase, main
@@ -58,6 +59,37 @@ class NetworkTest(DaemonCase):
         self.assertNotEqual(self.address("between"), address)
         self.api.start("life")
         self.assertEqual(self.address("life"), address)
+
+    def test_an_address_is_bound_when_the_nic_is_made(self):
+        """Before it has ever run, so that nobody else gets it meanwhile; and a NIC that is added has one as well."""
+        self.api.create("early", "tiny")
+        address = self.bound("early.eth0")
+        self.api.launch("other", "tiny")
+        self.assertNotEqual(self.address("other"), address)
+        self.api.create("thief", "tiny", devices={"eth0": {**self.NIC, "ipv4.address": address}})
+        self.assertIn("early", self.assert_api_error(400, self.api.start, "thief"))
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.bound("early.eth0"), address)
+        self.api.start("early")
+        self.assertEqual(self.address("early"), address)
+        self.api.stop("early")
+        self.assertEqual(self.bound("early.eth0"), address)
+        self.api.do("POST", "/1.0/instances", {"name": "copied", "source": {"type": "copy", "source": "early"}})
+        self.assertNotIn(self.bound("copied.eth0"), (None, address))
+        self.api.call("POST", "/1.0/networks", {"name": "lxt-more", "config": {"ipv4.address": "10.78.1.1/24",
+                                                                              "ipv6.address": "none"}})
+        self.addCleanup(self.api.call, "DELETE", "/1.0/networks/lxt-more")
+        self.addCleanup(self.remove_instance, "copied")
+        self.api.update("copied", devices={"eth1": {"type": "nic", "name": "eth1", "network": "lxt-more"}})
+        self.assertTrue(self.bound("copied.eth1", "lxt-more").startswith("10.78.1."))
+        self.remove_instance("early")
+        self.assertEqual(self.bound("early.eth0"), None)
+
+    def bound(self, nic, network=BRIDGE):
+        """Which address dnsmasq is told to give it."""
+        path = pathlib.Path(self.daemon.root, "networks", network, "dnsmasq.hosts", nic)
+        return path.read_text(encoding="ascii").split(",")[2] if path.exists() else None
 
     def test_names_resolve(self):
         self.api.launch("alpha", "tiny")

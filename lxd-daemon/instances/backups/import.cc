@@ -12,6 +12,7 @@
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/kept_addresses.h"
 #include "lxd-daemon/instances/migration/steps.h"
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/project_limits.h"
@@ -243,6 +244,7 @@ Result<> import_instance(Context& context, const ImportPlan& plan, operations::O
     if (idmap_lock.owns_lock()) idmap_lock.unlock();
     undo.commit();
     failpoint("instances.import.row");
+    settle_addresses(context, name);
     context.snapshot_timer.poke();
     context.lifecycle("instance-created", name, plan.requestor,
                       {{"type", "container"}, {"storage-pool", record.pool}});

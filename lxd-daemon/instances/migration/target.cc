@@ -9,6 +9,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/device_steps.h"
+#include "lxd-daemon/instances/kept_addresses.h"
 #include "lxd-daemon/instances/migration/steps.h"
 #include "lxd-daemon/instances/names.h"
 #include "lxd-daemon/instances/own_idmap.h"
@@ -241,6 +242,7 @@ Result<> receive_instance(Context& context, const ArrivalPlan& plan, migration::
         },
         .compress = context.deps.pools.compresses(record.pool)};
     LX_TRY(migration::talk_as_target(link, steps));
+    if (!plan.start) settle_addresses(context, record.name);
     context.snapshot_timer.poke();
     context.lifecycle("instance-created", record.name, plan.requestor,
                       {{"type", "container"}, {"storage-pool", record.pool}});

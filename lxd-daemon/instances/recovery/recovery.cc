@@ -11,6 +11,7 @@
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/copies.h"
+#include "lxd-daemon/instances/kept_addresses.h"
 #include "lxd-daemon/instances/recovery/scan.h"
 #include "profiles/config_keys.h"
 
@@ -153,6 +154,7 @@ Result<> bring_back(Context& context, const LostInstance& lost, const std::strin
     });
     LX_TRY(stored);
     failpoint("instances.recover.row");
+    settle_addresses(context, record.name);
     context.lifecycle("instance-created", record.name, requestor,
                       {{"type", "container"}, {"storage-pool", record.pool}});
     return {};
