@@ -67,6 +67,8 @@ struct Services {
     Admission* admission = nullptr;
     History* history = nullptr;
     Turns config_changes{io, 1};  ///< of the server: one at a time, from the check of the ETag to the end
+    /// Of objects, by their paths: what merges into one reads it when those before have changed it.
+    TurnsByName object_changes{io};
     std::function<void()> shut_down{};  ///< begins to stop all instances, then the daemon; returns at once
     ExecTarget exec_target{};
     std::map<std::string, std::shared_ptr<Meeting>> meetings{};  ///< by operation id; I/O thread only

@@ -136,6 +136,12 @@ asio::awaitable<Result<Response>> Session::handle(Request& request) {
     LX_CO_TRY(enter_project(request, *match.route, hosting_->services));
     auto reading = read_body(request, *match.route);
     LX_CO_TRY(co_await std::move(reading));
+    // What a PATCH merges into, and what a PUT is compared with, must not change until it has.
+    std::shared_ptr<void> turn;
+    if (request.verb == Verb::put || request.verb == Verb::patch) {
+        auto queueing = hosting_->services.object_changes.take(request.path);
+        turn = co_await std::move(queueing);
+    }
     LX_CO_TRY(check_again(request, match));
     auto pending = match.route->handler(request, hosting_->services);
     co_return co_await std::move(pending);

@@ -43,4 +43,16 @@ asio::awaitable<std::shared_ptr<void>> Turns::take() {
     co_return std::shared_ptr<void>(state.get(), [state](void*) { state->give_back(); });
 }
 
+asio::awaitable<std::shared_ptr<void>> TurnsByName::take(std::string name) {
+    std::erase_if(turns_, [](const auto& entry) { return entry.second.expired(); });
+    auto turns = turns_[name].lock();
+    if (!turns) {
+        turns = std::make_shared<Turns>(io_, 1);
+        turns_[name] = turns;
+    }
+    auto taking = turns->take();
+    auto turn = co_await std::move(taking);
+    co_return std::shared_ptr<void>(turn.get(), [turns, turn](void*) mutable { turn.reset(); });
+}
+
 }  // namespace lxmgr::rest

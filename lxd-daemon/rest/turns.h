@@ -2,7 +2,9 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
 #include <cstddef>
+#include <map>
 #include <memory>
+#include <string>
 
 namespace lxmgr::rest {
 
@@ -16,6 +18,18 @@ public:
 private:
     struct State;
     std::shared_ptr<State> state_;
+};
+
+/// Turns of what has a name: one at a time for each. I/O thread only.
+class TurnsByName {
+public:
+    explicit TurnsByName(boost::asio::io_context& io) : io_(io) {}
+    /// The turn ends when what this gives is let go of.
+    boost::asio::awaitable<std::shared_ptr<void>> take(std::string name);
+
+private:
+    boost::asio::io_context& io_;
+    std::map<std::string, std::weak_ptr<Turns>> turns_;  ///< of those that somebody has or waits for
 };
 
 }  // namespace lxmgr::rest

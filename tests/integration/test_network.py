@@ -1,4 +1,5 @@
 """network: the managed bridge, leases, names, NAT, an address for life."""
+import concurrent.futures
 import ipaddress
 import json
 import pathlib
@@ -90,6 +91,26 @@ class NetworkTest(DaemonCase):
         """Which address dnsmasq is told to give it."""
         path = pathlib.Path(self.daemon.root, "networks", network, "dnsmasq.hosts", nic)
         return path.read_text(encoding="ascii").split(",")[2] if path.exists() else None
+
+    def test_changes_at_once_are_all_kept(self):
+        """Each PATCH is merged into what those before it have left."""
+        acls, zones = "/1.0/network-acls", "/1.0/network-zones"
+        self.api.call("POST", acls, {"name": "many"})
+        self.addCleanup(self.api.call, "DELETE", f"{acls}/many")
+        self.api.call("POST", zones, {"name": "many.example"})
+        self.addCleanup(self.api.call, "DELETE", f"{zones}/many.example")
+        self.api.call("POST", "/1.0/projects", {"name": "many"})
+        self.addCleanup(self.api.call, "DELETE", "/1.0/projects/many")
+        targets = (f"/1.0/networks/{BRIDGE}", f"{acls}/many", f"{zones}/many.example", "/1.0/projects/many",
+                   "/1.0/storage-pools/default")
+        keys = [f"user.k{number}" for number in range(8)]
+        jobs = [(target, key) for key in keys for target in targets]
+        with concurrent.futures.ThreadPoolExecutor(len(keys)) as pool:
+            list(pool.map(lambda job: self.api.call("PATCH", job[0], {"config": {job[1]: "kept"}}), jobs))
+        for target in targets:
+            with self.subTest(target):
+                config = self.api.get(target)["config"]
+                self.assertEqual([key for key in keys if key not in config], [])
 
     def test_names_resolve(self):
         self.api.launch("alpha", "tiny")
