@@ -1,7 +1,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
+#include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/instances/networks.h"
 #include "network/nic_rules.h"
@@ -48,6 +50,17 @@ bool Networks::may_restart(const std::string& name) {
                                             "dnsmasq ends again and again");
     if (!noted) log::error("warning not recorded", {{"error", noted.error().message}});
     return false;
+}
+
+void Networks::remove_strays() const {
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(state_dir_ + "/networks", error), end; !error && at != end;
+         at.increment(error)) {
+        if (database_.networks().find(at->path().filename().string())) continue;
+        if (auto removed = remove_tree(at->path().string()); !removed)
+            log::warn("directory left behind",
+                      {{"path", at->path().string()}, {"error", removed.error().message}});
+    }
 }
 
 void Networks::take_down() {

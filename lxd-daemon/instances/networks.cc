@@ -132,6 +132,7 @@ bool Networks::apply_noted(const database::NetworkRecord& record) {
 
 void Networks::apply_all() {
     const std::lock_guard change(change_);
+    remove_strays();
     for (const auto& record : database_.networks().list()) apply_noted(*record);
 }
 

@@ -11,7 +11,6 @@ from harness.leaks import LeakCheck
 from harness.rest import PATIENCE, ApiError
 
 CONFIG = {"user.promise": "kept", "limits.memory": "200MiB"}
-OCCURRENCES = 2  # of the same point within one operation
 MOMENTS = 24     # of an operation at which it is killed from outside
 
 
@@ -19,7 +18,7 @@ class SweepCases:
     """`prepare` makes what the operation needs, `operate` is the operation, `audit` looks at what a crash left of it."""
 
     moments = MOMENTS
-    occurrences = OCCURRENCES  # more where an operation is many small ones
+    occurrences = 2  # of the same point within one operation; more where an operation is many small ones
 
     def prepare(self):
         pass
