@@ -8,12 +8,13 @@ namespace lxmgr {
 namespace {
 
 constexpr std::chrono::milliseconds kDelay{100};
+constexpr std::chrono::seconds kLookEvery{30};
 
 }  // namespace
 
 NetworkWatch::NetworkWatch(boost::asio::io_context& io, operations::WorkerPool& workers,
                            instances::Networks& networks, instances::Service& instances)
-    : workers_(workers), networks_(networks), instances_(instances), readable_(io), delay_(io) {}
+    : workers_(workers), networks_(networks), instances_(instances), readable_(io), delay_(io), look_(io) {}
 
 void NetworkWatch::start() {
     auto opened = network::Watch::open();
@@ -25,11 +26,13 @@ void NetworkWatch::start() {
     readable_.assign(watch_->fd());
     networks_.supervise(*watch_, [this](std::function<void()> work) { workers_.post(std::move(work)); });
     wait();
+    look_later();
 }
 
 void NetworkWatch::stop() {
     if (!readable_.is_open()) return;
     delay_.cancel();
+    look_.cancel();
     readable_.release();
 }
 
@@ -42,6 +45,15 @@ void NetworkWatch::wait() {
                                  if (!cancelled) take();
                              });
                          });
+}
+
+void NetworkWatch::look_later() {
+    look_.expires_after(kLookEvery);
+    look_.async_wait([this](const boost::system::error_code& cancelled) {
+        if (cancelled) return;
+        networks_.check_servers();
+        look_later();
+    });
 }
 
 void NetworkWatch::take() {

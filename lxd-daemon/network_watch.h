@@ -26,6 +26,8 @@ public:
 private:
     void wait();
     void take();
+    /// Now and then: servers that no longer answer tell nobody.
+    void look_later();
 
     operations::WorkerPool& workers_;
     instances::Networks& networks_;
@@ -33,6 +35,7 @@ private:
     std::unique_ptr<network::Watch> watch_;
     boost::asio::posix::stream_descriptor readable_;
     boost::asio::steady_timer delay_;
+    boost::asio::steady_timer look_;
 };
 
 }  // namespace lxmgr

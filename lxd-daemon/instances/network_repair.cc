@@ -102,6 +102,17 @@ bool Networks::repair(const network::Watch::Events& events) {
     return (events.rules || events.lost) && (network::nic_rules_lost() || network::proxy_nat_lost());
 }
 
+void Networks::check_servers() {
+    std::vector<std::string> names;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [name, live] : bridges_) names.push_back(name);
+    }
+    for (const auto& name : names) {
+        if (!database_.networks().addresses(name).empty()) check_server(name);
+    }
+}
+
 void Networks::check_server(const std::string& name) {
     if (!background_) return;
     {

@@ -45,6 +45,10 @@ public:
     /// instances have lost something too.
     bool repair(const network::Watch::Events& events);
 
+    /// Looks in the background whether the servers of networks answer on which instances run: one that is
+    /// stopped or wedged tells nobody.
+    void check_servers();
+
     /// Makes the kernel's state equal to the database's for every network; failures become warnings.
     void apply_all();
 

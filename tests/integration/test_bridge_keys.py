@@ -331,6 +331,15 @@ class RepairTest(Case):
         self.assertTrue(self.address("one", 120))
         self.assertNotIn(self.dnsmasq(), (0, before))
 
+    def test_dnsmasq_is_wedged_while_nothing_happens(self):
+        self.network()
+        self.launch("one")
+        self.address("one")
+        before = self.dnsmasq()
+        os.kill(before, signal.SIGSTOP)
+        self.eventually(lambda: self.dnsmasq() not in (0, before), 120)
+        self.assertIn("10.91.0.1", self.api.sh("one", "nslookup one.lxd 10.91.0.1"))
+
 
 if __name__ == "__main__":
     main()
