@@ -164,7 +164,6 @@ constexpr std::string_view kServer[] = {
     "core.bgp_routerid",
     "core.debug_address",
     "core.shutdown_action",
-    "core.proxy_http",
     "core.storage_buckets_address",
     "core.syslog_socket",
     "instances.lxcfs.per_instance",

@@ -44,6 +44,8 @@ constexpr ConfigKey kServerKeys[] = {
      "With which a client may add its own certificate. Stored hashed, and shown as `true`."},
     {KeyScope::server, "backups.compression_algorithm", "string", "gzip", Live::yes,
      check::backup_compression, "How backups are compressed: none, gzip, xz or zstd."},
+    {KeyScope::server, "core.proxy_http", "string", "", Live::yes, check::proxy_url,
+     "As `core.proxy_https`, for URLs that begin with `http:`, of which images are fetched from none."},
     {KeyScope::server, "core.proxy_https", "string", "", Live::yes, check::proxy_url,
      "Proxy through which images are fetched; none: what the daemon's environment says (https_proxy)."},
     {KeyScope::server, "core.proxy_ignore_hosts", "string", "", Live::yes, nullptr,

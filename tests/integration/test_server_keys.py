@@ -51,6 +51,9 @@ class ImageKeysTest(StreamsCase):
             self.streams.ubuntu_layout()
             self.fetch_and_drop()
             self.assertFalse(os.path.exists(log))
+            self.api.call("PATCH", "/1.0", {"config": {"core.proxy_http": "http://127.0.0.1:3128"}})
+            self.fetch_and_drop()  # which is over https
+            self.assertFalse(os.path.exists(log))
             self.api.call("PATCH", "/1.0", {"config": {"core.proxy_https": "http://127.0.0.1:3128"}})
             self.fetch_and_drop()
             asked = read(log)

@@ -66,6 +66,7 @@ std::string default_architecture(const Context& context) {
 images::WebAccess web_access(const Context& context, const database::ImageSource& source, bool may_be_local) {
     const auto config = context.deps.database.server_config().all();
     images::WebAccess out;
+    out.proxy_http = text_of(config, "core.proxy_http");
     out.proxy_https = text_of(config, "core.proxy_https");
     out.proxy_ignore_hosts = text_of(config, "core.proxy_ignore_hosts");
     out.pinned_certificate = source.certificate;
