@@ -163,7 +163,7 @@ Result<IdEntry> read_ids(std::string_view message, Allowance& left) {
     return out;
 }
 
-constexpr std::uint32_t kFaithful = 1000, kBase = 1001;
+constexpr std::uint32_t kFaithful = 1000, kBase = 1001, kWholeTree = 1002;
 /// How LXD says that memory stays behind.
 constexpr std::uint64_t kNoProcesses = 2;
 
@@ -243,6 +243,9 @@ Result<Header> parse_header(std::string_view message) {
                 LX_TRY_AS(out.base, text_of(field));
                 return {};
             }
+            case kWholeTree:
+                out.whole = field.value != 0;
+                return {};
             default:
                 return {};
         }
@@ -266,6 +269,7 @@ std::string to_wire(const Header& header) {
     if (header.rsync) out.bytes(8, to_wire(*header.rsync));
     out.flag(9, header.refresh);
     if (!header.base.empty()) out.bytes(kBase, header.base);
+    if (header.whole) out.flag(kWholeTree, true);
     return out.take();
 }
 

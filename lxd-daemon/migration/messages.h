@@ -65,6 +65,9 @@ struct Header {
     /// Our own, of a source: fingerprint of the image that the first tree stands on (storage::Driver's
     /// evident_base()). A target that has it begins with it. LXD leaves it out.
     std::string base;
+    /// Our own, of a source: it can send a tree whole (rsync.h). Of a target: the first one is to come so, as
+    /// there is nothing that it begins with. LXD leaves it out.
+    bool whole = false;
     bool operator==(const Header&) const = default;
 };
 Result<Header> parse_header(std::string_view message);

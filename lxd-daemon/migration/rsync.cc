@@ -177,6 +177,19 @@ Result<Ends> take_handover(int socket) {
     return Ends{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
+/// What speaks with the peer by its standard input and output.
+Result<> run_box(Link& link, const Tree& tree, std::vector<std::string> arguments, const char* point,
+                 const Progress& progress) {
+    LX_TRY_AS(Ends in, make_rsync_pipe(0));
+    LX_TRY_AS(Ends out, make_rsync_pipe(0));
+    Rsync rsync;
+    LX_TRY(rsync.start(std::move(arguments), tree, in.first.get(), out.second.get(), -1));
+    in.first.reset();
+    out.second.reset();
+    failpoint(point);
+    return rsync.finish(link.carry(std::move(out.first), std::move(in.second), progress));
+}
+
 }  // namespace
 
 Result<> send_tree(Link& link, const Tree& tree, const RsyncFeatures& features, const Progress& progress,
@@ -200,14 +213,17 @@ Result<> send_tree(Link& link, const Tree& tree, const RsyncFeatures& features, 
 }
 
 Result<> receive_tree(Link& link, const Tree& tree, const RsyncFeatures& features, const Progress& progress) {
-    LX_TRY_AS(Ends in, make_rsync_pipe(0));
-    LX_TRY_AS(Ends out, make_rsync_pipe(0));
-    Rsync rsync;
-    LX_TRY(rsync.start(receiver_arguments(features, tree), tree, in.first.get(), out.second.get(), -1));
-    in.first.reset();
-    out.second.reset();
-    failpoint("migration.receive");
-    return rsync.finish(link.carry(std::move(out.first), std::move(in.second), progress));
+    return run_box(link, tree, receiver_arguments(features, tree), "migration.receive", progress);
+}
+
+Result<> send_whole_tree(Link& link, const Tree& tree, const Progress& progress) {
+    return run_box(link, tree, {"lxmgr-rsync", "send", kind_of(tree), rsync::kWhole}, "migration.send",
+                   progress);
+}
+
+Result<> receive_whole_tree(Link& link, const Tree& tree, const Progress& progress) {
+    return run_box(link, tree, {"lxmgr-rsync", "receive", kind_of(tree), rsync::kWhole}, "migration.receive",
+                   progress);
 }
 
 }  // namespace lxmgr::migration

@@ -25,4 +25,9 @@ Result<> send_tree(Link& link, const Tree& tree, const RsyncFeatures& features, 
 /// The tree becomes as the sender's is.
 Result<> receive_tree(Link& link, const Tree& tree, const RsyncFeatures& features, const Progress& progress);
 
+/// The same without rsync (rsync/whole.h), between two servers that both know it: what arrives finds an empty
+/// tree, or the empty directory "rootfs" of an instance.
+Result<> send_whole_tree(Link& link, const Tree& tree, const Progress& progress);
+Result<> receive_whole_tree(Link& link, const Tree& tree, const Progress& progress);
+
 }  // namespace lxmgr::migration

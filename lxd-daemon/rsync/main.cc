@@ -18,11 +18,13 @@
 #include <cstdint>
 
 #include "lxd-daemon/rsync/filter.h"
+#include "lxd-daemon/rsync/whole.h"
 #include "lxd-daemon/rsync/wire.h"
 
 /// lxmgr-rsync: runs rsync where it sees nothing but the tree that it sends or receives: what comes in is
-/// another server's. Arguments: "send" or "receive", "instance" or "volume", then rsync's own. As kShell it
-/// is rsync's remote shell, and hands its ends over to the daemon.
+/// another server's. Arguments: "send" or "receive", "instance" or "volume", then rsync's own; or kWhole,
+/// with which it does the work itself (whole.h). As kShell it is rsync's remote shell, and hands its ends
+/// over to the daemon.
 namespace lxmgr::rsync {
 namespace {
 
@@ -170,6 +172,10 @@ int main(int argc, char** argv) {
     if (child != 0) return child > 0 ? wait_for(child) : 1;
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     ::umask(0);
+    if (::strcmp(argv[3], kWhole) == 0) {
+        ::signal(SIGPIPE, SIG_IGN);
+        return receives ? receive_whole() : send_whole();
+    }
     ::execv("/usr/bin/rsync", argv + 3);
     say("/usr/bin/rsync");
     return 1;

@@ -9,6 +9,8 @@ inline constexpr int kHandover = 5;  ///< a socket that takes the ends of rsync'
 
 /// Where the tree is for rsync.
 inline constexpr const char* kTreePath = "/volume/";
+/// In place of rsync's arguments.
+inline constexpr const char* kWhole = "whole";
 /// rsync's remote shell: this program.
 inline constexpr const char* kShell = "/shell";
 

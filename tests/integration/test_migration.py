@@ -3,7 +3,9 @@ import concurrent.futures
 import contextlib
 import json
 import os
+import pathlib
 import shutil
+import subprocess
 import unittest
 
 from harness import daemon as daemons
@@ -137,6 +139,48 @@ class LxmgrTest(Migration, DaemonCase):
         self.assertEqual(self.there.sh("odd", look), "2 4755 981173106")
         self.there.stop("odd")
         self.there.delete("odd")
+
+    def test_trees_arrive_as_they_were(self):
+        """Whole, with all that a file system can hold, and then by rsync: that finds nothing to bring."""
+        self.api.create("odd", "tiny")
+        self.api.start("odd")
+        self.api.sh("odd", "cd /home; i=0; while [ $i -lt 300 ]; do mkdir d$i; cd d$i; i=$((i + 1)); done; echo deep > file; "
+                           "cd /home; dd if=/dev/urandom of=big bs=1M count=9 2> /dev/null; ln -s /no/where lost; "
+                           "ln -s \"$(printf 'two\\nlines')\" 'na me'; touch -h -d '2001-02-03 04:05:06' lost; "
+                           "mkdir shut; chmod 0 shut; chown 1000:1000 big; chmod 2751 big; touch empty; mkdir -m 1777 all; "
+                           "ln big all/other")
+        root = f"/proc/{self.api.state('odd')['pid']}/root/home"
+        inside = ["nsenter", "-t", str(self.api.state("odd")["pid"]), "-U", "-S0", "-G0", "--preserve-credentials", "--"]
+        for key, value in (("user.note", "x" * 3000), ("user.none", "")):
+            subprocess.run(["setfattr", "-n", key, "-v", value, f"{root}/big"], check=True)
+        subprocess.run([*inside, "setcap", "cap_net_raw=ep", f"{root}/empty"], check=False)  # where it may
+        self.api.stop("odd")
+        self.client("copy", "a:odd", "b:odd")
+        seen = [self.seen(api, "odd") for api in (self.api, self.there)]
+        self.assertEqual(len(seen[0]), 308)
+        self.assertEqual(seen[0], seen[1])
+        self.client("copy", "a:odd", "b:odd", "--refresh")
+        self.assertEqual(self.seen(self.there, "odd"), seen[0])
+        self.there.delete("odd")
+
+    def seen(self, api, name):
+        """All below /home, while it runs."""
+        api.start(name)
+        root = f"/proc/{api.state(name)['pid']}/root/home"
+        found = []
+        for top, folders, names in os.walk(os.fsencode(root)):
+            for one in folders + names:
+                path = os.path.join(top, one)
+                st = os.lstat(path)
+                attributes = {key: os.getxattr(path, key, follow_symlinks=False)
+                              for key in os.listxattr(path, follow_symlinks=False)}
+                content = os.readlink(path) if os.path.islink(path) else pathlib.Path(os.fsdecode(path)).read_bytes() \
+                    if os.path.isfile(path) else b""
+                found.append((path[len(root):], st.st_mode, st.st_uid, st.st_gid, st.st_mtime_ns, st.st_nlink,
+                              st.st_size if not os.path.isdir(path) else 0, attributes, content))
+        api.stop(name)
+        base = min(one[2] for one in found)  # the ids of the host that it has there
+        return sorted((*one[:2], one[2] - base, one[3] - base, *one[4:]) for one in found)
 
     def test_image_at_both_servers(self):
         """The copy stands on it, as the source does, and holds what that holds even where size and time look alike."""

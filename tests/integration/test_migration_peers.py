@@ -1,10 +1,12 @@
 """Copies between servers: a peer that means no good, and objects of projects."""
 import glob
 import os
+import struct
+import subprocess
 import time
 
 from harness import daemon as daemons
-from harness import remote
+from harness import remote, tree
 from harness.case import DaemonCase, main
 from harness.migration import WithPeer
 from harness.projects import ProjectCase
@@ -25,6 +27,9 @@ def part(field, value):
     if isinstance(value, int):
         return varint(field << 3) + varint(value)
     return varint(field << 3 | 2) + varint(len(value)) + value
+
+
+WHOLE = FEATURES + part(1002, 1)  # between two of ours: a tree without rsync
 
 
 class HostileTest(DaemonCase):
@@ -63,7 +68,7 @@ class HostileTest(DaemonCase):
             try:
                 with open(path) as file:
                     status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
-                if status["Name"] == "rsync" and int(self.parent(status["PPid"])) == self.daemon.pid:
+                if status["Name"] in ("rsync", "lxmgr-rsync") and int(self.parent(status["PPid"])) == self.daemon.pid:
                     found.append(status)
             except (FileNotFoundError, ProcessLookupError, KeyError):
                 pass
@@ -112,10 +117,17 @@ class HostileTest(DaemonCase):
         self.ends(url)
 
     def test_rsync_is_in_a_box(self):
+        self.check_box(FEATURES, "rsync")
+
+    def test_what_takes_whole_trees_is_in_it_too(self):
+        self.check_box(WHOLE, "lxmgr-rsync")
+
+    def check_box(self, offer, program):
         url, control, fs = self.arrive()
-        control.send(FEATURES)
+        control.send(offer)
         self.assertIsNotNone(control.message())
         status = self.running_rsync()
+        self.assertEqual(status["Name"], program)
         self.assertEqual((len(status["NSpid"].split()), status["NoNewPrivs"], status["Seccomp"]), (2, "1", "2"))
         self.assertEqual(int(status["CapEff"], 16) & (1 << 21), 0)  # CAP_SYS_ADMIN
         pid = status["Pid"]
@@ -125,6 +137,52 @@ class HostileTest(DaemonCase):
         for one in (control, fs):
             one.socket.close()
         self.assertIn("lost", self.ends(url))
+
+    def test_whole_trees_that_are_none(self):
+        """Names that lead elsewhere, entries of nowhere, sizes and numbers that lie."""
+        root = tree.directory("")
+        nodes = tree.entry("n", "disk", tree.meta(0o60600), struct.pack("<Q", 8 << 8))
+        for stream, said in (
+                (b"lxtree9\n" + root, "Bad message"), (tree.MAGIC + tree.directory("x"), "Bad message"),
+                *((tree.MAGIC + root + tree.directory(name), "Bad message")
+                  for name in ("..", ".", "a/b", "/tmp", "", "a\0b")),
+                *((tree.MAGIC + root + tree.file(name, b"x"), "Bad message") for name in ("../x", "", "x" * 256)),
+                (tree.MAGIC + root + tree.symlink("way", "/volume/..") + tree.directory("way"), "Not a directory"),
+                (tree.MAGIC + root + tree.entry("h", "link", struct.pack("<Q", 1)), "Bad message"),
+                (tree.MAGIC + root + tree.file("x", b"more", size=2), "Bad message"),
+                (tree.MAGIC + root + tree.file("x", b"", attributes=1 << 30), "Bad message"),
+                (tree.MAGIC + root + nodes, "Operation not permitted"),
+                (tree.MAGIC + root + tree.directory("a") * 3000, "Bad message"),
+                (tree.MAGIC + b"u", "Bad message"), (tree.MAGIC + root + b"u" + root, "Bad message"),
+                (tree.MAGIC + root + b"e", "Bad message"), (tree.MAGIC + root + b"?" + tree.text("x"), "Bad message")):
+            with self.subTest(stream[8:60]):
+                url, control, fs = self.arrive()
+                control.send(WHOLE)
+                self.assertIn(part(1002, 1), control.message()[1])
+                fs.send(stream)
+                fs.end_of_input()
+                self.assertRegex(self.ends(url), said + "|Not a directory|Too many levels")
+
+    def test_a_whole_tree(self):
+        """As the other end of a good one; what is of the source's host and what only root there had is as it was sent."""
+        url, control, fs = self.arrive()
+        control.send(WHOLE)
+        self.assertIsNotNone(control.message())
+        rootfs = tree.directory("rootfs") + tree.file("twice", b"hello", number=1) + \
+            tree.directory("sub", mode=0o41777) + tree.entry("h", "again", struct.pack("<Q", 1)) + \
+            tree.symlink("way", "/etc/passwd") + b"u" + tree.file("hole", b"end", size=1 << 30, at=(1 << 30) - 3) + b"u"
+        metadata = tree.file("metadata.yaml", b"architecture: x86_64\ncreation_date: 1\n")
+        fs.send(tree.MAGIC + tree.directory("") + metadata + rootfs + b"ue")
+        fs.end_of_input()
+        self.assertEqual(self.api.get(f"{url}/wait?timeout=60")["status"], "Success")
+        for path in ("/twice", "/sub/again"):
+            found = self.api.pull("prey", path)
+            self.assertEqual((found.body, found.headers["X-LXD-uid"]), (b"hello", "7"))
+        self.assertEqual(self.api.pull("prey", "/sub").headers["X-LXD-mode"], "1777")
+        self.assertEqual(self.api.pull("prey", "/sub/way").headers["X-LXD-type"], "symlink")
+        path = os.path.join(self.daemon.root, "storage-pools/default/containers/prey")
+        find = ["find", path, "-name", "hole", "-size", "+1000M", "-printf", "%b"]
+        self.assertLess(int(subprocess.run(find, capture_output=True, check=True).stdout), 1000)
 
     def running_rsync(self):
         deadline = time.monotonic() + 60

@@ -51,6 +51,7 @@ public:
             out.snapshots.push_back(offered(*row));
         }
         LX_TRY_AS(out.base, base());
+        out.whole = context_.deps.pools.copy_rate({record_->pool}) == 0;  // rsync keeps to a rate
         return out;
     }
 
@@ -95,8 +96,10 @@ private:
         LX_TRY_AS(const UniqueFd tree, make_instance_tree(*metadata_));
         LX_TRY_AS(const UniqueFd root,
                   mount_for_stream(driver_, {storage::VolumeType::snapshot, volume}, true));
-        return migration::send_tree(link, {tree.get(), root.get()}, *answer.rsync,
-                                    show_progress(operation, what),
+        const migration::Tree whole{tree.get(), root.get()};
+        if (answer.whole && !std::exchange(sent_first_, true))
+            return migration::send_whole_tree(link, whole, show_progress(operation, what));
+        return migration::send_tree(link, whole, *answer.rsync, show_progress(operation, what),
                                     context_.deps.pools.copy_rate({record_->pool}));
     }
 
@@ -108,6 +111,7 @@ private:
     std::vector<database::SnapshotPtr> snapshots_;
     database::SnapshotPtr only_;
     std::optional<storage::Volume> moment_;  ///< the root as it is sent
+    bool sent_first_ = false;
 };
 
 }  // namespace

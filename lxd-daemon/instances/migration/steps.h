@@ -67,6 +67,8 @@ public:
     void begin_with(storage::Volume volume) { last_ = std::move(volume); }
     /// The first one is made by this, where what is there too much of it can be removed.
     void begin_with_image(std::function<Result<>(const storage::Volume&)> make) { image_ = std::move(make); }
+    /// The first one comes as a whole tree: it begins with nothing.
+    void take_first_whole() { whole_ = true; }
     /// @param tree   for an instance: what came beside its root, a detached mount; -1: for a custom volume
     /// @param idmap  of the ids that arrive
     /// On failure the volume may be left.
@@ -82,6 +84,7 @@ private:
     std::optional<storage::Volume> last_;
     std::function<Result<>(const storage::Volume&)> image_;
     std::vector<storage::Volume> raw_;  ///< with the ids of the source
+    bool whole_ = false;                ///< the next one comes so
 };
 
 /// What POST /1.0/instances with source "migration" was turned into.

@@ -219,7 +219,8 @@ Result<> receive_instance(Context& context, const ArrivalPlan& plan, migration::
     Arrival arrival(context, plan, record.pool);
     const migration::TargetSteps steps{
         .choose = [&](const migration::Header& offer) -> Result<migration::Header> {
-            const auto answer = all_of(offer, plan.with_snapshots);
+            auto answer = all_of(offer, plan.with_snapshots);
+            answer.whole = offer.whole && !base_image(context, record, offer.base);
             LX_TRY(arriving_snapshots(context, plan, record.pool, answer));
             return answer;
         },
@@ -228,10 +229,14 @@ Result<> receive_instance(Context& context, const ArrivalPlan& plan, migration::
                 context, record.pool,
                 {link, *answer.rsync, show_progress(operation, std::string(api::instance_name(record.name))),
                  stop});
-            if (const auto image = base_image(context, record, offer.base))
+            const auto image = base_image(context, record, offer.base);
+            if (answer.whole) {
+                volumes.take_first_whole();
+            } else if (image) {
                 volumes.begin_with_image([&, image](const storage::Volume& volume) {
                     return make_image_root(context, *driver, volume, record, *image, &operation, stop);
                 });
+            }
             LX_TRY(arrival.take(offer, answer, root, volumes));
             failpoint("instances.migration.arrived");
             LX_TRY(store_arrival(context, plan, arrival, intent));

@@ -181,7 +181,11 @@ Result<> ArrivingVolumes::fill(storage::Driver& driver, const storage::Volume& v
     if (!writable) return fail_errno("Opening", volume.name);
     const migration::Tree whole =
         tree < 0 ? migration::Tree{root.get(), -1} : migration::Tree{tree, root.get()};
-    LX_TRY(migration::receive_tree(stream_.link, whole, stream_.features, stream_.progress));
+    if (std::exchange(whole_, false)) {
+        LX_TRY(migration::receive_whole_tree(stream_.link, whole, stream_.progress));
+    } else {
+        LX_TRY(migration::receive_tree(stream_.link, whole, stream_.features, stream_.progress));
+    }
     if (::syncfs(writable.get()) != 0) return fail_errno("syncfs", volume.name);
     return {};
 }

@@ -105,6 +105,7 @@ public:
     Result<Header> choose(const Header& offer) {
         Header answer;
         answer.refresh = target_ != nullptr;
+        answer.whole = offer.whole && !target_;
         if (!plan_.with_snapshots) return answer;
         auto& volumes = context_.deps.database.volumes();
         std::set<std::string> kept;
@@ -211,6 +212,7 @@ Result<> receive_volume_now(Context& context, const VolumeArrivalPlan& plan, mig
             ArrivingVolumes volumes(
                 context, plan.record.pool,
                 {link, *answer.rsync, show_progress(operation, api::plain_name(plan.record.name)), stop});
+            if (answer.whole) volumes.take_first_whole();
             return arrival.receive(answer, volumes);
         },
         .compress = context.deps.pools.compresses(plan.record.pool)};
@@ -230,6 +232,7 @@ Result<> send_volume_now(Context& context, const VolumeName& name, bool with_sna
     const std::string shown = api::plain_name(name.name);
     Header offer;
     offer.rsync = migration::our_features(context.deps.pools.compresses(record->pool));
+    offer.whole = context.deps.pools.copy_rate({record->pool}) == 0;
     for (const auto& row : snapshots) {
         migration::Snapshot snapshot;
         snapshot.name = row->name;
@@ -239,10 +242,13 @@ Result<> send_volume_now(Context& context, const VolumeName& name, bool with_sna
         offer.snapshot_names.push_back(row->name);
         offer.snapshots.push_back(std::move(snapshot));
     }
+    bool first = true;
     const auto send_one = [&](const std::string& directory, const Header& answer,
                               const std::string& what) -> Result<> {
         LX_TRY_AS(const UniqueFd root,
                   mount_for_stream(*driver, {storage::VolumeType::custom, directory}, true));
+        if (std::exchange(first, false) && answer.whole)
+            return migration::send_whole_tree(link, {root.get(), -1}, show_progress(operation, what));
         return migration::send_tree(link, {root.get(), -1}, *answer.rsync, show_progress(operation, what),
                                     context.deps.pools.copy_rate({record->pool}));
     };

@@ -77,6 +77,8 @@ TEST(MessagesTest, HeadersComeBackAsTheyWere) {
                         {.name = "b"}};
     header.rsync = RsyncFeatures{.xattrs = true, .bidirectional = true, .faithful = true};
     header.refresh = true;
+    header.base = std::string(64, 'a');
+    header.whole = true;
     const auto read = parse_header(to_wire(header));
     ASSERT_TRUE(read.has_value()) << read.error().message;
     EXPECT_EQ(*read, header);
