@@ -8,6 +8,7 @@
 #include "lxmgr/choose_server.h"
 #include "lxmgr/object.h"
 #include "lxmgr/options.h"
+#include "lxmgr/relay.h"
 #include "lxmgr/remotes.h"
 #include "lxmgr/terminal.h"
 
@@ -40,6 +41,7 @@ struct Requests {
     Json offer;  ///< to the source
     Json body;   ///< to the target, which makes the object
     std::string doing;
+    std::string mode;  ///< "pull", "push" or "relay"; empty: the first that works
 };
 
 /// An operation's URL, which another server takes without the project.
@@ -55,15 +57,21 @@ public:
           target_path_(std::move(requests.target_path)),
           body_(std::move(requests.body)),
           offer_(std::move(requests.offer)),
-          doing_(std::move(requests.doing)) {}
+          doing_(std::move(requests.doing)),
+          mode_(std::move(requests.mode)) {}
 
     Result<> run() {
-        LX_TRY_AS(const Reachable from, reachable(source_));
-        LX_TRY_AS(const Reachable to, reachable(target_));
-        if (from.urls.empty() && to.urls.empty())
+        LX_TRY_AS(Reachable from, reachable(source_));
+        LX_TRY_AS(Reachable to, reachable(target_));
+        if (mode_ == "relay") return relay();
+        if (mode_ == "push") from.urls.clear();
+        if (mode_ == "pull") to.urls.clear();
+        if (!mode_.empty() && from.urls.empty() && to.urls.empty()) {
             return fail(
                 Status::bad_request,
-                "Neither server can be reached by the other one: set core.https_address at one of them");
+                fmt::format("The {} cannot be reached by the other server: set core.https_address there",
+                            mode_ == "pull" ? "source" : "target"));
+        }
         Result<> done = fail(Status::unavailable, "The servers do not reach each other");
         for (const auto& url : from.urls) {
             done = pull(url, from.certificate);
@@ -73,7 +81,7 @@ public:
             done = push(url, to.certificate);
             if (done || !is_out_of_reach(done.error())) return done;
         }
-        return done;
+        return mode_.empty() ? relay() : done;
     }
 
 private:
@@ -117,6 +125,38 @@ private:
         return {};
     }
 
+    /// Both wait for whoever comes, and we come to both.
+    Result<> relay() {
+        LX_TRY_AS(const Answer offered, source_.send("POST", source_path_, offer_));
+        body_["source"]["mode"] = "push";
+        auto waiting = target_.send("POST", target_path_, body_);
+        if (!waiting) {
+            cancel(source_, offered.operation);
+            return std::unexpected(std::move(waiting).error());
+        }
+        Relay relay;
+        const auto end = [](Client& client, const Answer& operation, const char* name) {
+            const std::string secret = text_member(member(operation.metadata, "metadata"), name);
+            return Relay::End{client.server(), fmt::format("{}/websocket?secret={}",
+                                                           plain_url(operation.operation), encode(secret))};
+        };
+        Result<> done;
+        for (const char* name : {"control", "fs"}) {
+            if (done) done = relay.join(end(source_, offered, name), end(target_, *waiting, name));
+        }
+        if (done) {
+            auto made = target_.wait(waiting->operation, {doing_});
+            if (!made) done = std::unexpected(std::move(made).error());
+        }
+        if (!done) {
+            cancel(source_, offered.operation);
+            cancel(target_, waiting->operation);
+            return done;
+        }
+        LX_TRY(source_.wait(offered.operation, {}));
+        return {};
+    }
+
     static void cancel(Client& client, const std::string& operation) {
         [[maybe_unused]] const auto cancelled = client.send("DELETE", operation, nullptr);
     }
@@ -125,7 +165,7 @@ private:
     Client& target_;
     std::string source_path_, target_path_;
     Json body_, offer_;
-    std::string doing_;
+    std::string doing_, mode_;
 };
 
 /// The new instance as the target is to make it.
@@ -194,7 +234,8 @@ Result<int> copy_between_servers(Client& source, const Args& args, const Between
         .target_path = "/1.0/instances",
         .offer = {{"migration", true}, {"live", false}, {"instance_only", args.flag("instance-only")}},
         .body = target_body(instance, args, wanted, name),
-        .doing = doing_of(wanted.move, from)};
+        .doing = doing_of(wanted.move, from),
+        .mode = args.text("mode")};
     Transfer transfer(source, target, std::move(requests));
     if (auto done = transfer.run(); !done)
         return std::unexpected(explain(object, wanted.move ? "Moving" : "Copying", std::move(done).error()));
@@ -240,7 +281,8 @@ Result<int> copy_volume_between_servers(Client& source, const Args& args, const 
                                 {{"type", "migration"},
                                  {"volume_only", volume_only},
                                  {"refresh", !move && args.flag("refresh")}}}},
-                      .doing = doing_of(move, "volume " + from.name)};
+                      .doing = doing_of(move, "volume " + from.name),
+                      .mode = args.text("mode")};
     Transfer transfer(source, target, std::move(requests));
     if (auto done = transfer.run(); !done)
         return std::unexpected(explain(object, move ? "Moving" : "Copying", std::move(done).error()));

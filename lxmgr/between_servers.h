@@ -16,6 +16,10 @@ struct BetweenServers {
 };
 Result<int> copy_between_servers(Client& source, const Args& args, const BetweenServers& wanted);
 
+/// Which of the two servers calls the other one.
+inline constexpr Option kTransferMode = {
+    "--mode", "MODE", "between servers: who reaches whom; without it, what works", false, "pull|push|relay"};
+
 struct VolumePlace {
     std::string pool, name;
 };

@@ -130,8 +130,9 @@ constexpr Option kSnapshotCopyOptions[] = {
     kInstanceOnly,
     {"--refresh", "", "bring an existing, stopped copy up to date"},
     kTargetProject,
+    kTransferMode,
 };
-constexpr Option kSnapshotMoveOptions[] = {kSnapshotPool, kInstanceOnly, kTargetProject};
+constexpr Option kSnapshotMoveOptions[] = {kSnapshotPool, kInstanceOnly, kTargetProject, kTransferMode};
 constexpr Operand kRebuildOperands[] = {{"INSTANCE", Count::one, Kind::instance},
                                         {"IMAGE", Count::optional, Kind::image}};
 constexpr Option kRebuildOptions[] = {{"--empty", "", "without an image"}};

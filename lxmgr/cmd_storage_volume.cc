@@ -268,8 +268,8 @@ constexpr Option kVolumeCreateOptions[] = {{"--description", "TEXT", "what it is
 constexpr Option kVolumeOnly = {"--volume-only", "", "leave the snapshots out"};
 constexpr Option kVolumeTargetProject = {"--target-project", "PROJECT", "make it a volume of this project"};
 constexpr Option kVolumeCopyOptions[] = {
-    kVolumeOnly, {"--refresh", "", "bring an existing copy up to date"}, kVolumeTargetProject};
-constexpr Option kVolumeMoveOptions[] = {kVolumeOnly, kVolumeTargetProject};
+    kVolumeOnly, {"--refresh", "", "bring an existing copy up to date"}, kVolumeTargetProject, kTransferMode};
+constexpr Option kVolumeMoveOptions[] = {kVolumeOnly, kVolumeTargetProject, kTransferMode};
 constexpr Option kVolumeProfile = {"-p,--profile", "", "INSTANCE is the name of a profile"};
 constexpr Option kAttachOptions[] = {{"--device", "NAME", "name of the device; else the volume's"},
                                      {"--readonly", "", "without write access"},

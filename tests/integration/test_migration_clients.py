@@ -6,14 +6,15 @@ from harness import daemon as daemons
 from harness.case import DaemonCase, main
 from harness.migration import PairCases
 
+VOLUMES = "/1.0/storage-pools/default/volumes/custom"
+
 
 class ClientsTest(PairCases, DaemonCase):
     peer_kind = daemons.Daemon
 
     def test_our_client(self):
         """The commands of docs/how-to/keep-and-copy-instances.md; by push, too, from a server that nobody reaches."""
-        mine = remote.RemoteClient(self.daemon, str(daemons.binaries() / "lxmgr"), {
-            "LXMGR_DIR": self.daemon.root, "LXMGR_CONF": os.path.join(self.daemon.base, "own")})
+        mine = self.own("own")
         mine("remote", "add", "lab", pair.url(pair.FAR), "--accept-certificate", "--password", "pw")
         self.make("dev")
         mine("copy", "dev", "lab:dev")
@@ -24,13 +25,51 @@ class ClientsTest(PairCases, DaemonCase):
         mine("copy", "lab:dev", "back", "-c", "user.more=yes", "--instance-only")
         self.assertEqual(self.api.instance("back")["config"]["user.more"], "yes")
         self.there.delete("dev")
-        address = self.api.get("/1.0")["config"]["core.https_address"]
-        self.api.call("PATCH", "/1.0", {"config": {"core.https_address": ""}})
-        self.addCleanup(self.api.call, "PATCH", "/1.0", {"config": {"core.https_address": address}})
+        self.without_https(self.api)
         mine("move", "dev", "lab:dev")
         self.assertEqual(self.peer.daemon.instance_names(), ["dev"])
         self.assertNotIn("dev", self.daemon.instance_names())
         self.there.delete("dev")
+
+    def test_our_client_relays(self):
+        """All passes through the client: neither server knows of the other one."""
+        mine = self.own("relaying")
+        mine("remote", "add", "lab", pair.url(pair.FAR), "--accept-certificate", "--password", "pw")
+        self.make("dev")
+        self.api.call("POST", VOLUMES, {"name": "data", "config": {"user.note": "kept"}})
+        self.without_https(self.api)
+        dialled = self.daemon.sandbox.run("ss", "-Htn", "state", "established")
+        mine("copy", "dev", "lab:dev", "--mode", "relay")
+        self.check(self.there, "dev")
+        self.api.push("dev", "/root/fourth", os.urandom(5 << 20))
+        mine("copy", "dev", "lab:dev", "--mode", "relay", "--refresh")
+        self.assertEqual(self.there.pull("dev", "/root/fourth").body, self.api.pull("dev", "/root/fourth").body)
+        mine("storage", "volume", "copy", "default/data", "lab:default/data", "--mode", "relay")
+        self.assertEqual(self.there.get(f"{VOLUMES}/data")["config"]["user.note"], "kept")
+        self.assertEqual(self.daemon.sandbox.run("ss", "-Htn", "state", "established"), dialled)
+        mine("move", "lab:dev", "home", "--mode", "relay")
+        self.assertEqual(self.peer.daemon.instance_names(), [])
+        self.assertEqual(self.api.pull("home", "/root/fourth").body, self.api.pull("dev", "/root/fourth").body)
+        # What goes wrong at either server is told, and nothing is left.
+        self.make("again")
+        self.there.create("again")
+        self.assertIn("already exists", mine.run("copy", "again", "lab:again", "--mode", "relay", check=False).stderr.decode())
+        self.there.delete("again")
+        said = mine.run("copy", "again", "lab:again", "--mode", "pull", check=False).stderr.decode()
+        self.assertIn("core.https_address", said)
+        for api in (self.api, self.there):
+            self.assertEqual(api.get("/1.0/operations").get("running", []), [])
+        for api in (self.api, self.there):
+            api.call("DELETE", f"{VOLUMES}/data")
+
+    def own(self, name):
+        return remote.RemoteClient(self.daemon, str(daemons.binaries() / "lxmgr"), {
+            "LXMGR_DIR": self.daemon.root, "LXMGR_CONF": os.path.join(self.daemon.base, name)})
+
+    def without_https(self, api):
+        address = api.get("/1.0")["config"]["core.https_address"]
+        api.call("PATCH", "/1.0", {"config": {"core.https_address": ""}})
+        self.addCleanup(api.call, "PATCH", "/1.0", {"config": {"core.https_address": address}})
 
     def test_incus_client(self):
         """Of Debian trixie: both servers are Incus's to it."""
@@ -50,7 +89,7 @@ class ClientsTest(PairCases, DaemonCase):
         self.assertEqual(self.api.pull("home", "/root/fourth").body, b"four")
         for name in ("push", "relay"):
             self.there.delete(name)
-        url = "/1.0/storage-pools/default/volumes/custom"
+        url = VOLUMES
         self.api.call("POST", url, {"name": "data"})
         client("storage", "volume", "copy", "a:default/data", "b:default/data")
         client("storage", "volume", "move", "b:default/data", "a:default/home")
@@ -59,11 +98,10 @@ class ClientsTest(PairCases, DaemonCase):
             self.api.call("DELETE", f"{url}/{name}")
 
     def test_our_client_with_volumes(self):
-        mine = remote.RemoteClient(self.daemon, str(daemons.binaries() / "lxmgr"), {
-            "LXMGR_DIR": self.daemon.root, "LXMGR_CONF": os.path.join(self.daemon.base, "own")})
+        mine = self.own("own")
         if "yard" not in mine("remote", "list", "-f", "csv"):
             mine("remote", "add", "yard", pair.url(pair.FAR), "--accept-certificate", "--password", "pw")
-        url = "/1.0/storage-pools/default/volumes/custom"
+        url = VOLUMES
         self.there.call("POST", "/1.0/projects", {"name": "shop"})
         mine("storage", "volume", "create", "default", "data", "user.note=kept")
         mine("storage", "volume", "snapshot", "default", "data", "v1")
