@@ -63,7 +63,10 @@ class SubnetTest(Case):
 DOCKER = """table ip filter {
     chain DOCKER-USER { counter return; }
     chain DOCKER-FORWARD { iifname "docker0" counter accept; ct state { established, related } counter accept; }
-    chain FORWARD { type filter hook forward priority filter; policy drop; counter jump DOCKER-USER; counter jump DOCKER-FORWARD; }
+    chain FORWARD {
+        type filter hook forward priority filter; policy drop;
+        counter jump DOCKER-USER; counter jump DOCKER-FORWARD;
+    }
 }"""
 UFW = """table ip filter {
     chain ufw-before-input { iifname "lo" accept; ct state { established, related } accept; icmp type echo-request accept; }
