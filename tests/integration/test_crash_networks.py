@@ -15,6 +15,7 @@ PORTS = [{"protocol": "tcp", "listen_port": "8080", "target_port": "80", "target
 
 class NetworkSweep(SweepCases, DaemonCase):
     moments = 8
+    occurrences = 10  # each of its requests writes once
 
     def host(self, *argv, check=True):
         return self.daemon.sandbox.run(*argv, check=check)

@@ -14,6 +14,7 @@ CERTIFICATES, PROJECTS = "/1.0/certificates", "/1.0/projects"
 
 class TrustSweep(SweepCases, DaemonCase):
     moments = 4
+    occurrences = 5  # each of its requests writes once
 
     @classmethod
     def setUpClass(cls):
@@ -70,6 +71,7 @@ class TrustSweep(SweepCases, DaemonCase):
 
 class ProjectSweep(SweepCases, ProjectCase):
     moments = 4
+    occurrences = 12  # of some twenty writes
 
     def operate(self):
         self.project("crash", features__images="false")
