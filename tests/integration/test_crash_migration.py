@@ -163,5 +163,22 @@ class VolumeSweep(MigrationSweep, DaemonCase):
             self.there.do("DELETE", f"{VOLUMES}/data/snapshots/v2")
 
 
+class NewVolumeSweep(VolumeSweep):
+    """Of one that is not there yet, whose first tree comes as one stream: it is whole, or not there."""
+
+    def prepare(self):
+        pass
+
+    def operate(self):
+        self.fetch()
+
+    def audit(self, point):
+        rows = [url for url in self.api.get(VOLUMES) if "/snapshots/" not in url]
+        self.assertEqual(self.on_disk(self.daemon)["custom"], 2 * len(rows))
+        self.cleanup()
+        self.operate()
+        self.assertEqual(len(self.api.get(f"{VOLUMES}/data/snapshots")), 1)
+
+
 if __name__ == "__main__":
     main()
