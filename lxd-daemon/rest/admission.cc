@@ -5,6 +5,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "lxd-daemon/auth/password.h"
+#include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/rest/https/https.h"
 #include "lxd-daemon/rest/on_worker.h"
@@ -25,7 +26,10 @@ std::unexpected<Error> not_admitted() { return fail(Status::forbidden, "not auth
 }  // namespace
 
 Admission::Admission(Services& services)
-    : services_(services), timer_(services.io), passwords_(services.io, kPasswordsAtOnce) {}
+    : services_(services),
+      timer_(services.io),
+      passwords_(services.io, kPasswordsAtOnce),
+      guessers_(services.io) {}
 
 Result<operations::OperationPtr> Admission::offer(const api::CertificatePut& fields,
                                                   const std::string& requestor) {
@@ -117,13 +121,18 @@ asio::awaitable<Result<>> Admission::refuse() {
     co_return not_admitted();
 }
 
-asio::awaitable<Result<>> Admission::check_password(std::string password) {
+asio::awaitable<Result<>> Admission::check_password(std::string password, std::string from) {
     const std::string hash = services_.server->password_hash();
     bool right = false;
     if (!hash.empty()) {
+        auto coming = guessers_.take(std::move(from));
+        const auto own_turn = co_await std::move(coming);
         auto queueing = passwords_.take();
         const auto turn = co_await std::move(queueing);
-        auto check = [password = std::move(password), hash] { return auth::is_password(password, hash); };
+        auto check = [password = std::move(password), hash] {
+            failpoint("rest.password");
+            return auth::is_password(password, hash);
+        };
         auto checking = on_worker(services_, std::move(check));
         right = co_await std::move(checking);
     }

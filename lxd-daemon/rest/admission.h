@@ -32,7 +32,8 @@ public:
     /// project of the same name would be what they let into.
     void project_changed(const std::string& name, const std::string& new_name);
     /// Errors: `forbidden`, a second after it was asked, so that guessing is slow.
-    boost::asio::awaitable<Result<>> check_password(std::string password);
+    /// @param from  who asks (Remote::counted_as): one check at a time, so that nobody keeps others waiting
+    boost::asio::awaitable<Result<>> check_password(std::string password, std::string from);
     /// What to say to a secret that is not the right one. Takes a second, too.
     boost::asio::awaitable<Result<>> refuse();
 
@@ -49,6 +50,7 @@ private:
     std::map<std::string, Offer> offers_;  ///< by secret
     boost::asio::steady_timer timer_;
     Turns passwords_;
+    TurnsByName guessers_;
 };
 
 }  // namespace lxmgr::rest

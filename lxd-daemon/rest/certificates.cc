@@ -110,7 +110,8 @@ Handled join_trust_store(const Request& request, Services& services, api::Certif
         }
         fields = *std::move(offered);  // only the administrator says what the token is for
     } else {
-        auto checking = services.admission->check_password(post.secret);
+        const std::string from = request.remote != nullptr ? request.remote->counted_as : std::string();
+        auto checking = services.admission->check_password(post.secret, from);
         LX_CO_TRY(co_await std::move(checking));
     }
     // Who does not know the secret must not learn which projects there are.

@@ -139,7 +139,7 @@ asio::awaitable<Result<Response>> Session::handle(Request& request) {
     // What a PATCH merges into, and what a PUT is compared with, must not change until it has.
     std::shared_ptr<void> turn;
     if (request.verb == Verb::put || request.verb == Verb::patch) {
-        auto queueing = hosting_->services.object_changes.take(request.path);
+        auto queueing = hosting_->services.object_changes.take(request.guest + request.path);
         turn = co_await std::move(queueing);
     }
     LX_CO_TRY(check_again(request, match));

@@ -12,6 +12,7 @@ import time
 from harness import daemon as daemons
 from harness import images, pair, remote
 from harness.case import main
+from harness.pause import Pause
 from harness.trust import TrustCase
 
 TABLE = pathlib.Path(__file__).with_name("access.tsv")
@@ -116,9 +117,9 @@ class TrustStoreTest(TrustCase):
 
 
 class JoinTest(TrustCase):
-    def join(self, certificate, secret, key="password"):
+    def join(self, certificate, secret, key="password", **more):
         """The status of a client's request to be trusted."""
-        with remote.HttpsApi(self.daemon, certificate) as client:
+        with remote.HttpsApi(self.daemon, certificate, **more) as client:
             return client.raw("POST", "/1.0/certificates", {key: secret}).status
 
     def test_token_of_both_clients(self):
@@ -211,6 +212,19 @@ class JoinTest(TrustCase):
         remote.set_config(self.api, core__trust_password="")
         self.assertEqual(self.join(self.certificate(), "secret"), 403)
         remote.set_config(self.api, user__x="")
+
+    def test_one_address_guesses_once_at_a_time(self):
+        """Others do not wait behind its many guesses."""
+        remote.set_config(self.api, core__trust_password="right")
+        certificates = [self.certificate() for _ in range(4)]
+        with Pause(self.daemon, "rest.password") as pause, concurrent.futures.ThreadPoolExecutor() as pool:
+            guesses = [pool.submit(self.join, certificates[0], "wrong", source="127.0.0.2")]
+            pause.wait()
+            guesses += [pool.submit(self.join, one, "wrong", source="127.0.0.2") for one in certificates[1:3]]
+            self.assertEqual(self.join(certificates[3], "right", source="127.0.0.3"), 201)
+            self.assertEqual(pause.reached("rest.password"), 2)
+            pause.go_on()
+            self.assertEqual([one.result() for one in guesses], [403] * 3)
 
     def test_without_certificate(self):
         remote.set_config(self.api, core__trust_password="secret")

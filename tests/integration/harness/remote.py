@@ -88,9 +88,9 @@ class HttpsConnection(http.client.HTTPConnection):
 class HttpsApi(Api):
     """The REST client, with a certificate or without."""
 
-    def __init__(self, daemon, certificate=None, address="127.0.0.1", port=PORT, timeout=60):
+    def __init__(self, daemon, certificate=None, address="127.0.0.1", port=PORT, timeout=60, source=None):
         super().__init__("", timeout)
-        self.daemon, self.certificate, self.address, self.port = daemon, certificate, address, port
+        self.daemon, self.certificate, self.address, self.port, self.source = daemon, certificate, address, port, source
 
     def connection(self):
         if getattr(self.local, "connection", None) is None:
@@ -99,7 +99,7 @@ class HttpsApi(Api):
 
     def connected(self):
         """A new TLS connection."""
-        raw = connect(self.daemon, self.address, self.port, self.timeout)
+        raw = connect(self.daemon, self.address, self.port, self.timeout, self.source)
         try:
             return context(self.certificate).wrap_socket(raw, server_hostname="lxmgr")
         except BaseException:
