@@ -89,9 +89,7 @@ constexpr ConfigKey kInstanceKeys[] = {
     {I, "linux.sysctl.*", "string", "", Live::no, check::sysctl,
      "Kernel parameter set in the instance's namespaces."},
     {I, "raw.apparmor", "blob", "", Live::yes, check::text,
-     "AppArmor rules, a line each, in a profile that allows all else. Needs a host with AppArmor; an "
-     "instance "
-     "that runs without them gets them at its next start."},
+     "AppArmor rules, a line each, beside those of the instance's profile. Needs a host with AppArmor."},
     {I, "raw.idmap", "blob", "", Live::no, check::raw_idmap,
      "Host ids that ids of the instance are mapped to, a line each: uid|gid|both HOST INSTANCE."},
     {I, "raw.lxc", "blob", "", Live::no, check::text,

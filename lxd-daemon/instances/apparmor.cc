@@ -1,5 +1,6 @@
 #include "lxd-daemon/instances/apparmor.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -8,14 +9,14 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
-#include "lxd-daemon/base/spawn.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/settings.h"
 
 namespace lxmgr::instances {
 namespace {
 
 constexpr const char* kKey = "raw.apparmor";
-/// In the run directory: the profile, as the parser reads it.
+/// In the run directory: the profile's name.
 constexpr const char* kProfileFile = "/apparmor";
 constexpr std::size_t kMaxBytes = 64 << 10;
 
@@ -39,35 +40,47 @@ Result<> check_line(std::string_view line, std::size_t number, int& depth) {
     return {};
 }
 
-/// Of a profile as profile() writes it.
-std::string name_in(const std::string& text) {
+AppArmorKind kind_of(const api::ConfigMap& expanded) {
+    return {flag_of(expanded, "security.privileged"), flag_of(expanded, "security.nesting")};
+}
+
+/// In the run directory: what must be unloaded after the run. It ends with the machine's power, as profiles
+/// do.
+Result<> note_profile(const std::string& path, const std::string& name) {
+    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    const std::string text = fmt::format("profile \"{}\"\n", name);
+    if (!fd || ::write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
+        return fail_errno("Writing", path);
+    return {};
+}
+
+std::string noted_profile(const std::string& path) {
+    const std::string text = read_file(path).value_or("");
     const auto begin = text.find('"') + 1;
     return text.substr(begin, text.find('"', begin) - begin);
 }
 
-/// apparmor.d(5). What a guest's processes have open from outside has no path in its tree.
-std::string profile(const std::string& name, const std::string& rules) {
-    return fmt::format(
-        "profile \"{}\" flags=(attach_disconnected,mediate_deleted) {{\n"
-        "  capability,\n  dbus,\n  file,\n  mount,\n  network,\n  pivot_root,\n  ptrace,\n  remount,\n"
-        "  signal,\n  umount,\n  unix,\n{}}}\n",
-        name, rules);
-}
-
-Result<> require_apparmor() {
-    const auto enabled = read_file("/sys/module/apparmor/parameters/enabled");
-    if (enabled && enabled->starts_with("Y")) return {};
-    return fail(Status::bad_request,
-                fmt::format("{}: this host has no AppArmor: unset the key, or enable AppArmor", kKey));
-}
-
-Result<> parse_into_kernel(const std::string& path) {
-    auto loaded = run_checked({.argv = {"apparmor_parser", "--replace", "--skip-cache", path}});
-    if (loaded) return {};
-    if (loaded.error().status == Status::not_found)
+/// @return whether the instance gets a profile. Rules of the user's are an error where there can be none.
+Result<bool> wants_profile(const api::ConfigMap& expanded, const std::string& rules) {
+    LX_TRY_AS(const RawLxc raw, parse_raw_lxc(api::value_of(expanded, "raw.lxc")));
+    if (raw.unconfined) return false;
+    const bool host = host_has_apparmor();
+    if (host && !apparmor_parser().empty()) return true;
+    if (rules.empty()) return false;
+    if (!host)
         return fail(Status::bad_request,
-                    fmt::format("{}: apparmor_parser is missing: install apparmor", kKey));
-    return fail(Status::bad_request, fmt::format("{}: {}", kKey, loaded.error().message));
+                    fmt::format("{}: this host has no AppArmor: unset the key, or enable AppArmor", kKey));
+    return fail(Status::bad_request, fmt::format("{}: apparmor_parser is missing: install apparmor", kKey));
+}
+
+Result<> load(Context& context, const std::string& profile, const api::ConfigMap& expanded,
+              const std::string& rules) {
+    auto loaded = context.apparmor.load(profile, kind_of(expanded), rules);
+    if (loaded) return {};
+    if (!rules.empty()) return fail(Status::bad_request, fmt::format("{}: {}", kKey, loaded.error().message));
+    return fail(Status::internal,
+                fmt::format("No AppArmor profile: {} (raw.lxc: lxc.apparmor.profile=unconfined does without)",
+                            loaded.error().message));
 }
 
 }  // namespace
@@ -89,59 +102,64 @@ Result<std::string> apparmor_rules(std::string_view text) {
     return out;
 }
 
-Result<std::string> load_apparmor(const std::string& run_dir, const std::string& name,
+Result<std::string> load_apparmor(Context& context, const std::string& name, const std::string& uuid,
                                   const api::ConfigMap& expanded) {
     LX_TRY_AS(const std::string rules, apparmor_rules(api::value_of(expanded, kKey)));
-    if (rules.empty()) return std::string();
-    LX_TRY(require_apparmor());
-    const std::string path = run_dir + kProfileFile;
-    LX_TRY(write_file_atomic(path, profile(name, rules)));
+    LX_TRY_AS(const bool wanted, wants_profile(expanded, rules));
+    if (!wanted) return std::string();
+    const std::string profile = fmt::format("lxmgr-{}-{}", name, uuid);
+    LX_TRY(note_profile(context.run_dir(name) + kProfileFile, profile));
     failpoint("instances.apparmor.written");
-    if (auto loaded = parse_into_kernel(path); !loaded) {
-        unload_apparmor(run_dir);
+    if (auto loaded = load(context, profile, expanded, rules); !loaded) {
+        unload_apparmor(context.run_dir(name));
         return std::unexpected(std::move(loaded).error());
     }
-    return name;
+    return profile;
 }
 
 void unload_apparmor(const std::string& run_dir) {
     const std::string path = run_dir + kProfileFile;
     if (::access(path.c_str(), F_OK) != 0) return;
-    // It may not have been loaded yet when a daemon died: then this fails, and there is nothing to remove.
-    const std::string name = name_in(read_file(path).value_or(""));
-    const auto known = read_file("/sys/kernel/security/apparmor/profiles").value_or("");
-    if (known.find(name + " (") != std::string::npos) {
-        if (auto removed = run_checked({.argv = {"apparmor_parser", "--remove", path}}); !removed) {
-            log::warn("AppArmor profile not removed",
-                      {{"profile", name}, {"error", removed.error().message}});
-            return;
-        }
+    const std::string name = noted_profile(path);
+    if (auto removed = remove_apparmor_profile(name); !removed) {
+        log::warn("AppArmor profile not removed", {{"profile", name}, {"error", removed.error().message}});
+        return;
     }
     ::unlink(path.c_str());
 }
 
 Result<> update_apparmor(Context& context, const std::string& name, const ExpandedInstance& before,
                          const ExpandedInstance& after, Revert& undo) {
-    if (api::value_of(before.config, kKey) == api::value_of(after.config, kKey)) return {};
+    const auto same = [&](const char* key) {
+        return api::value_of(before.config, key) == api::value_of(after.config, key);
+    };
+    if (same(kKey) && same("security.nesting")) return {};
     LX_TRY_AS(const std::string rules, apparmor_rules(api::value_of(after.config, kKey)));
+    LX_TRY_AS(const std::string old_rules, apparmor_rules(api::value_of(before.config, kKey)));
     const std::string path = context.run_dir(name) + kProfileFile;
     if (::access(path.c_str(), F_OK) != 0) return {};
-    LX_TRY_AS(const std::string old, read_file(path));
-    const auto replace = [path](const std::string& text) -> Result<> {
-        LX_TRY(write_file_atomic(path, text));
-        return parse_into_kernel(path);
-    };
-    const auto put_back = [replace, old, name] {
-        if (auto undone = replace(old); !undone)
+    const std::string profile = noted_profile(path);
+    // The kernel keeps the old one when a new one is refused.
+    LX_TRY(load(context, profile, after.config, rules));
+    undo.add([&context, name, profile, config = before.config, old_rules] {
+        if (auto undone = load(context, profile, config, old_rules); !undone)
             log::error("AppArmor profile not restored",
                        {{"instance", name}, {"error", undone.error().message}});
-    };
-    if (auto replaced = replace(profile(name_in(old), rules)); !replaced) {
-        put_back();
-        return replaced;
-    }
-    undo.add(put_back);
+    });
     return {};
+}
+
+void recover_apparmor(Context& context, const std::string& name, const api::ConfigMap& expanded) {
+    const std::string path = context.run_dir(name) + kProfileFile;
+    if (::access(path.c_str(), F_OK) != 0) return;
+    Result<> loaded;
+    if (const auto rules = apparmor_rules(api::value_of(expanded, kKey)); !rules) {
+        loaded = std::unexpected(rules.error());
+    } else {
+        loaded = load(context, noted_profile(path), expanded, *rules);
+    }
+    if (!loaded)
+        log::warn("AppArmor profile not recovered", {{"instance", name}, {"error", loaded.error().message}});
 }
 
 }  // namespace lxmgr::instances

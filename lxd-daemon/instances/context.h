@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 
+#include "lxd-daemon/instances/apparmor_policy.h"
 #include "lxd-daemon/instances/guest_files.h"
 #include "lxd-daemon/instances/guest_sockets.h"
 #include "lxd-daemon/instances/hot_devices.h"
@@ -38,6 +39,7 @@ struct Context {
     sftp::Sessions sftp_sessions;
     GuestSockets guest_sockets;
     HostIds host_ids = HostIds::read();
+    AppArmorPolicies apparmor{deps.state_dir + "/apparmor"};
     std::mutex idmap_mutex;               ///< held from the choice of an id map until it is stored
     SnapshotTimer snapshot_timer{*this};  ///< to be told of every change of what it watches
     Restarts restarts;

@@ -275,8 +275,8 @@ void note_changed(const api::DeviceMap& devices, const api::DeviceMap& others, s
 api::ConfigMap parse_keys(const api::ConfigMap& details, const std::string& key) {
     const auto found = details.find(key);
     if (found == details.end()) return {};
-    const auto json = nlohmann::json::parse(found->second, nullptr, false);
-    return json.is_object() ? json.get<api::ConfigMap>() : api::ConfigMap{};
+    const auto keys = nlohmann::json::parse(found->second, nullptr, false);
+    return keys.is_object() ? keys.get<api::ConfigMap>() : api::ConfigMap{};
 }
 
 void remove_intents(Context& context, const std::string& name) {

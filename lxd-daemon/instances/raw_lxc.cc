@@ -136,9 +136,9 @@ private:
         return {};
     }
 
-    /// No profile is loaded, which is what "unconfined" asks for.
-    static Result<> apparmor(const std::string& value) {
-        if (value == "unconfined") return {};
+    Result<> apparmor(const std::string& value) {
+        raw_.unconfined = value == "unconfined";
+        if (raw_.unconfined) return {};
         return not_meant("lxc.apparmor.profile can only be 'unconfined'; rules are added by raw.apparmor");
     }
 

@@ -27,6 +27,7 @@ struct RawLxc {
     std::vector<std::string> init;         ///< empty: the usual one
     std::vector<runtime::Sysctl> sysctls;
     runtime::Extras extras;
+    bool unconfined = false;  ///< no AppArmor profile
 };
 /// Errors: `bad_request` "raw.lxc: line 3: ...".
 Result<RawLxc> parse_raw_lxc(std::string_view text);

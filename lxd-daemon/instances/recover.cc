@@ -4,6 +4,7 @@
 
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/apparmor.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/device_steps.h"
@@ -94,6 +95,7 @@ void recover_one(Context& context, const database::InstanceRecord& record) {
     if (auto written = write_mount_rules(context, record.name, expanded.config); !written)
         log::warn("mount rules not recovered",
                   {{"instance", record.name}, {"error", written.error().message}});
+    recover_apparmor(context, record.name, expanded.config);
     const auto power = record.config.find("volatile.last_state.power");
     if (power != record.config.end() && power->second == "RUNNING") return;
     // Killed between the start and its note: reality wins.

@@ -142,6 +142,9 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     LX_TRY(write_mount_rules(context, name, expanded.config));
     LX_TRY_AS(const UniqueFd guest, begin_guest_api(context, name, expanded.config));
     LX_TRY_AS(const auto devices, start_devices(context, expanded.devices, record));
+    prepared.add([&context, name] {
+        if (const auto current = context.rows().find(name)) release_devices(context, *current);
+    });
     failpoint("instances.start.devices");
     const auto own_files = lxcfs_files(context);
     auto request = request_for(context, record, expanded, devices, own_files);
@@ -154,14 +157,10 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     request.syscalls = std::move(settings.syscalls);
     request.intercepts = settings.intercepts;
     request.nesting = settings.nesting;
-    const std::string profile = fmt::format("lxmgr-{}-{}", name, request.uuid);
-    LX_TRY_AS(request.extras.apparmor_profile,
-              load_apparmor(context.run_dir(name), profile, expanded.config));
+    LX_TRY_AS(request.extras.apparmor_profile, load_apparmor(context, name, request.uuid, expanded.config));
     auto running = context.deps.runtime.start(request);
-    if (!running) {
-        if (const auto current = context.rows().find(name)) release_devices(context, *current);
+    if (!running)
         return std::unexpected(in(fmt::format("Starting instance '{}'", name), std::move(running).error()));
-    }
     prepared.commit();
     failpoint("instances.start.running");
     record_start(context, name);

@@ -33,6 +33,7 @@ python3 -B /lxmgr/tests/integration/test_limits.py {' '.join(f'LimitsTest.test_{
 python3 -B /lxmgr/tests/integration/test_vlans.py
 python3 -B /lxmgr/tests/integration/test_apparmor.py
 python3 -B /lxmgr/tests/integration/test_raw_lxc.py
+python3 -B /lxmgr/tests/integration/test_hot_devices.py HotDevicesTest.test_privileged
 exec python3 -B /lxmgr/tests/integration/test_distros.py
 """
 STORAGE_SCRIPT = """set -e
