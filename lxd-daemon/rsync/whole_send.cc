@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,13 +21,25 @@ namespace {
 constexpr std::size_t kCopied = std::size_t{1} << 15;  ///< more goes by splice(2)
 constexpr std::size_t kMaxNames = std::size_t{1} << 16, kMaxValue = std::size_t{1} << 16;
 
+/// Standard output, which does not block. Who ends the other direction wants no more.
+bool wait_for_room() {
+    pollfd fds[2]{{0, POLLIN, 0}, {1, POLLOUT, 0}};
+    while (::poll(fds, 2, -1) < 0) {
+        if (errno != EINTR) return false;
+    }
+    if (fds[0].revents == 0) return true;
+    errno = EPIPE;
+    return false;
+}
+
 class Out {
 public:
     bool flush() {
         std::size_t done = 0;
         while (done < size_) {
+            if (!wait_for_room()) return false;
             const ssize_t written = ::write(1, buffer_ + done, size_ - done);
-            if (written < 0 && errno == EINTR) continue;
+            if (written < 0 && (errno == EINTR || errno == EAGAIN)) continue;
             if (written <= 0) return false;
             done += static_cast<std::size_t>(written);
         }
@@ -58,8 +71,9 @@ public:
         while (size > 0) {
             ssize_t got = -1;
             if (size > sizeof chunk) {
-                if (!flush()) return false;
-                got = ::splice(file, &at, 1, nullptr, size, SPLICE_F_MORE);
+                if (!flush() || !wait_for_room()) return false;
+                got = ::splice(file, &at, 1, nullptr, size, SPLICE_F_MORE | SPLICE_F_NONBLOCK);
+                if (got < 0 && errno == EAGAIN) continue;
                 if (got < 0 && errno == EPIPE) return false;
             }
             if (got < 0) {
@@ -227,6 +241,7 @@ void want_descriptors() {
 int send_whole() {
     want_descriptors();
     static Sender sender;
+    if (::fcntl(1, F_SETFL, O_NONBLOCK) != 0) return 1;
     errno = 0;
     if (sender.run()) return 0;
     return errno == EPIPE ? kPeerLost : 1;

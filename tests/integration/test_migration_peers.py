@@ -221,7 +221,7 @@ class HostileTargetTest(HostileTest):
     needs_images = ("tiny",)
     stay = ["victim"]
     test_messages_that_grow = test_snapshots_with_odd_config = test_rsync_is_in_a_box = None
-    test_a_restricted_client_leads_it_nowhere_near = None
+    test_a_restricted_client_leads_it_nowhere_near = test_a_whole_tree = test_whole_trees_that_are_none = None
 
     def setUp(self):
         super().setUp()
@@ -237,17 +237,31 @@ class HostileTargetTest(HostileTest):
         return url, control, fs
 
     def test_it_vanishes(self):
-        for answered in (False, True):
+        for answer in (None, FEATURES, WHOLE):
             url, control, fs = self.arrive()
             self.assertIsNotNone(control.message())
-            if answered:
-                control.send(FEATURES)
+            if answer:
+                control.send(answer)
                 self.running_rsync()
             for one in (control, fs):
                 one.socket.close()
             self.assertIn("lost", self.ends(url))
         self.api.start("victim")
         self.api.stop("victim")
+
+    def test_a_whole_tree_that_nobody_wants_any_more(self):
+        """What has failed at the target is not sent to its end."""
+        url, control, fs = self.arrive()
+        control.send(WHOLE)
+        self.running_rsync()
+        fs.end_of_input()
+        deadline = time.monotonic() + 60
+        while self.rsyncs():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+        self.assertLess(len(fs.read_all()), 8 << 20)
+        control.send(part(1, 0) + part(2, b"no room"))
+        self.assertIn("no room", self.ends(url))
 
     def test_answers_that_are_none(self):
         for answer, said in ((b"\xff" * 100, "none of the migration protocol"), (b"\x08\x01" + FEATURES, "another way"),
