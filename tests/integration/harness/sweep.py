@@ -4,6 +4,7 @@ import glob
 import http.client
 import os
 import sqlite3
+import subprocess
 import threading
 import time
 
@@ -11,6 +12,7 @@ from harness.leaks import LeakCheck
 from harness.rest import PATIENCE, ApiError
 
 CONFIG = {"user.promise": "kept", "limits.memory": "200MiB"}
+ALWAYS_REACHED = 2  # of the same point: how many of them every run of an operation has
 MOMENTS = 24     # of an operation at which it is killed from outside
 
 
@@ -18,7 +20,7 @@ class SweepCases:
     """`prepare` makes what the operation needs, `operate` is the operation, `audit` looks at what a crash left of it."""
 
     moments = MOMENTS
-    occurrences = 2  # of the same point within one operation; more where an operation is many small ones
+    occurrences = ALWAYS_REACHED  # of the same point within one operation; more where an operation is many small ones
 
     def prepare(self):
         pass
@@ -118,11 +120,21 @@ class SweepCases:
     def crash_at(self, point):
         self.prepare()
         self.restart_armed(LXMGR_FAILPOINT=point)
+        ended = False
         try:
             self.operate()
+            ended = True
         except (ConnectionError, http.client.HTTPException, ApiError, TimeoutError, OSError):
             pass
-        self.assertEqual(self.daemon.wait_dead(60), -9, "the daemon was not killed at the point")
+        # What is written in the background (history, repairs of networks) takes part in the counting, and may come by less
+        # often than when the points were counted: then the daemon is killed behind the operation's end.
+        may_pass = ended and int(point.rsplit("=", 1)[1]) > ALWAYS_REACHED
+        try:
+            self.assertEqual(self.daemon.wait_dead(5 if may_pass else 60), -9, "the daemon was not killed at the point")
+        except subprocess.TimeoutExpired:
+            self.assertTrue(may_pass, f"the daemon was not killed at {point}")
+            self.daemon.process.kill()
+            self.daemon.wait_dead(60)
         self.restart()
 
     def check_world(self):
