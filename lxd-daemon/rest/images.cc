@@ -306,6 +306,8 @@ Handled image_export(const Request& request, Services& services) {
         if (!token) co_return fail(Status::not_found, "Image not found");
         token->finish(nlohmann::json(nullptr));
     }
+    publish_lifecycle(services, request.requestor_json, "image-retrieved",
+                      url_of_image(record->fingerprint, record->projects.front()));
     auto response = Response::stream(std::move(opened.fd), opened.size_bytes, opened.content_type);
     if (!opened.filename.empty()) {
         response = std::move(response).with_header("Content-Disposition",

@@ -47,6 +47,8 @@ Handled console_get(const Request& request, Services& services) {
     // An instance that never ran has said nothing.
     if (!log && log.error().status == Status::not_found) log = std::string();
     if (!log) co_return std::unexpected(std::move(log).error());
+    events::publish_lifecycle(services.hub, "instance-console-retrieved",
+                              "/1.0/instances/" + request.path_arg("name"), "", request.requestor_json);
     auto response = Response::raw(std::move(*log), "application/octet-stream");
     co_return std::move(response).with_header("Content-Disposition", "inline;filename=console.log");
 }

@@ -55,6 +55,10 @@ Response to_response(instances::OpenedFile file, const std::string& path) {
                              file.info, path);
 }
 
+void tell(const Request& request, const Services& services, const char* action, const std::string& path) {
+    services.instances->lifecycle(action, request.path_arg("name"), request.requestor_json, {{"path", path}});
+}
+
 Handled file_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY_AS(const std::string path, path_of(request));
@@ -64,6 +68,7 @@ Handled file_get(const Request& request, Services& services) {
     };
     auto pending = on_worker(services, std::move(open));
     LX_CO_TRY_AS(auto file, co_await std::move(pending));
+    tell(request, services, "instance-file-retrieved", path);
     co_return to_response(std::move(file), path);
 }
 
@@ -172,12 +177,14 @@ Result<> perform(const instances::InstanceRoot& root, const Write& write) {
 Handled file_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
     LX_CO_TRY_AS(auto write, write_of(request));
+    const std::string path = write.path;
     auto work = [&services, name = request.path_arg("name"), write = std::move(write)]() -> Result<> {
         LX_TRY_AS(const auto root, services.instances->open_root(name));
         return perform(root, write);
     };
     auto pending = on_worker(services, std::move(work));
     LX_CO_TRY(co_await std::move(pending));
+    tell(request, services, "instance-file-pushed", path);
     co_return Response::empty();
 }
 
@@ -202,6 +209,7 @@ Handled file_delete(const Request& request, Services& services) {
     };
     auto pending = on_worker(services, std::move(work));
     LX_CO_TRY(co_await std::move(pending));
+    tell(request, services, "instance-file-deleted", path);
     co_return Response::empty();
 }
 

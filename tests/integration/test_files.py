@@ -47,6 +47,15 @@ class FilesCases:
         self.api.push(self.name, "/root/kept", b"3", uid=7, gid=8, mode="0640", **{"modify-perm": "uid,mode"})
         self.assertEqual(self.headers("/root/kept"), {"uid": "7", "gid": "6", "mode": "0640", "type": "file"})
 
+    def test_events(self):
+        with self.api.events() as events:
+            self.api.push(self.name, "/root/told", b"x")
+            self.api.pull(self.name, "/root/told")
+            self.api.call("DELETE", self.api.file_target(self.name, "/root/told"))
+            for action in ("pushed", "retrieved", "deleted"):
+                event = events.wait_action(f"instance-file-{action}", self.name)
+                self.assertEqual(event["metadata"]["context"], {"path": "/root/told"})
+
     def test_append(self):
         self.api.push(self.name, "/root/log", b"one\n")
         self.api.push(self.name, "/root/log", b"two\n", write="append")

@@ -19,7 +19,7 @@ namespace {
 /// Events that change nothing that a note says, but for what a start gives an instance for good.
 bool is_event_of_a_run(const std::string& action) {
     for (const char* one : {"started", "stopped", "shutdown", "restarted", "paused", "resumed", "ready",
-                            "exec", "console", "retrieved", "pushed"}) {
+                            "exec", "console", "retrieved", "pushed", "file-deleted"}) {
         if (action.ends_with(one)) return true;
     }
     return false;
