@@ -136,8 +136,18 @@ void Networks::apply_all() {
     for (const auto& record : database_.networks().list()) apply_noted(*record);
 }
 
+/// An instance may be given the interface of a physical network: not one that others are plugged into.
+Result<> Networks::check_parent_is_free(const database::NetworkRecord& record) const {
+    const std::string parent = api::value_of(record.config, "parent");
+    const auto other = database_.networks().find(parent);
+    if (record.type != "physical" || !other || network::is_on_parent(other->type)) return {};
+    return fail(Status::bad_request, fmt::format("Network '{}': its parent '{}' is a network of this server",
+                                                 record.name, parent));
+}
+
 Result<database::NetworkPtr> Networks::create_on_parent(const database::NetworkRecord& record) {
     LX_TRY(network::check_parent_network(record.name, record.config));
+    LX_TRY(check_parent_is_free(record));
     return database_.networks().create(record);
 }
 
@@ -153,6 +163,7 @@ Result<database::NetworkPtr> Networks::update_on_parent(const database::NetworkR
                 record.name));
     }
     LX_TRY(network::check_parent_network(record.name, record.config));
+    LX_TRY(check_parent_is_free(record));
     return database_.networks().update(record);
 }
 

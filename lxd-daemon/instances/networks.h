@@ -90,6 +90,7 @@ private:
     Result<std::shared_ptr<network::Bridge>> bridge(const std::string& name) const;
     /// Directories of networks that are none any more: a crash kept them from being removed with their rows.
     void remove_strays() const;
+    Result<> check_parent_is_free(const database::NetworkRecord& record) const;
     Result<database::NetworkPtr> create_on_parent(const database::NetworkRecord& record);
     Result<database::NetworkPtr> update_on_parent(const database::NetworkRecord& before,
                                                   const database::NetworkRecord& record);
