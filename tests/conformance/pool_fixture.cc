@@ -1,5 +1,6 @@
 #include "tests/conformance/pool_fixture.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -7,6 +8,7 @@
 #include <filesystem>
 
 #include "lxd-daemon/base/files.h"
+#include "lxd-daemon/base/own.h"
 #include "lxd-daemon/base/strings.h"
 #include "storage/btrfs/btrfs.h"
 #include "storage/dir/dir.h"
@@ -64,7 +66,8 @@ std::string file_of(const std::string& path) {
 
 }  // namespace
 
-bool has_device_mapper() { return path_exists("/dev/mapper/control"); }
+// The node alone may be there without the kernel's part (ENODEV).
+bool has_device_mapper() { return UniqueFd(::open("/dev/mapper/control", O_RDWR | O_CLOEXEC)).valid(); }
 
 std::vector<Case> cases() {
     std::vector<Case> all;
