@@ -1,6 +1,6 @@
 #pragma once
-// Compiled once for every room of option PCH json: what most of their files include anyway. Each file still includes
-// what it uses: a build with -DLXMGR_PCH=OFF checks that.
+// Compiled once for every room of option PCH json: what most of their files include anyway. Each file still
+// includes what it uses: a build with -DLXMGR_PCH=OFF checks that.
 #include <fmt/format.h>
 
 #include <algorithm>

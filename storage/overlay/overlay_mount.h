@@ -13,7 +13,8 @@ struct OverlayLayers {
     UniqueFd volume;             ///< mount of the directory that holds upper/ and work/
     std::uint32_t root_uid = 0;  ///< host ids of uid and gid 0 in the layers as these mounts show them
     std::uint32_t root_gid = 0;
-    bool trial = false;  ///< nothing written here has to last: no syncfs(2) of the whole file system at unmount
+    bool trial =
+        false;  ///< nothing written here has to last: no syncfs(2) of the whole file system at unmount
 };
 
 /// Mounts an overlay with redirect_dir, so that renaming an image's directories works. Detached; writable for
