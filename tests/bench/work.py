@@ -16,6 +16,8 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 FILE_MIB = 1024
 BUFFER_BYTES = 1 << 18
 EXECS = 100
+EXEC_ROUNDS = 5  # one of them takes 0.1 s: a hiccup of the machine would be the whole figure
+TRANSFERS = 3  # see transfers()
 FLOOD_SECONDS = 3
 
 
@@ -62,7 +64,7 @@ class Work:
             peer.create(name)
             peer.api.start(name)
             peer.wait_booted(name)
-        for _ in range(repeat):
+        for _ in range(repeat * EXEC_ROUNDS):
             for peer, name in names.items():
                 self.many_execs(peer, name)
         for _ in range(repeat):
@@ -97,27 +99,27 @@ class Work:
                 for _ in range(FILE_MIB):
                     file.write(os.urandom(1 << 20))
         first = next(iter(names))
-        if os.path.exists(back):
-            os.unlink(back)
-        self.sample(first, "cp_rps", lambda: subprocess.run(["cp", "--reflink=never", source, back], check=True))
+        self.transfers(first, "cp_rps", back, lambda: subprocess.run(["cp", "--reflink=never", source, back], check=True))
         for peer, name in names.items():
-            os.unlink(back)
-            self.sample(peer, "push_rps", lambda: push(peer.daemon.socket_path, name, source))
-            self.sample(peer, "pull_rps", lambda: pull(peer.daemon.socket_path, name, back))
+            self.transfers(peer, "push_rps", None, lambda: push(peer.daemon.socket_path, name, source))
+            self.transfers(peer, "pull_rps", back, lambda: pull(peer.daemon.socket_path, name, back))
             subprocess.run(["cmp", source, back], check=True)
             peer.api.raw("DELETE", peer.api.file_target(name, "/root/big"))
 
-    def sample(self, peer, metric, transfer):
+    def transfers(self, peer, metric, target, transfer):
         """The best of all, not their median: a virtual machine whose host takes unused memory back writes a new gigabyte
         at 4000 MB/s or at 500, as the memory it gets was in use just before or not; whoever writes. So that all find the
-        same, each finds the memory of a file of this size that has just been removed."""
-        os.sync()  # what others have written is not to be waited for
+        same, each finds the memory of a file of this size that has just been removed, and `target` is new each time."""
         spare = os.path.join(self.folder, "spare")
-        subprocess.run(["cp", "--reflink=never", os.path.join(self.folder, "big"), spare], check=True)
-        os.unlink(spare)
-        began = time.monotonic()
-        transfer()
-        peer.samples[metric] = [max([FILE_MIB / (time.monotonic() - began), *peer.samples.get(metric, [])])]
+        for _ in range(TRANSFERS):
+            if target and os.path.exists(target):
+                os.unlink(target)
+            os.sync()  # what others have written is not to be waited for
+            subprocess.run(["cp", "--reflink=never", os.path.join(self.folder, "big"), spare], check=True)
+            os.unlink(spare)
+            began = time.monotonic()
+            transfer()
+            peer.samples[metric] = [max([FILE_MIB / (time.monotonic() - began), *peer.samples.get(metric, [])])]
 
     # ---- proxy
     def proxy(self, peer, name, port):
@@ -131,19 +133,20 @@ class Work:
             received, seconds = map(float, sink.stdout.readline().split())
         gib = received / (1 << 30)
         peer.add("proxy_rps", gib * 1024 / seconds)
-        peer.add("proxy_cpu", (self.cpu_seconds(peer) - before) / gib)
+        after = self.cpu_seconds(peer)
+        peer.add("proxy_cpu", sum(seconds - before.get(pid, 0) for pid, seconds in after.items()) / gib)
         devices = peer.api.instance(name)["devices"]
         devices.pop("flood")
         peer.api.update(name, devices=devices)
 
     @staticmethod
     def cpu_seconds(peer):
-        """Of the daemon and its helpers."""
-        ticks = 0
+        """Of the daemon and each of its helpers, by pid: those that end meanwhile (of what went on before) do not count."""
+        seconds = {}
         for pid in measure.own_processes(peer.daemon) | {peer.daemon.pid}:
             fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:13])) if fields else 0
-        return ticks / os.sysconf("SC_CLK_TCK")
+            seconds[pid] = sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK") if fields else 0
+        return seconds
 
     # ---- config
     @staticmethod
