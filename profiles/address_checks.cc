@@ -4,13 +4,11 @@
 
 #include "lxd-daemon/base/strings.h"
 #include "profiles/checks.h"
+#include "profiles/must.h"
+#include "profiles/web_checks.h"
 
 namespace lxmgr::profiles::check {
 namespace {
-
-std::unexpected<Error> must_name(std::string what) {
-    return fail(Status::bad_request, "must be " + std::move(what));
-}
 
 bool is_address(int family, std::string_view text) {
     unsigned char parsed[16];
@@ -35,7 +33,7 @@ bool is_net(int family, std::string_view text) {
 
 Result<> each_of(std::string_view list, bool (*good)(std::string_view), std::string_view what) {
     for (const auto& one : split(list, ',')) {
-        if (!good(trim(one))) return must_name(std::string(what));
+        if (!good(trim(one))) return must(std::string(what));
     }
     return {};
 }
@@ -43,18 +41,17 @@ Result<> each_of(std::string_view list, bool (*good)(std::string_view), std::str
 }  // namespace
 
 Result<> ipv4(std::string_view, std::string_view value) {
-    in_addr parsed{};
-    if (::inet_pton(AF_INET, std::string(value).c_str(), &parsed) == 1) return {};
-    return must_name("an IPv4 address");
+    if (is_address(AF_INET, value)) return {};
+    return must("an IPv4 address");
 }
 
 Result<> ipv4_or_none(std::string_view, std::string_view value) {
     if (value == "none" || is_address(AF_INET, value)) return {};
-    return must_name("an IPv4 address or none");
+    return must("an IPv4 address or none");
 }
 Result<> ipv6_or_none(std::string_view, std::string_view value) {
     if (value == "none" || is_address(AF_INET6, value)) return {};
-    return must_name("an IPv6 address or none");
+    return must("an IPv6 address or none");
 }
 
 Result<> ipv4_list(std::string_view, std::string_view value) {
@@ -79,11 +76,16 @@ Result<> ipv6_net_list(std::string_view, std::string_view value) {
 }
 Result<> ipv6(std::string_view, std::string_view value) {
     if (is_address(AF_INET6, value)) return {};
-    return must_name("an IPv6 address");
+    return must("an IPv6 address");
+}
+Result<> ip_addresses(std::string_view, std::string_view value) {
+    return each_of(
+        value, [](std::string_view one) { return is_address(AF_INET, one) || is_address(AF_INET6, one); },
+        "IP addresses with commas between them");
 }
 Result<> gateway(std::string_view, std::string_view value) {
     if (value == "auto" || value == "none") return {};
-    return must_name("auto or none");
+    return must("auto or none");
 }
 
 }  // namespace lxmgr::profiles::check

@@ -6,14 +6,11 @@
 
 #include "lxd-daemon/base/strings.h"
 #include "profiles/config_keys.h"
+#include "profiles/must.h"
 #include "profiles/snapshot_keys.h"
 
 namespace lxmgr::profiles::check {
 namespace {
-
-std::unexpected<Error> must(std::string what) {
-    return fail(Status::bad_request, "must be " + std::move(what));
-}
 
 bool is_one_of(std::string_view value, std::initializer_list<std::string_view> words) {
     const std::string lower = to_lower(value);
