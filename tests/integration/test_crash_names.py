@@ -2,7 +2,7 @@
 import json
 import os
 
-from harness.case import DaemonCase, main
+from harness.case import DaemonCase, PortCase, main
 from harness.sweep import SweepCases
 
 NETWORKS, ZONES, ACLS = "/1.0/networks", "/1.0/network-zones", "/1.0/network-acls"
@@ -12,19 +12,9 @@ BRIDGE = {"ipv4.address": "10.96.0.1/24", "ipv4.nat": "true", "ipv6.address": "n
 NAMES = ("crash1", "crash2", "crash3", "crash4")
 
 
-class NamesSweep(SweepCases, DaemonCase):
+class NamesSweep(SweepCases, PortCase):
     moments = 8
     occurrences = 14  # each of its requests writes once, and the later ones count as much
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.daemon.sandbox.run("ip", "link", "add", "port0", "type", "veth", "peer", "name", "port1")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.sandbox.run("ip", "link", "delete", "port0")
-        super().tearDownClass()
 
     def operate(self):
         self.api.call("POST", ZONES, {"name": "crash.example", "config": {"user.note": "first"}})

@@ -1,7 +1,7 @@
 """kill -9 of the daemon while networks, ACLs and forwards are made, changed and deleted."""
 import json
 
-from harness.case import DaemonCase, main
+from harness.case import PortCase, main
 from harness.sweep import SweepCases
 
 ACL, NETWORK = "/1.0/network-acls/crashacl", "/1.0/networks/crash0"
@@ -13,22 +13,12 @@ RULES = [{"action": "allow", "state": "enabled", "protocol": "tcp", "destination
 PORTS = [{"protocol": "tcp", "listen_port": "8080", "target_port": "80", "target_address": "10.95.0.5"}]
 
 
-class NetworkSweep(SweepCases, DaemonCase):
+class NetworkSweep(SweepCases, PortCase):
     moments = 8
     occurrences = 10  # each of its requests writes once
 
     def host(self, *argv, check=True):
         return self.daemon.sandbox.run(*argv, check=check)
-
-    @classmethod
-    def setUpClass(cls):
-        super().setUpClass()
-        cls.daemon.sandbox.run("ip", "link", "add", "port0", "type", "veth", "peer", "name", "port1")
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.daemon.sandbox.run("ip", "link", "delete", "port0")
-        super().tearDownClass()
 
     def operate(self):
         self.api.call("POST", "/1.0/network-acls", {"name": "crashacl", "ingress": RULES})

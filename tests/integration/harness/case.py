@@ -117,5 +117,19 @@ class DaemonCase(unittest.TestCase):
             time.sleep(0.2)
 
 
+class PortCase(DaemonCase):
+    """Its host has a network card, port0, whose cable ends at port1."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.daemon.sandbox.run("ip", "link", "add", "port0", "type", "veth", "peer", "name", "port1")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.daemon.sandbox.run("ip", "link", "delete", "port0")
+        super().tearDownClass()
+
+
 def main():
     unittest.main(verbosity=2)
