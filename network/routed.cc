@@ -13,14 +13,14 @@
 namespace lxmgr::network {
 namespace {
 
-constexpr std::uint32_t kSecondChoice = 1024;
-
 Result<> need_setting(const std::string& name) {
     const auto held = read_file("/proc/sys/" + name, 64);
     if (held && trim(*held) == "1") return {};
     std::string dotted = name;
     for (char& c : dotted) c = c == '/' ? '.' : c;
-    return fail(Status::bad_request, fmt::format("A routed NIC needs the sysctl {}=1 on the host", dotted));
+    return fail(
+        Status::bad_request,
+        fmt::format("A NIC whose addresses the host routes needs the sysctl {}=1 on the host", dotted));
 }
 
 /// Packets of the guest are routed, and its own end of IPv6 listens to nobody's advertisements.
@@ -110,11 +110,7 @@ Result<> set_up_guest(const RoutedRequest& request) {
     const auto use_gateway = [&](const AnyNet& gateway) -> Result<> {
         // A link-local one is on the link anyway.
         if (gateway.family == AF_INET) LX_TRY(add_route(socket, link->index, gateway, nullptr));
-        const AnyNet all = AnyNet::everything(gateway.family);
-        auto added = add_route(socket, link->index, all, &gateway);
-        if (added || added.error().sys_errno != EEXIST) return added;
-        // A running guest has one already: that stays its first choice.
-        return add_route(socket, link->index, all, &gateway, {.metric = kSecondChoice});
+        return add_default_route(socket, link->index, gateway.family, &gateway);
     };
     if (!request.ipv4.empty() && request.ipv4_gateway) LX_TRY(use_gateway(AnyNet::of(request.ipv4_host)));
     if (!request.ipv6.empty() && request.ipv6_gateway) LX_TRY(use_gateway(AnyNet::of(request.ipv6_host)));
@@ -135,7 +131,8 @@ Result<> unroute_nic(const std::string& bridge, const RoutedNets& nets) {
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open());
     LX_TRY_AS(const auto link, find_link(socket, bridge));
     if (!link) return {};
-    for (const AnyNet& to : nets_of(nets)) LX_TRY(remove_route(socket, link->index, to, kNicRoutes));
+    for (const AnyNet& to : nets_of(nets))
+        LX_TRY(remove_route(socket, link->index, to, {.protocol = kNicRoutes}));
     return {};
 }
 
@@ -157,7 +154,7 @@ Result<> route_to_nic(const BridgedNets& nic) {
             continue;
         }
         for (const AnyNet& undo : done)
-            static_cast<void>(remove_route(socket, link->index, undo, kNicRoutes).has_value());
+            static_cast<void>(remove_route(socket, link->index, undo, {.protocol = kNicRoutes}).has_value());
         if (added.error().sys_errno != EEXIST) return added;
         return fail(Status::conflict, fmt::format("The host has a route to {} already", to.text()));
     }

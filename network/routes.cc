@@ -80,17 +80,27 @@ Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyN
     return socket.change(std::move(message), fmt::format("Adding a route to {}", to.text()));
 }
 
-Result<> remove_route(NetlinkSocket& socket, int link, const AnyNet& to, std::uint8_t protocol) {
+Result<> add_default_route(NetlinkSocket& socket, int link, int family, const AnyNet* gateway) {
+    constexpr std::uint32_t kSecondChoice = 1024;
+    const AnyNet all = AnyNet::everything(family);
+    auto added = add_route(socket, link, all, gateway);
+    if (added || added.error().sys_errno != EEXIST) return added;
+    return add_route(socket, link, all, gateway, {.metric = kSecondChoice});
+}
+
+Result<> remove_route(NetlinkSocket& socket, int link, const AnyNet& to, const RouteOptions& options) {
     rtmsg info{};
     info.rtm_family = static_cast<std::uint8_t>(to.family);
     info.rtm_dst_len = static_cast<std::uint8_t>(to.prefix);
-    info.rtm_table = RT_TABLE_MAIN;
-    info.rtm_protocol = protocol;
+    info.rtm_table = options.table == 0 ? RT_TABLE_MAIN : RT_TABLE_UNSPEC;
+    info.rtm_protocol = options.protocol;
     info.rtm_scope = RT_SCOPE_NOWHERE;  // any
     info.rtm_type = RTN_UNICAST;
     NetlinkMessage message(RTM_DELROUTE, 0, info);
     if (to.prefix > 0) message.add(RTA_DST, to.bytes, to.size());
     message.add_u32(RTA_OIF, static_cast<std::uint32_t>(link));
+    if (options.table != 0) message.add_u32(RTA_TABLE, options.table);
+    if (options.metric != 0) message.add_u32(RTA_PRIORITY, options.metric);
     auto done = socket.change(std::move(message), fmt::format("Removing the route to {}", to.text()));
     if (!done && done.error().sys_errno == ESRCH) return {};
     return done;
@@ -126,7 +136,8 @@ Result<std::vector<AnyNet>> routes_of(NetlinkSocket& socket, int link, std::uint
 Result<> set_routes(NetlinkSocket& socket, int link, const std::vector<AnyNet>& nets, std::uint8_t protocol) {
     LX_TRY_AS(const auto held, routes_of(socket, link, protocol));
     for (const AnyNet& net : held) {
-        if (std::ranges::find(nets, net) == nets.end()) LX_TRY(remove_route(socket, link, net, protocol));
+        if (std::ranges::find(nets, net) == nets.end())
+            LX_TRY(remove_route(socket, link, net, {.protocol = protocol}));
     }
     for (const AnyNet& net : nets) {
         if (std::ranges::find(held, net) != held.end()) continue;
@@ -138,7 +149,7 @@ Result<> set_routes(NetlinkSocket& socket, int link, const std::vector<AnyNet>& 
     return {};
 }
 
-Result<bool> has_route(NetlinkSocket& socket, const AnyNet& to) {
+Result<bool> has_route(NetlinkSocket& socket, const AnyNet& to, std::uint32_t except) {
     rtmsg request{};
     request.rtm_family = static_cast<std::uint8_t>(to.family);
     bool found = false;
@@ -147,6 +158,7 @@ Result<bool> has_route(NetlinkSocket& socket, const AnyNet& to) {
         if (info->rtm_family != to.family || info->rtm_dst_len != to.prefix) return;
         if (info->rtm_table != RT_TABLE_MAIN || info->rtm_type != RTN_UNICAST) return;
         const NetlinkAttributes attributes(message, sizeof(rtmsg));
+        if (except != 0 && attributes.value(RTA_PRIORITY, std::uint32_t{0}) == except) return;
         const rtattr* held = attributes.find(RTA_DST);
         if (held != nullptr && RTA_PAYLOAD(held) == to.size() &&
             std::memcmp(RTA_DATA(held), to.bytes, to.size()) == 0)

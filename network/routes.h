@@ -37,13 +37,16 @@ struct RouteOptions {
 /// To a net out of a link, through a gateway that is on it (null: straight). EEXIST when there is one.
 Result<> add_route(NetlinkSocket& socket, int link, const AnyNet& to, const AnyNet* gateway,
                    const RouteOptions& options = {});
-/// None is success. Only one out of this link by this protocol is taken away.
-Result<> remove_route(NetlinkSocket& socket, int link, const AnyNet& to, std::uint8_t protocol);
+/// To everything of a family. A namespace that has such a route already keeps it as its first choice.
+Result<> add_default_route(NetlinkSocket& socket, int link, int family, const AnyNet* gateway);
+/// None is success. Only one out of this link by this protocol is taken away, and with the metric if it says
+/// one.
+Result<> remove_route(NetlinkSocket& socket, int link, const AnyNet& to, const RouteOptions& options);
 /// Makes the routes by `protocol` out of a link exactly these. Errors: `conflict` for one that another link
 /// has.
 Result<> set_routes(NetlinkSocket& socket, int link, const std::vector<AnyNet>& nets, std::uint8_t protocol);
-/// To exactly this net, of the main table.
-Result<bool> has_route(NetlinkSocket& socket, const AnyNet& to);
+/// To exactly this net, of the main table; one with the metric `except` does not count (0: all do).
+Result<bool> has_route(NetlinkSocket& socket, const AnyNet& to, std::uint32_t except = 0);
 /// The host answers for an address on a link. Repeating it is harmless.
 Result<> add_proxied(NetlinkSocket& socket, int link, const AnyNet& address);
 /// None is success.

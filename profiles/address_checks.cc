@@ -15,6 +15,15 @@ bool is_address(int family, std::string_view text) {
     return ::inet_pton(family, std::string(text).c_str(), parsed) == 1;
 }
 
+/// Of an address that may have the length of its net behind it.
+bool is_address_of_net(int family, std::string_view text) {
+    const auto slash = text.find('/');
+    if (slash == std::string_view::npos) return is_address(family, text);
+    const auto length = parse_uint(text.substr(slash + 1));
+    return length && *length >= 1 && *length <= (family == AF_INET ? 32 : 128) &&
+           is_address(family, text.substr(0, slash));
+}
+
 /// One with bits behind its length is an address in a net: which of the two is meant is not known.
 bool is_net(int family, std::string_view text) {
     const auto slash = text.find('/');
@@ -82,6 +91,24 @@ Result<> ip_addresses(std::string_view, std::string_view value) {
     return each_of(
         value, [](std::string_view one) { return is_address(AF_INET, one) || is_address(AF_INET6, one); },
         "IP addresses with commas between them");
+}
+Result<> ipv4_with_length_list(std::string_view, std::string_view value) {
+    return each_of(
+        value, [](std::string_view one) { return is_address_of_net(AF_INET, one); },
+        "IPv4 addresses, with or without the length of their net as in 192.0.2.5/24, with commas between");
+}
+Result<> ipv6_with_length_list(std::string_view, std::string_view value) {
+    return each_of(
+        value, [](std::string_view one) { return is_address_of_net(AF_INET6, one); },
+        "IPv6 addresses, with or without the length of their net as in fd12::5/64, with commas between");
+}
+Result<> ipv4_gateway(std::string_view key, std::string_view value) {
+    if (is_address(AF_INET, value) || gateway(key, value)) return {};
+    return must("auto, none or an IPv4 address");
+}
+Result<> ipv6_gateway(std::string_view key, std::string_view value) {
+    if (is_address(AF_INET6, value) || gateway(key, value)) return {};
+    return must("auto, none or an IPv6 address");
 }
 Result<> gateway(std::string_view, std::string_view value) {
     if (value == "auto" || value == "none") return {};

@@ -1,5 +1,7 @@
 #include "profiles/checks.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 #include <string>
@@ -250,10 +252,10 @@ Result<> route_tables(std::string_view key, std::string_view value) {
 }
 
 Result<> nic_type(std::string_view, std::string_view value) {
-    if (is_one_of(value, {"bridged", "macvlan", "p2p", "physical", "routed"})) return {};
-    return fail(
-        Status::bad_request,
-        "must be bridged, macvlan, p2p, physical or routed: others are not supported by this server (yet)");
+    if (is_one_of(value, {"bridged", "ipvlan", "macvlan", "p2p", "physical", "routed"})) return {};
+    return fail(Status::bad_request,
+                "must be bridged, ipvlan, macvlan, p2p, physical or routed: others are not supported by this "
+                "server (yet)");
 }
 
 Result<> owner_id(std::string_view, std::string_view value) {
@@ -314,6 +316,11 @@ Result<> macvlan_mode(std::string_view, std::string_view value) {
         if (value == word) return {};
     }
     return must("bridge, vepa, passthru or private");
+}
+
+Result<> ipvlan_mode(std::string_view, std::string_view value) {
+    if (value == "l2" || value == "l3s") return {};
+    return must("l2 or l3s");
 }
 
 Result<> snapshot_schedule(std::string_view, std::string_view value) {

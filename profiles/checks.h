@@ -91,6 +91,8 @@ Result<> proxy_bind(std::string_view key, std::string_view value);
 Result<> proxy_address(std::string_view key, std::string_view value);
 /// bridge, vepa, passthru or private.
 Result<> macvlan_mode(std::string_view key, std::string_view value);
+/// l2 or l3s.
+Result<> ipvlan_mode(std::string_view key, std::string_view value);
 /// 1 to 15 of [A-Za-z0-9._-]: what Linux and LXD allow for an interface.
 Result<> interface_name(std::string_view key, std::string_view value);
 /// Six pairs of hex digits, not a multicast address.
@@ -122,6 +124,12 @@ Result<> ipv4_net_list(std::string_view key, std::string_view value);
 Result<> ipv6_net_list(std::string_view key, std::string_view value);
 /// auto or none.
 Result<> gateway(std::string_view key, std::string_view value);
+/// As gateway(), or an address.
+Result<> ipv4_gateway(std::string_view key, std::string_view value);
+Result<> ipv6_gateway(std::string_view key, std::string_view value);
+/// Addresses with commas between, each with or without the length of the net that it is in.
+Result<> ipv4_with_length_list(std::string_view key, std::string_view value);
+Result<> ipv6_with_length_list(std::string_view key, std::string_view value);
 Result<> snapshot_schedule(std::string_view key, std::string_view value);
 Result<> snapshot_pattern(std::string_view key, std::string_view value);
 Result<> snapshot_expiry(std::string_view key, std::string_view value);

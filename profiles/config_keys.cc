@@ -17,9 +17,10 @@ std::span<const ConfigKey> config_keys() {
     static const std::vector<ConfigKey> keys = [] {
         std::vector<ConfigKey> all;
         for (const auto table :
-             {instance_keys(), disk_keys(), nic_bridged_keys(), nic_p2p_keys(), nic_macvlan_keys(),
-              nic_physical_keys(), nic_routed_keys(), proxy_keys(), unix_block_keys(), unix_char_keys(),
-              gpu_keys(), unix_hotplug_keys(), usb_keys(), server_keys(), volume_keys(), project_keys()}) {
+             {instance_keys(), disk_keys(), nic_bridged_keys(), nic_p2p_keys(), nic_ipvlan_keys(),
+              nic_macvlan_keys(), nic_physical_keys(), nic_routed_keys(), proxy_keys(), unix_block_keys(),
+              unix_char_keys(), gpu_keys(), unix_hotplug_keys(), usb_keys(), server_keys(), volume_keys(),
+              project_keys()}) {
             all.insert(all.end(), table.begin(), table.end());
         }
         return all;

@@ -16,6 +16,7 @@ enum class KeyScope {
     disk,
     nic_bridged,
     nic_p2p,
+    nic_ipvlan,
     nic_macvlan,
     nic_physical,
     nic_routed,

@@ -80,7 +80,7 @@ constexpr ConfigKey kNicKeys[] = {
      "Name of the interface inside."},
     {N, "network", "string", "", Live::no, check::interface_name, "Managed network to join."},
     {N, "nictype", "string", "bridged", Live::no, check::nic_type,
-     "Type of the NIC when no network is given: bridged, macvlan, p2p, physical or routed."},
+     "Type of the NIC when no network is given: bridged, ipvlan, macvlan, p2p, physical or routed."},
     {N, "parent", "string", "", Live::no, check::interface_name,
      "Bridge on the host to join when no network is given."},
     {N, "queue.tx.length", "integer", "1000", Live::no, check::tx_queue,

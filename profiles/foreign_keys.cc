@@ -94,6 +94,8 @@ constexpr std::string_view kNic[] = {
     "acceleration",
     "acceleration.parent",
     "boot.priority",
+    "connected",
+    "hwaddr",
     "io.bus",
     "ipv4.address.external",
     "ipv4.gateway",
@@ -258,6 +260,7 @@ std::span<const std::string_view> foreign_keys(KeyScope scope) {
             return kDisk;
         case KeyScope::nic_bridged:
         case KeyScope::nic_p2p:
+        case KeyScope::nic_ipvlan:
         case KeyScope::nic_macvlan:
         case KeyScope::nic_physical:
         case KeyScope::nic_routed:

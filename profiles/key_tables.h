@@ -11,6 +11,7 @@ std::span<const ConfigKey> instance_keys();
 std::span<const ConfigKey> disk_keys();
 std::span<const ConfigKey> nic_bridged_keys();
 std::span<const ConfigKey> nic_p2p_keys();
+std::span<const ConfigKey> nic_ipvlan_keys();
 std::span<const ConfigKey> nic_macvlan_keys();
 std::span<const ConfigKey> nic_physical_keys();
 std::span<const ConfigKey> nic_routed_keys();

@@ -41,7 +41,7 @@ constexpr ConfigKey kNictype{KeyScope::nic_p2p,
                              "",
                              Live::no,
                              check::nic_type,
-                             "Type of the NIC: bridged, macvlan, p2p, physical or routed."};
+                             "Type of the NIC: bridged, ipvlan, macvlan, p2p, physical or routed."};
 constexpr ConfigKey kParent{KeyScope::nic_p2p,       "parent", "string", "", Live::yes, check::interface_name,
                             "Interface of the host."};
 constexpr ConfigKey kGvrp{KeyScope::nic_p2p,
@@ -117,6 +117,34 @@ constexpr ConfigKey kP2p[] = {
     of(P, kNictype),
     of(P, kTxQueue),
     of(P, kUser),
+};
+
+constexpr auto L = KeyScope::nic_ipvlan;
+constexpr ConfigKey kIpvlan[] = {
+    of(L, kAttached),
+    of(L, kGvrp),
+    of(L, kVlan),
+    of(L, {L, "ipv4.address", "string", "", Live::yes, check::ipv4_with_length_list,
+           "IPv4 addresses of the instance, with commas between; in mode l2 with the length of their net (24 "
+           "where none is said)."}),
+    of(L, {L, "ipv4.gateway", "string", "auto in mode l3s", Live::yes, check::ipv4_gateway,
+           "Default route for IPv4: auto or none in mode l3s, the gateway's address or none in mode l2."}),
+    of(L, {L, "ipv4.host_table", "integer", "", Live::yes, check::route_table,
+           "Routing table that has the IPv4 routes to the instance too."}),
+    of(L, {L, "ipv6.address", "string", "", Live::yes, check::ipv6_with_length_list,
+           "IPv6 addresses of the instance, with commas between; in mode l2 with the length of their net (64 "
+           "where none is said)."}),
+    of(L, {L, "ipv6.gateway", "string", "auto in mode l3s", Live::yes, check::ipv6_gateway,
+           "Default route for IPv6: auto or none in mode l3s, the gateway's address or none in mode l2."}),
+    of(L, {L, "ipv6.host_table", "integer", "", Live::yes, check::route_table,
+           "Routing table that has the IPv6 routes to the instance too."}),
+    of(L, {L, "mode", "string", "l3s", Live::yes, check::ipvlan_mode,
+           "Who routes to the addresses: the host (l3s), or the parent's network as it finds them (l2)."}),
+    of(L, kMtu),
+    of(L, kName),
+    of(L, kNictype),
+    of(L, kParent),
+    of(L, kUser),
 };
 
 constexpr auto M = KeyScope::nic_macvlan;
@@ -207,6 +235,7 @@ constexpr ConfigKey kRouted[] = {
 std::span<const ConfigKey> nic_physical_keys() { return kPhysical; }
 std::span<const ConfigKey> nic_routed_keys() { return kRouted; }
 std::span<const ConfigKey> nic_p2p_keys() { return kP2p; }
+std::span<const ConfigKey> nic_ipvlan_keys() { return kIpvlan; }
 std::span<const ConfigKey> nic_macvlan_keys() { return kMacvlan; }
 
 }  // namespace lxmgr::profiles

@@ -51,6 +51,14 @@ constexpr Reason kOfNic[] = {
     {"network", "a managed network says itself what its NICs are: leave nictype and parent out"},
 };
 
+constexpr Reason kOfIpvlan[] = {
+    {"boot.priority", kMachine},
+    {"connected", "the carrier is the parent's, for all interfaces on it"},
+    {"hwaddr", "an ipvlan interface has the MAC address of its parent"},
+    {"io.bus", kMachine},
+    {"network", "a managed network says itself what its NICs are: leave nictype and parent out"},
+};
+
 constexpr Reason kOfBridged[] = {
     {"boot.priority", kMachine},
     {"io.bus", kMachine},
@@ -76,6 +84,8 @@ std::span<const Reason> reasons(KeyScope scope) {
             return kOfDisk;
         case KeyScope::nic_bridged:
             return kOfBridged;
+        case KeyScope::nic_ipvlan:
+            return kOfIpvlan;
         case KeyScope::nic_physical:
             return kOfPhysical;
         case KeyScope::nic_macvlan:

@@ -148,10 +148,38 @@ Result<> check_vlans(std::string_view name, const api::ConfigMap& device) {
     return both ? Result<>(bad_device(name, "\"vlan\" is one of \"vlan.tagged\" too")) : Result<>{};
 }
 
+/// In mode l3s the host routes to addresses, one by one; in mode l2 the guest is in their nets, and its
+/// gateway has one of them.
+Result<> check_ipvlan(std::string_view name, const api::ConfigMap& device) {
+    LX_TRY(check_keys(name, device, KeyScope::nic_ipvlan));
+    const bool layer2 = value_of(device, "mode") == "l2";
+    for (const std::string_view family : {"ipv4", "ipv6"}) {
+        const auto key = [&](std::string_view what) { return fmt::format("{}.{}", family, what); };
+        const auto gateway = value_of(device, key("gateway").c_str());
+        if (layer2 && gateway == "auto")
+            return bad_device(name,
+                              fmt::format("\"{}\" must be an address or none in mode l2", key("gateway")));
+        const bool is_address = !gateway.empty() && gateway != "none";
+        if (layer2 && is_address && value_of(device, key("address").c_str()).empty())
+            return bad_device(name, fmt::format("\"{}\" needs \"{}\"", key("gateway"), key("address")));
+        if (layer2 && device.contains(key("host_table")))
+            return bad_device(
+                name, fmt::format("\"{}\" is for mode l3s, where the host has routes", key("host_table")));
+        if (layer2) continue;
+        if (!gateway.empty() && gateway != "auto" && gateway != "none")
+            return bad_device(name, fmt::format("\"{}\" must be auto or none in mode l3s", key("gateway")));
+        if (value_of(device, key("address").c_str()).contains('/'))
+            return bad_device(
+                name, fmt::format("\"{}\" must be addresses without a length in mode l3s", key("address")));
+    }
+    return need(name, device, "parent");
+}
+
 Result<> check_nic(std::string_view name, const api::ConfigMap& device) {
     LX_TRY(check_vlans(name, device));
     const std::string_view type = value_of(device, "nictype");
     if (type == "p2p") return check_keys(name, device, KeyScope::nic_p2p);
+    if (type == "ipvlan") return check_ipvlan(name, device);
     if (type == "routed") return check_keys(name, device, KeyScope::nic_routed);
     if (type != "macvlan" && type != "physical") return check_bridged(name, device);
     LX_TRY(check_keys(name, device, type == "macvlan" ? KeyScope::nic_macvlan : KeyScope::nic_physical));

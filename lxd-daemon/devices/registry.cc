@@ -8,6 +8,7 @@
 #include "lxd-daemon/devices/disk.h"
 #include "lxd-daemon/devices/host_nodes.h"
 #include "lxd-daemon/devices/nic.h"
+#include "lxd-daemon/devices/nic_ipvlan.h"
 #include "lxd-daemon/devices/nic_macvlan.h"
 #include "lxd-daemon/devices/nic_managed.h"
 #include "lxd-daemon/devices/nic_physical.h"
@@ -48,6 +49,7 @@ namespace {
 /// NICs that are of another class than "nic", by nictype.
 std::span<const DeviceEntry> nic_types() {
     static const DeviceEntry types[] = {
+        {"ipvlan", nic_ipvlan()},
         {"macvlan", nic_macvlan()},
         {"physical", nic_physical()},
         {"routed", nic_routed()},

@@ -24,6 +24,8 @@ std::string_view entity_of(profiles::KeyScope scope) {
             return "device-nic-bridged";
         case nic_p2p:
             return "device-nic-p2p";
+        case nic_ipvlan:
+            return "device-nic-ipvlan";
         case nic_macvlan:
             return "device-nic-macvlan";
         case nic_physical:

@@ -53,6 +53,7 @@ PAGES = {
     "docs/how-to/use-devices.md": Page(
         "lxmgr launch debian/12 box", "lxmgr wait box ip", "lxc config device override box eth0",
         elsewhere={"lxc config device add box card gpu": "test_hot_devices.py",
+                   "lxc config device add box wan nic nictype=ipvlan": "test_ipvlan.py, in the VM",
                    "lxc config device set box eth0 vlan": "test_vlans.py, in the VM",
                    "lxc config device add box lan nic nictype=macvlan": "test_vlans.py, in the VM"}),
     "docs/how-to/use-image-servers.md": Page(

@@ -14,7 +14,8 @@ ANSWERS = re.compile(r"security\.protection\.|snapshots\.")
 # A device's key counts where its test has a device of the type: what must stand in the same test.
 MARKS = {
     "device-disk": r'"disk"', "device-nic-bridged": r'"network"|bridged', "device-nic-p2p": r"p2p",
-    "device-nic-macvlan": r"macvlan", "device-nic-physical": r"physical", "device-nic-routed": r"routed",
+    "device-nic-ipvlan": r"ipvlan|HERE", "device-nic-macvlan": r"macvlan", "device-nic-physical": r"physical",
+    "device-nic-routed": r"routed",
     "device-proxy": r'"proxy"', "device-unix-block": r"unix-block", "device-unix-char": r"unix-char",
     "device-unix-hotplug": r"unix-hotplug", "device-usb": r'"usb"', "device-gpu": r'"gpu"',
 }

@@ -31,6 +31,8 @@ export LXMGR_TEST_BIN=/root/bin LXMGR_TEST_IMAGES=/lxmgr/images LXMGR_TEST_CACHE
 stat -f -c 'cgroups: %T' /sys/fs/cgroup; uname -r
 python3 -B /lxmgr/tests/integration/test_limits.py {' '.join(f'LimitsTest.test_{name}' for name in LIMITS)}
 python3 -B /lxmgr/tests/integration/test_vlans.py
+python3 -B /lxmgr/tests/integration/test_ipvlan.py
+python3 -B /lxmgr/tests/integration/test_tunnels.py TunnelTest.test_gre
 python3 -B /lxmgr/tests/integration/test_apparmor.py
 python3 -B /lxmgr/tests/integration/test_raw_lxc.py
 python3 -B /lxmgr/tests/integration/test_hot_devices.py HotDevicesTest.test_privileged

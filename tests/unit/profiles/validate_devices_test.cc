@@ -65,6 +65,30 @@ TEST(ValidateDevicesTest, ChecksRoutedAndPhysicalNics) {
         EXPECT_NE(nic_complaint({{"nictype", "routed"}, {"ipv4.routes", wrong}}), "") << wrong;
 }
 
+TEST(ValidateDevicesTest, ChecksIpvlanNicsByTheirMode) {
+    const auto ipvlan = [](api::ConfigMap keys) {
+        keys.merge(api::ConfigMap{{"nictype", "ipvlan"}, {"parent", "eth0"}});
+        return nic_complaint(std::move(keys));
+    };
+    EXPECT_EQ(ipvlan({}), "");
+    EXPECT_EQ(ipvlan({{"ipv4.address", "192.0.2.1, 192.0.2.2"}, {"ipv4.gateway", "none"}}), "");
+    EXPECT_EQ(ipvlan({{"ipv6.address", "fd12::1"}, {"ipv6.gateway", "auto"}, {"ipv6.host_table", "7"}}), "");
+    EXPECT_EQ(
+        ipvlan({{"mode", "l2"}, {"ipv4.address", "192.0.2.1/24,10.0.0.1"}, {"ipv4.gateway", "192.0.2.254"}}),
+        "");
+    EXPECT_THAT(ipvlan({{"ipv4.address", "192.0.2.1/24"}}), HasSubstr("without a length in mode l3s"));
+    EXPECT_THAT(ipvlan({{"ipv4.address", "192.0.2.1"}, {"ipv4.gateway", "192.0.2.2"}}),
+                HasSubstr("auto or none in mode l3s"));
+    EXPECT_THAT(ipvlan({{"mode", "l2"}, {"ipv4.gateway", "192.0.2.2"}}), HasSubstr("needs \"ipv4.address\""));
+    EXPECT_THAT(ipvlan({{"mode", "l2"}, {"ipv6.gateway", "auto"}}), HasSubstr("an address or none"));
+    EXPECT_THAT(ipvlan({{"mode", "l2"}, {"ipv4.host_table", "7"}}), HasSubstr("for mode l3s"));
+    EXPECT_THAT(ipvlan({{"mode", "l3"}}), HasSubstr("l2 or l3s"));
+    EXPECT_THAT(ipvlan({{"hwaddr", "02:00:00:00:00:01"}}), HasSubstr("MAC address of its parent"));
+    for (const char* wrong : {"192.0.2.1/0", "192.0.2.1/33", "192.0.2.1/", "fd12::1/64", "/24", "192.0.2.1,"})
+        EXPECT_NE(ipvlan({{"mode", "l2"}, {"ipv4.address", wrong}}), "") << wrong;
+    EXPECT_THAT(nic_complaint({{"nictype", "ipvlan"}}), HasSubstr("required \"parent\""));
+}
+
 TEST(ValidateDevicesTest, ChecksProxiesByAddressTranslation) {
     const auto proxy = [](const char* listen, const char* connect, const char* key = "nat") {
         api::ConfigMap keys{{"type", "proxy"}, {"nat", "true"}, {"listen", listen}, {"connect", connect}};
@@ -108,8 +132,8 @@ TEST(ValidateDevicesTest, TellsUnsupportedFromUnknown) {
               "(yet)");
     EXPECT_EQ(nic_complaint({{"network", "n"}, {"bogus", "5"}}),
               "Device validation failed for \"eth0\": Invalid device option \"bogus\"");
-    EXPECT_THAT(nic_complaint({{"nictype", "ipvlan"}, {"parent", "eth0"}}),
-                HasSubstr("bridged, macvlan, p2p, physical or routed"));
+    EXPECT_THAT(nic_complaint({{"nictype", "sriov"}, {"parent", "eth0"}}),
+                HasSubstr("bridged, ipvlan, macvlan, p2p, physical or routed"));
     EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"size.state", "1GiB"}}),
                 HasSubstr("not supported"));
     EXPECT_THAT(disk_complaint({{"path", "/"}, {"pool", "p"}, {"size", "big"}}), HasSubstr("size"));
