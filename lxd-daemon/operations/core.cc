@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <exception>
 
 #include "lxd-daemon/api/project_keys.h"
@@ -105,6 +106,26 @@ nlohmann::json describe(const Operation::State& state) {
             {"location", "none"}};
 }
 
+namespace {
+
+/// For those who listen to events of type `logging`, in LXD's words.
+void tell(events::Hub& hub, const Operation::State& state, std::string_view message) {
+    if (hub.idle(events::Kind::logging)) return;
+    const std::array fields{log::Field{"class", class_name(state.request.kind)},
+                            log::Field{"description", state.request.description},
+                            log::Field{"operation", state.id}, log::Field{"project", state.request.project},
+                            log::Field{"err", state.err}};
+    events::publish_log_line(hub, log::Level::debug, message, fields.data(),
+                             fields.size() - (state.err.empty() ? 1 : 0));
+}
+
+const char* end_of(api::StatusCode status) {
+    if (status == api::StatusCode::success) return "Success for operation";
+    return status == api::StatusCode::cancelled ? "Cancelled operation" : "Failure for operation";
+}
+
+}  // namespace
+
 void Core::changed(Operation::State& state) {
     state.updated_at = now();
     if (hub.idle(events::Kind::operation)) return;
@@ -140,10 +161,12 @@ Result<OperationPtr> Core::start(Request request) {
         }
     }
     changed(*state);
+    tell(hub, *state, "New operation");
     if (!runs) return operation;
     // Said before the body can run, so that the answer to the client shows "Running" as LXD's does.
     state->status = api::StatusCode::running;
     changed(*state);
+    tell(hub, *state, "Started operation");
     if (state->has_body) launch(state);
     return operation;
 }
@@ -217,6 +240,7 @@ void Core::finish(const StatePtr& state, const Outcome& outcome) {
         callbacks = std::exchange(state->final_callbacks, {});
         const std::lock_guard lock(mutex);
         changed(*state);
+        tell(hub, *state, end_of(state->status));
         retained.emplace_back(std::chrono::steady_clock::now() + kRetention, state->id);
         notify = on_retained;
         next = leave_queues(state);
@@ -237,6 +261,7 @@ void Core::run_next(const std::vector<StatePtr>& waiting) {
                 continue;  // cancelled meanwhile: it has left the queues by itself
             state->status = api::StatusCode::running;
             changed(*state);
+            tell(hub, *state, "Started operation");
         }
         launch(state);
     }

@@ -21,6 +21,7 @@
 #include "lxd-daemon/rest/identify.h"
 #include "lxd-daemon/rest/image_tokens.h"
 #include "lxd-daemon/rest/projects.h"
+#include "lxd-daemon/rest/request_log.h"
 #include "lxd-daemon/rest/server_info.h"
 #include "lxd-daemon/rest/target.h"
 #include "lxd-daemon/rest/websocket.h"
@@ -132,6 +133,7 @@ asio::awaitable<Result<Response>> Session::handle(Request& request) {
     if (asks_first && is_allowed_origin(request, hosting_->services.server))
         co_return Response::raw("", "text/plain");
     LX_CO_TRY(check_access(request, match));
+    tell_of_request(hosting_->services.hub, request, parser_->get().method_string(), parser_->get().target());
     request.args = std::move(match.args);
     LX_CO_TRY(enter_project(request, *match.route, hosting_->services));
     auto reading = read_body(request, *match.route);
