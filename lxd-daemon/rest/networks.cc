@@ -82,6 +82,11 @@ bool is_network_shown(const Request& request, const Services& services, const st
            instances::restriction(*project, "restricted.devices.nic") == "allow";
 }
 
+/// LXD too shows it to administrators only: it may hold passwords, and what concerns other projects.
+void hide_network_config(const Request& request, nlohmann::json& object) {
+    if (!request.identity.is_admin()) object["config"] = nlohmann::json::object();
+}
+
 Result<> check_network_access(const Request& request, const Services& services) {
     if (is_network_shown(request, services, request.path_arg("name"))) return {};
     return fail(Status::not_found, "Network not found");
@@ -103,6 +108,7 @@ Handled networks_get(const Request& request, Services& services) {
     for (auto at = objects.begin(); at != objects.end();) {
         const bool shown = is_network_shown(request, services, at->at("name"));
         if (shown) hide_users(request, *at);
+        if (shown) hide_network_config(request, *at);
         if (shown && request.query_or("all-projects", "false") == "true") (*at)["project"] = "default";
         at = shown ? at + 1 : objects.erase(at);
     }
@@ -126,6 +132,7 @@ Handled network_get(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto found, co_await std::move(pending));
     auto shown = api::to_json(found);
     hide_users(request, shown);
+    hide_network_config(request, shown);
     co_return Response::sync(shown).with_etag(etag_of(api::etag_fields(found)));
 }
 
