@@ -82,12 +82,7 @@ database::CertificateRecord record_of(const api::CertificatePut& fields,
 Handled store_certificate(const Request& request, Services& services, database::CertificateRecord record) {
     auto create = [&services, record] { return services.database->certificates().create(record); };
     auto pending = on_worker(services, std::move(create));
-    auto stored = co_await std::move(pending);
-    if (!stored) {
-        Error error = std::move(stored).error();
-        if (error.status == Status::conflict) error.status = Status::bad_request;  // as LXD
-        co_return std::unexpected(std::move(error));
-    }
+    LX_CO_TRY(co_await std::move(pending));
     const std::string url = url_of_certificate(record.fingerprint);
     publish_server_lifecycle(services, request.requestor_json, "certificate-created", url);
     co_return Response::created(url);
@@ -100,7 +95,7 @@ Handled join_trust_store(const Request& request, Services& services, api::Certif
     // Before the secret is used up. What the client proved to have is what is trusted.
     LX_CO_TRY_AS(const auto certificate, certificate_of(request, ""));
     if (services.database->certificates().find(certificate.fingerprint))
-        co_return fail(Status::bad_request, "Certificate already in trust store");
+        co_return fail(Status::conflict, "Certificate already in trust store");
     api::CertificatePut fields = post.fields;
     if (const std::string secret = api::token_secret(post.secret); !secret.empty()) {
         auto offered = services.admission->take(secret);

@@ -44,7 +44,7 @@ class TrustStoreTest(TrustCase):
         shown = self.api.get(f"/1.0/certificates/{certificate.fingerprint[:10]}")
         self.assertEqual(shown, {"name": certificate.name, "type": "client", "restricted": False, "projects": [],
                                  "certificate": certificate.pem, "fingerprint": certificate.fingerprint})
-        self.assert_api_error(400, self.api.call, "POST", "/1.0/certificates", {"certificate": certificate.encoded})
+        self.assert_api_error(409, self.api.call, "POST", "/1.0/certificates", {"certificate": certificate.encoded})
         etag = self.api.raw("GET", url).headers["ETag"]
         self.api.call("PATCH", url, {"name": "renamed"}, {"If-Match": etag})
         self.assert_api_error(412, self.api.call, "PATCH", url, {"name": "again"}, {"If-Match": etag})
@@ -353,6 +353,15 @@ class AccessTest(TrustCase):
         self.assertEqual(held.raw("GET", f"/1.0/operations/{identifier}/wait?secret={secret}").status, 403)
         _, full = self.trusted()
         self.assertEqual(len(full.get("/1.0/operations")["running"]), 1)
+
+    def test_config_of_networks_is_the_administrators(self):
+        """As with LXD: it may hold passwords."""
+        url = "/1.0/networks/lxtestbr0"
+        _, held = self.trusted(restricted=True, projects=["default"])
+        self.assertEqual(held.get(url)["config"], {})
+        self.assertEqual({str(one["config"]) for one in held.get("/1.0/networks?recursion=1")}, {"{}"})
+        _, full = self.trusted()
+        self.assertIn("ipv4.address", full.get(url)["config"])
 
     def test_public_images(self):
         fingerprint = self.daemon.import_image(images.tiny(), "tiny")
