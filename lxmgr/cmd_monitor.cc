@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 #include <signal.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
+#include <string_view>
 
 #include "lxd-daemon/base/strings.h"
 #include "lxmgr/commands.h"
@@ -30,10 +33,18 @@ std::string pretty(const Json& event) {
     return fmt::format("{} {:<9} {}\n", text_member(event, "timestamp"), type, printable(what));
 }
 
-std::string rendered(const std::string& format, std::string_view text) {
-    if (format == "json") return std::string(trim(text)) + "\n";
+/// Log lines below the level that was asked for are left out.
+bool is_wanted(const Json& event, const std::string& level) {
+    constexpr std::array<std::string_view, 4> kLevels{"debug", "info", "warning", "error"};
+    if (text_member(event, "type") != "logging") return true;
+    const std::string its_level = text_member(member(event, "metadata"), "level");
+    return std::ranges::find(kLevels, its_level) >= std::ranges::find(kLevels, level);
+}
+
+std::string rendered(const std::string& format, const std::string& level, std::string_view text) {
     const Json event = Json::parse(text, nullptr, false);
-    if (event.is_discarded()) return {};
+    if (event.is_discarded() || !is_wanted(event, level)) return {};
+    if (format == "json") return std::string(trim(text)) + "\n";
     return format == "yaml" ? "---\n" + to_yaml(event) : pretty(event);
 }
 
@@ -43,8 +54,8 @@ Result<int> run_monitor(Client& client, const Args& args) {
     const std::string format = args.text("format");
     Loop loop(client.server());
     bool lost = true;
-    const auto show = [&format](std::string_view text) {
-        std::fputs(rendered(format, text).c_str(), stdout);
+    const auto show = [&format, level = args.text("loglevel")](std::string_view text) {
+        std::fputs(rendered(format, level, text).c_str(), stdout);
         std::fflush(stdout);
     };
     const auto leave = [&](int) {
@@ -65,6 +76,8 @@ constexpr Option kMonitorOptions[] = {
      "operation|lifecycle|logging"},
     {"-f,--format", "FORMAT", "how to print: pretty, json (one event a line) or yaml", false,
      "pretty|json|yaml", "pretty"},
+    {"--loglevel", "LEVEL", "of log lines, those of this level and above: debug, info, warning or error",
+     false, "debug|info|warning|error", "debug"},
 };
 const Command kMonitorCommands[] = {
     {"monitor",

@@ -1,14 +1,17 @@
 """lxmgr, our own client: the first minute of a user, every command once, outputs and errors."""
+import contextlib
 import csv
 import io
 import json
 import os
 import subprocess
+import threading
 
 from harness import images
 from harness.case import DaemonCase, main
 from harness.clients import Client
 from harness.daemon import binaries
+from harness.rest import PATIENCE
 
 
 class CliCase(DaemonCase):
@@ -27,6 +30,27 @@ class CliCase(DaemonCase):
         return message
 
 
+class Lines:
+    """Collects what a program says, line by line."""
+
+    def __init__(self, stream):
+        self.stream, self.lines, self.more = stream, [], threading.Condition()
+        threading.Thread(target=self.read, daemon=True).start()
+
+    def read(self):
+        for line in self.stream:
+            with self.more:
+                self.lines.append(line)
+                self.more.notify_all()
+
+    def text(self):
+        return "".join(self.lines)
+
+    def wait(self, text):
+        with self.more:
+            assert self.more.wait_for(lambda: text in self.text(), 30 * PATIENCE), f"no '{text}' in {self.text()}"
+
+
 class CommandsTest(CliCase):
     def test_the_first_minute(self):
         self.client("launch", "tiny", "dev")
@@ -42,6 +66,31 @@ class CommandsTest(CliCase):
         self.assertIn("FROZEN", self.client("list").upper())
         self.client("unfreeze", "dev")
         self.client("delete", "--force", "dev")
+
+    def test_monitor(self):
+        """Requests and operations as log lines, and only those of the level that was asked for."""
+        with self.monitor("--type", "logging") as told, self.monitor("--loglevel", "warning") as quiet:
+            # A listener is there once it has told of something; requests are told of until it is.
+            for stream in (told, quiet):
+                while not stream.lines:
+                    self.api.call("POST", "/1.0/profiles", {"name": "said"})
+                    self.api.call("DELETE", "/1.0/profiles/said")
+            self.client("init", "tiny", "said")
+            told.wait("Success for operation")
+            quiet.wait("instance-created")
+            for text in ('url="/1.0/instances"', "New operation", 'description="Creating instance"', "debug:"):
+                self.assertIn(text, told.text())
+            self.assertNotIn("lifecycle", told.text())
+            self.assertNotIn("debug:", quiet.text())
+
+    @contextlib.contextmanager
+    def monitor(self, *options):
+        with subprocess.Popen([self.client.program, "monitor", *options], env=self.client.environment, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+            try:
+                yield Lines(process.stdout)
+            finally:
+                process.terminate()
 
     def test_list_formats(self):
         self.client("launch", "tiny", "one", "-c", "user.note=x")

@@ -83,7 +83,7 @@ PAGES = {
                 "lxmgr storage volume rename default data files": ["lxmgr storage volume create default data"]},
         elsewhere={"lxmgr storage create thin": "tests/vm/lvm_pools.py", "lxmgr storage volume create thin": ""}),
     "docs/how-to/work-on-lxmgr.md": Page(elsewhere={"python3 tests/": "it is one of them"}),
-    "docs/how-to/watch-a-server.md": Page(WEB),
+    "docs/how-to/watch-a-server.md": Page(WEB, elsewhere={"lxmgr monitor": "test_cli.py"}),
     "docs/performance.md": Page(elsewhere={"tests/bench/": "by hand: benchmarks run apart from tests"}),
     "docs/tutorial/dev-server.md": Page(distro=True),
     "docs/tutorial/first-container.md": Page(
