@@ -162,7 +162,7 @@ Result<api::NetworkAcl> NetworkRules::acl(const std::string& name) const {
 Result<> NetworkRules::create_acl(const api::NetworkAcl& acl) {
     LX_TRY(check_acl(acl));
     if (database_.network_objects().find(kAcl, 0, acl.name))
-        return fail(Status::conflict, fmt::format("The network ACL '{}' already exists", acl.name));
+        return fail(Status::bad_request, fmt::format("The network ACL '{}' already exists", acl.name));
     LX_TRY(database_.network_objects().create({0, kAcl, 0, 0, acl.name, api::writable_fields(acl).dump()}));
     return {};
 }

@@ -189,7 +189,7 @@ Result<api::NetworkZone> NetworkZones::zone(const std::string& name) const {
 Result<> NetworkZones::create(const api::NetworkZone& zone) {
     LX_TRY(check_zone(zone));
     if (row(zone.name))
-        return fail(Status::conflict, fmt::format("The network zone '{}' already exists", zone.name));
+        return fail(Status::bad_request, fmt::format("The network zone '{}' already exists", zone.name));
     LX_TRY(
         database_.network_objects().create({0, kZone, 0, 0, zone.name, api::writable_fields(zone).dump()}));
     return {};

@@ -170,7 +170,7 @@ Result<database::NetworkPtr> Networks::update_on_parent(const database::NetworkR
 Result<database::NetworkPtr> Networks::create(const database::NetworkRecord& record) {
     const std::lock_guard change(change_);
     if (database_.networks().find(record.name)) {
-        return fail(Status::conflict, fmt::format("Network '{}' already exists", record.name));
+        return fail(Status::bad_request, fmt::format("Network '{}' already exists", record.name));
     }
     if (network::interface_state(record.name)) {
         return fail(Status::bad_request,
