@@ -232,10 +232,16 @@ std::vector<std::string> Projects::used_by(const ProjectRecord& record) const {
     }
     for (const auto& volume : memory.volumes.list()) {
         const auto [project, name] = api::split_object_key(volume->name);
-        if (project != record.name || project == kDefaultProject) continue;
+        if (project != record.name) continue;
         urls.push_back(api::with_project(fmt::format("/1.0/storage-pools/{}/volumes/custom/{}",
                                                      url_encode(volume->pool), url_encode(name)),
                                          project));
+    }
+    if (record.name != kDefaultProject) return urls;  // it has all networks, and what belongs to them
+    for (const auto& network : memory.networks.list()) urls.push_back("/1.0/networks/" + network->name);
+    for (const auto& object : memory.network_objects.list()) {
+        if (object->kind == "acl") urls.push_back("/1.0/network-acls/" + object->name);
+        if (object->kind == "zone") urls.push_back("/1.0/network-zones/" + object->name);
     }
     return urls;
 }

@@ -285,11 +285,19 @@ std::vector<std::string> Pools::used_by(const std::string& pool) const {
         if (uses_pool(profile->devices, pool)) urls.push_back(api::profile_url(profile->name));
     }
     for (const auto& instance : database_.instances().list()) {
-        if (instance->pool == pool) urls.push_back(api::instance_url(instance->name));
+        if (instance->pool != pool) continue;
+        urls.push_back(api::instance_url(instance->name));
+        for (const auto& snapshot : database_.snapshots().list(instance->id))
+            urls.push_back(api::public_url(
+                fmt::format("/1.0/instances/{}/snapshots/{}", instance->name, url_encode(snapshot->name))));
     }
-    for (const auto& volume : database_.volumes().list(pool))
-        urls.push_back(api::public_url(
-            fmt::format("/1.0/storage-pools/{}/volumes/custom/{}", pool, url_encode(volume->name))));
+    for (const auto& volume : database_.volumes().list(pool)) {
+        const auto url =
+            fmt::format("/1.0/storage-pools/{}/volumes/custom/{}", pool, url_encode(volume->name));
+        urls.push_back(api::public_url(url));
+        for (const auto& snapshot : database_.volumes().snapshots(volume->id))
+            urls.push_back(api::public_url(fmt::format("{}/snapshots/{}", url, url_encode(snapshot->name))));
+    }
     for (const auto& image : database_.images().list()) {
         if (has_image(pool, image->fingerprint)) urls.push_back("/1.0/images/" + image->fingerprint);
     }

@@ -5,6 +5,7 @@ import threading
 import time
 
 from harness.case import DaemonCase, main
+from harness.daemon import BRIDGE
 
 
 class EnvelopeTest(DaemonCase):
@@ -129,6 +130,67 @@ class EnvelopeTest(DaemonCase):
 
     def test_an_error_names_the_object(self):
         self.assertEqual(self.assert_api_error(404, self.api.get, "/1.0/instances/ghost"), "Instance not found")
+
+
+class ObjectsTest(DaemonCase):
+    """Objects that other objects know of; LXD passes."""
+
+    def test_what_is_there_already(self):
+        """With which code a second one of the same name is refused."""
+        fingerprint = self.api.get("/1.0/images")[0].rsplit("/", 1)[1]
+        volumes, zones = "/1.0/storage-pools/default/volumes/custom", "/1.0/network-zones"
+        forwards = f"/1.0/networks/{BRIDGE}/forwards"
+        for code, path, body, made in (
+                (400, "/1.0/networks", {"name": "twice0", "config": {"ipv4.address": "none", "ipv6.address": "none"}}, "twice0"),
+                (400, "/1.0/network-acls", {"name": "twice"}, "twice"), (400, zones, {"name": "twice.lab"}, "twice.lab"),
+                (409, forwards, {"listen_address": "192.0.2.7"}, "192.0.2.7"), (409, "/1.0/profiles", {"name": "twice"}, "twice"),
+                (409, "/1.0/projects", {"name": "twice", "config": {}}, "twice"), (409, volumes, {"name": "twice"}, "twice"),
+                (409, "/1.0/images/aliases", {"name": "twice", "target": fingerprint}, "twice")):
+            with self.subTest(path=path):
+                self.api.call("POST", path, body)
+                self.assert_api_error(code, self.api.call, "POST", path, body)
+                if path == zones:
+                    self.api.call("POST", f"{path}/{made}/records", {"name": "www"})
+                    self.assert_api_error(409, self.api.call, "POST", f"{path}/{made}/records", {"name": "www"})
+                    self.api.call("DELETE", f"{path}/{made}/records/www")
+                self.api.call("DELETE", f"{path}/{made}")
+
+    def test_users_of_pools_and_projects(self):
+        """Snapshots are among them, and what the default project has for the others."""
+        volume, acl = "/1.0/storage-pools/default/volumes/custom/held", "/1.0/network-acls/held"
+        self.api.create("user", "tiny")
+        self.api.do("POST", "/1.0/instances/user/snapshots", {"name": "s1"})
+        self.api.call("POST", volume.rsplit("/", 1)[0], {"name": "held"})
+        self.api.do("POST", f"{volume}/snapshots", {"name": "v1"})
+        self.api.call("POST", "/1.0/network-acls", {"name": "held"})
+        pool = self.api.get("/1.0/storage-pools/default")["used_by"]
+        snapshots = {"/1.0/instances/user/snapshots/s1", f"{volume}/snapshots/v1"}
+        self.assertLessEqual({"/1.0/instances/user", volume, *snapshots}, set(pool))
+        project = self.api.get("/1.0/projects/default")["used_by"]
+        self.assertLessEqual({"/1.0/instances/user", volume, acl, f"/1.0/networks/{BRIDGE}"}, set(project))
+        self.assertEqual([url for url in project if "/snapshots/" in url], [])
+        self.api.call("DELETE", volume)
+        self.api.call("DELETE", acl)
+
+    def test_log_lines_are_events(self):
+        """Of requests and operations, to those who listen, whatever the log file holds; without secrets."""
+        with self.api.events("logging") as events:
+            self.api.raw("GET", "/1.0/instances/nosuch?secret=hidden")
+            self.api.create("said", "tiny")
+
+            def line(message, **context):
+                found = events.wait_for(lambda e: e["metadata"]["message"] == message and
+                                        context.items() <= e["metadata"]["context"].items())
+                self.assertEqual((found["type"], found["metadata"]["level"], found["location"]), ("logging", "debug", "none"))
+                return found["metadata"]["context"]
+
+            asked = line("Handling API request", method="POST", url="/1.0/instances")
+            self.assertEqual((asked["protocol"], asked["username"], asked["ip"]), ("unix", "root", "@"))
+            for message in ("New operation", "Started operation", "Success for operation"):
+                said = line(message, description="Creating instance")
+                self.assertEqual(sorted(said), ["class", "description", "operation", "project"])
+            if self.daemon.kind == "lxmgr":
+                self.assertNotIn("hidden", str(events.seen))
 
 
 class EtagTest(DaemonCase):
