@@ -124,5 +124,55 @@ class ClientsTest(PairCases, DaemonCase):
         self.there.call("DELETE", "/1.0/projects/shop")
 
 
+class NoWayBetweenTest(PairCases, DaemonCase):
+    """Two servers on cables of their own to where the client is: neither reaches the other, and both can be reached."""
+    peer_kind = daemons.Daemon
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.third = pair.Peer(cls.daemon, daemons.Daemon, 1)
+        cls.addClassCleanup(cls.third.daemon.close)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.third.close()
+        super().tearDownClass()
+
+    def test_our_client_falls_back_to_relay(self):
+        mine = remote.RemoteClient(self.daemon, str(daemons.binaries() / "lxmgr"), {
+            "LXMGR_DIR": self.daemon.root, "LXMGR_CONF": os.path.join(self.daemon.base, "between")})
+        for name, peer in (("b", self.peer), ("c", self.third)):
+            mine("remote", "add", name, pair.url(peer.far), "--accept-certificate", "--password", "pw")
+        self.make("dev")
+        mine("copy", "dev", "b:dev")
+        for mode in ("pull", "push"):
+            said = mine.run("copy", "b:dev", "c:dev", "--mode", mode, check=False)
+            self.assertNotEqual(said.returncode, 0)
+            self.assertIn("cannot be reached", said.stderr.decode())
+        for api in (self.there, self.third.api):
+            self.assertEqual(api.get("/1.0/operations").get("running", []), [])
+        mine("copy", "b:dev", "c:dev")
+        self.check(self.third.api, "dev")
+        self.there.push("dev", "/root/fourth", b"four")
+        mine("copy", "b:dev", "c:dev", "--refresh")
+        self.assertEqual(self.third.api.pull("dev", "/root/fourth").body, b"four")
+        mine("move", "b:dev", "c:moved")
+        self.assertEqual(self.peer.daemon.instance_names(), [])
+        for name in ("dev", "moved"):
+            self.third.api.delete(name)
+        self.there.call("POST", VOLUMES, {"name": "data", "config": {"user.note": "kept"}})
+        mine("storage", "volume", "move", "b:default/data", "c:default/data")
+        self.assertEqual(self.third.api.get(f"{VOLUMES}/data")["config"]["user.note"], "kept")
+        self.assertEqual(self.there.get(VOLUMES), [])
+        self.third.api.call("DELETE", f"{VOLUMES}/data")
+        # What is wrong at the target is no reason to try another way.
+        self.make("dev2")
+        self.third.api.create("taken", "", config={})
+        said = mine.run("copy", "dev2", "c:taken", check=False).stderr.decode()
+        self.assertIn("already exists", said)
+        self.third.api.delete("taken")
+
+
 if __name__ == "__main__":
     main()
