@@ -2,11 +2,13 @@
 #include <fmt/format.h>
 #include <signal.h>
 
+#include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/runtime/impl.h"
 #include "lxd-daemon/runtime/limits.h"
 #include "lxd-daemon/runtime/oom_score.h"
+#include "lxd-daemon/runtime/run_notes.h"
 #include "lxd-daemon/sys/pidfd.h"
 
 namespace lxmgr::runtime {
@@ -121,7 +123,7 @@ Result<> Impl::tell_groups(const Live& live, const std::string& name) {
 
 Result<> Impl::set_limits(const std::string& name, const Limits& old_limits, const Limits& new_limits) {
     LX_TRY_AS(const LivePtr live, find(name));
-    LX_TRY(change_oom_score(cgroups_, name, old_limits.oom_score, new_limits.oom_score));
+    LX_TRY(change_score(*live, old_limits.oom_score, new_limits.oom_score));
     auto set = change_limits(cgroups_, name, old_limits, new_limits);
     Result<> done;
     if (!set) {
@@ -130,13 +132,27 @@ Result<> Impl::set_limits(const std::string& name, const Limits& old_limits, con
         done = tell_groups(*live, name);
         if (!done) (void)change_limits(cgroups_, name, new_limits, old_limits).has_value();
     }
-    if (!done) (void)change_oom_score(cgroups_, name, new_limits.oom_score, old_limits.oom_score).has_value();
+    if (!done) (void)change_score(*live, new_limits.oom_score, old_limits.oom_score).has_value();
     return done;
 }
 
+/// A process keeps what it chose itself, so after a crash only the note tells which scores are ours.
+Result<> Impl::change_score(const Live& live, int before, int after) {
+    if (before == after) return {};
+    LX_TRY(note_oom_scores(live.run_dir_fd.get(), {before, after}));
+    auto changed = change_oom_score(cgroups_, live.name, before, after);
+    failpoint("runtime.oom_score.changed");
+    auto noted = note_oom_scores(live.run_dir_fd.get(), {changed ? after : before});
+    return changed ? noted : changed;
+}
+
 Result<> Impl::reset_limits(const std::string& name, const Limits& limits) {
-    LX_TRY(find(name));
-    return runtime::reset_limits(cgroups_, name, limits);
+    LX_TRY_AS(const LivePtr live, find(name));
+    Result<> scored;
+    for (const int score : noted_oom_scores(live->run_dir_fd.get()))
+        if (auto changed = change_score(*live, score, limits.oom_score); !changed) scored = changed;
+    LX_TRY(runtime::reset_limits(cgroups_, name, limits));
+    return scored;
 }
 
 Result<Usage> Impl::usage(const std::string& name) {

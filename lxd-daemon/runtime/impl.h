@@ -112,6 +112,7 @@ private:
     Result<UniqueFd> open_of_init(const std::string& name, const char* entry, int flags);
     Result<> send_halt(const Live& live, bool& understood);
     Result<> filter_device(const std::string& name, const sys::DeviceNumber& device, bool allow);
+    Result<> change_score(const Live& live, int before, int after);
     Result<> tell_groups(const Live& live, const std::string& name);
     Result<Received> ask_monitor(const Live& live, const wire::Writer& writer, const std::vector<int>& fds);
 

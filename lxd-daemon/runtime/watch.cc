@@ -13,6 +13,7 @@
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/runtime/impl.h"
+#include "lxd-daemon/runtime/run_notes.h"
 #include "lxd-daemon/runtime/seccomp.h"
 #include "lxd-daemon/sys/pidfd.h"
 
@@ -37,6 +38,7 @@ ExitStatus describe(bool signalled, int code) {
 
 void remove_run_files(int run_dir) {
     for (const char* name : {wire::kSocketName, wire::kExitName, "exit.tmp"}) ::unlinkat(run_dir, name, 0);
+    remove_run_notes(run_dir);
 }
 
 void Impl::forget_exit(const std::string& run_dir) {

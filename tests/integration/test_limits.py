@@ -180,6 +180,29 @@ class LimitsTest(DaemonCase):
         for bad in ("1001", "-1001", "much"):
             self.assertIn("-1000 and 1000", self.assert_api_error(400, self.set, "memory.oom_priority", bad))
 
+    def test_an_oom_priority_that_a_crash_cut_off(self):
+        """Processes have what the record says, or what they chose themselves."""
+        def scores():
+            return self.api.sh("box", "for pid in 1 self $(cat /root/own); do cat /proc/$pid/oom_score_adj; done").split()
+        self.api.launch("box", "tiny", config={"limits.memory.oom_priority": "300"})
+        self.api.sh("box", "sh -c 'echo 350 > /proc/self/oom_score_adj; echo $$ > /root/own; exec sleep 10000' "
+                           ">/dev/null 2>&1 & while [ ! -s /root/own ]; do sleep 0.01; done")
+        for point, wanted in (("runtime.oom_score.changed", "300"), ("instances.update.live", "300"),
+                              ("instances.update.row", "400")):
+            self.daemon.terminate()
+            self.daemon.start(environment={"LXMGR_FAILPOINT": point})
+            with self.assertRaises((OSError, http.client.HTTPException)):
+                self.api.update("box", config={"limits.memory.oom_priority": "400"})
+            self.assertEqual(self.daemon.wait_dead(), -9)
+            self.daemon.start()
+            self.assertEqual(self.api.instance("box")["config"]["limits.memory.oom_priority"], wanted)
+            self.assertEqual(scores(), [wanted, wanted, "350"], point)
+        self.set("memory.oom_priority", "350")
+        self.set("memory.oom_priority", "360")
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(scores(), ["360", "360", "360"])
+
     def test_cpu_priority(self):
         self.launch(cpu_priority="3")
         self.assertEqual(self.cgroup_file("cpu", "cpu.shares", "cpu.weight"), "1017" if self.on_v1("cpu") else "93")
