@@ -6,6 +6,7 @@
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/runtime/dev.h"
 #include "lxd-daemon/runtime/impl.h"
+#include "lxd-daemon/runtime/run_notes.h"
 #include "lxd-daemon/sys/credentials.h"
 #include "lxd-daemon/sys/enter.h"
 #include "lxd-daemon/sys/mount.h"
@@ -88,14 +89,44 @@ Result<> Impl::filter_device(const std::string& name, const sys::DeviceNumber& d
         fmt::format("'{}' is privileged and gets device nodes when it starts: restart it first", name));
 }
 
+/// Noted before it is allowed: nothing is allowed that no note would take back.
+Result<> Impl::give_node(const std::string& name, const std::string& path, const sys::DeviceNumber& device) {
+    LX_TRY_AS(const LivePtr live, find(name));
+    if (!live->idmap.is_host()) return {};
+    LX_TRY(take_node_back(name, path, std::nullopt));
+    auto given = noted_nodes(live->run_dir_fd.get());
+    if (!given) return filter_device(name, device, true);
+    (*given)[path] = device;
+    LX_TRY(note_nodes_given(live->run_dir_fd.get(), *given));
+    auto allowed = filter_device(name, device, true);
+    if (allowed) return {};
+    given->erase(path);
+    (void)note_nodes_given(live->run_dir_fd.get(), *given).has_value();
+    return allowed;
+}
+
+Result<> Impl::take_node_back(const std::string& name, const std::string& path,
+                              const std::optional<sys::DeviceNumber>& seen) {
+    LX_TRY_AS(const LivePtr live, find(name));
+    if (!live->idmap.is_host()) return {};
+    auto given = noted_nodes(live->run_dir_fd.get());
+    // Runs that an earlier version began have no notes of what they were given.
+    if (!given) return seen ? filter_device(name, *seen, false) : Result<>{};
+    const auto found = given->find(path);
+    if (found == given->end()) return {};
+    LX_TRY(filter_device(name, found->second, false));
+    given->erase(found);
+    return note_nodes_given(live->run_dir_fd.get(), *given);
+}
+
 Result<> Impl::attach(const std::string& name, const Attach& attach) {
     struct stat st{};
     const bool known = ::fstat(attach.mount_fd, &st) == 0;
     const auto device = known ? device_number(st) : std::nullopt;
     Revert undo;
     if (device) {
-        LX_TRY(filter_device(name, *device, true));
-        undo.add([&] { [[maybe_unused]] const auto closed = filter_device(name, *device, false); });
+        LX_TRY(give_node(name, attach.target, *device));
+        undo.add([&] { [[maybe_unused]] const auto closed = take_node_back(name, attach.target, device); });
     }
     auto attached = in_container(name, [&](int root, int) -> Result<> {
         LX_TRY_AS(const UniqueFd target, make_hotplug_target(root, attach.target, attach.is_directory));
@@ -122,7 +153,7 @@ Result<> Impl::detach(const std::string& name, const std::string& target, bool r
         if (remove_file) remove_empty_file(root, target);
         return {};
     });
-    if (detached && device) detached = filter_device(name, *device, false);
+    if (detached) detached = take_node_back(name, target, device);
     if (detached) return {};
     return std::unexpected(
         in(fmt::format("Detaching '{}' from '{}'", target, name), std::move(detached).error()));

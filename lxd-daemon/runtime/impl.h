@@ -112,6 +112,11 @@ private:
     Result<UniqueFd> open_of_init(const std::string& name, const char* entry, int flags);
     Result<> send_halt(const Live& live, bool& understood);
     Result<> filter_device(const std::string& name, const sys::DeviceNumber& device, bool allow);
+    Result<> give_node(const std::string& name, const std::string& path, const sys::DeviceNumber& device);
+    /// Undoes give_node(): what is noted of the path is allowed no more, whatever the guest has put there.
+    /// @param seen  the node that was there, for runs without notes
+    Result<> take_node_back(const std::string& name, const std::string& path,
+                            const std::optional<sys::DeviceNumber>& seen);
     Result<> change_score(const Live& live, int before, int after);
     Result<> tell_groups(const Live& live, const std::string& name);
     Result<Received> ask_monitor(const Live& live, const wire::Writer& writer, const std::vector<int>& fds);

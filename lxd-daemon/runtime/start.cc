@@ -16,6 +16,7 @@
 #include "lxd-daemon/runtime/impl.h"
 #include "lxd-daemon/runtime/limits.h"
 #include "lxd-daemon/runtime/oom_score.h"
+#include "lxd-daemon/runtime/run_notes.h"
 #include "lxd-daemon/runtime/seccomp.h"
 #include "lxd-daemon/runtime/start_spec.h"
 #include "lxd-daemon/sys/device_filter.h"
@@ -48,6 +49,17 @@ std::vector<int> numbers_of(const std::vector<UniqueFd>& fds) {
     return numbers;
 }
 
+/// Of what is attached, by the path inside.
+GivenNodes nodes_given(const StartRequest& request) {
+    GivenNodes given;
+    for (const Attach& attach : request.attach) {
+        struct stat info{};
+        if (const auto device = ::fstat(attach.mount_fd, &info) == 0 ? device_number(info) : std::nullopt)
+            given[attach.target] = *device;
+    }
+    return given;
+}
+
 /// A privileged container may open the standard nodes and those that it is given.
 Result<> limit_privileged(int cgroup, const StartRequest& request) {
     std::vector<sys::DeviceNumber> always = standard_devices();
@@ -59,11 +71,7 @@ Result<> limit_privileged(int cgroup, const StartRequest& request) {
     for (const DeviceRule& rule : request.extras.devices)
         always.push_back({rule.block, rule.major, rule.minor});
     std::vector<sys::DeviceNumber> given;
-    for (const Attach& attach : request.attach) {
-        struct stat info{};
-        if (const auto device = ::fstat(attach.mount_fd, &info) == 0 ? device_number(info) : std::nullopt)
-            given.push_back(*device);
-    }
+    for (const auto& [path, device] : nodes_given(request)) given.push_back(device);
     return sys::limit_devices(cgroup, always, given);
 }
 
@@ -209,6 +217,8 @@ Result<> Impl::launch_monitor(const StartRequest& request, Starting& starting) {
     live.run_dir_fd.reset(::open(request.run_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!live.run_dir_fd) return fail_errno("Opening", request.run_dir);
     remove_run_files(live.run_dir_fd.get());
+    if (request.idmap.is_host() && !request.extras.any_device)
+        LX_TRY(note_nodes_given(live.run_dir_fd.get(), nodes_given(request)));
     constexpr int kFlags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW;
     starting.console_log.reset(::open(request.console_log.c_str(), kFlags, 0600));
     if (!starting.console_log) return fail_errno("Opening", request.console_log);

@@ -139,6 +139,43 @@ class HotDevicesTest(DaemonCase):
         self.api.update("box", devices={"zero": None})
         self.assertTrue(opens("/dev/zero"))
 
+    def test_privileged_that_unmounted_it(self):
+        """What the guest did to the node does not keep the device open to it."""
+        device = {key: value for key, value in self.node().items() if key != "required"}
+        self.plug()
+        self.api.launch("box", "tiny", config={"security.privileged": "true"},
+                        devices={"first": {**device, "path": "/dev/first"}})
+        self.api.sh("box", f"mknod /root/own b 7 {self.number}")
+        def opens(path):
+            return self.api.exec("box", ["sh", "-c", f"head -c 1 {path}"])[0] == 0
+        def remove(name, script):
+            self.api.sh("box", script)
+            self.assertTrue(opens("/root/own"))
+            self.api.update("box", devices={name: None})
+            self.assertFalse(opens("/root/own"), script)
+        remove("first", "umount /dev/first")
+        for script in ("umount /dev/plugged", "umount /dev/plugged; rm /dev/plugged",
+                       "umount /dev/plugged; mount --bind /dev/zero /dev/plugged"):
+            self.api.update("box", devices={"stick": device})
+            remove("stick", script)
+        self.assertTrue(opens("/dev/zero"))
+        self.api.update("box", devices={"stick": device, "again": {**device, "path": "/dev/again"}})
+        self.daemon.kill()
+        self.daemon.start()
+        self.api.sh("box", "umount /dev/again")
+        self.api.update("box", devices={"again": None})
+        self.assertTrue(opens("/dev/plugged"))
+        self.api.update("box", devices={"stick": self.node()})
+        self.api.sh("box", "umount /dev/plugged")
+        self.unplug()
+        deadline = time.monotonic() + 60
+        while "volatile.stick.last_state.nodes" in self.api.instance("box")["config"]:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+        self.plug()
+        self.wait_inside(True)
+        remove("stick", "umount /dev/plugged")  # it was given twice, and taken back twice
+
     def test_what_came_or_went_without_a_daemon(self):
         self.api.launch("box", "tiny", devices={"stick": self.node()})
         self.daemon.kill()
