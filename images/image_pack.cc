@@ -70,6 +70,23 @@ Result<std::chrono::sys_seconds> newest_package(const std::string& root) {
     return std::chrono::sys_seconds(std::chrono::seconds(newest));
 }
 
+Result<std::chrono::sys_seconds> newest_file(const std::string& root, std::chrono::sys_seconds before) {
+    const std::int64_t end = before.time_since_epoch().count();
+    std::int64_t newest = 0;
+    std::error_code error;
+    const fs::path usr = fs::path(root) / "usr";
+    for (fs::recursive_directory_iterator file(usr, error), last; !error && file != last;
+         file.increment(error)) {
+        struct stat st{};
+        if (::lstat(file->path().c_str(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_mtim.tv_sec >= end)
+            continue;
+        newest = std::max<std::int64_t>(newest, st.st_mtim.tv_sec);
+    }
+    if (error) return fail(Status::internal, fmt::format("Reading {}: {}", usr.native(), error.message()));
+    if (newest == 0) return fail(Status::internal, fmt::format("{} has no files of packages", usr.native()));
+    return std::chrono::sys_seconds(std::chrono::seconds(newest));
+}
+
 Result<> pack_rootfs(const std::string& root, const std::string& squashfs_path,
                      std::chrono::sys_seconds newest, const std::stop_token& stop) {
     const auto seconds = newest.time_since_epoch().count();

@@ -19,7 +19,8 @@ constexpr std::array kSystemdPackages{"systemd", "systemd-sysv", "dbus", "udev",
 // udhcpc: the one DHCP client that ifupdown knows in every release from 11 on.
 constexpr std::array kSysvinitPackages{"sysvinit-core", "initscripts", "ifupdown", "udhcpc"};
 // Where systemd-resolved is no package of its own but a part of systemd.
-constexpr std::array<std::string_view, 4> kResolvedInSystemd{"buster", "bullseye", "focal", "jammy"};
+constexpr std::array<std::string_view, 6> kResolvedInSystemd{"stretch", "buster", "bullseye",
+                                                             "bionic",  "focal",  "jammy"};
 
 constexpr std::array kInits{MachineInit{"systemd", kSystemdPackages, set_up_systemd},
                             MachineInit{"sysvinit", kSysvinitPackages, set_up_sysvinit}};

@@ -17,7 +17,7 @@ constexpr std::array kUnwanted{"/var/lib/dbus/machine-id",
                                "/var/lib/systemd/random-seed",
                                "/var/lib/systemd/credential.secret",
                                "/etc/.pwd.lock"};
-constexpr std::array kEmptied{"/dev", "/run", "/tmp", "/var/tmp"};
+constexpr std::array kEmptied{"/dev", "/run", "/tmp", "/var/tmp", "/var/cache/dnf", "/var/cache/libdnf5"};
 
 Result<> clean(const RootTree& tree) {
     for (const char* path : kUnwanted) LX_TRY(tree.remove(path));
@@ -33,11 +33,11 @@ Result<> clean(const RootTree& tree) {
 
 }  // namespace
 
-Result<> finish_machine_tree(const RootTree& tree, const MachineInit& init) {
+Result<> finish_machine_tree(const RootTree& tree, const MachineInit& init, const char* locale_path) {
     LX_TRY(init.set_up(tree));
     LX_TRY(tree.write("/etc/hostname", "localhost\n"));
     LX_TRY(tree.write("/etc/hosts", kHosts));
-    if (!tree.exists("/etc/default/locale")) LX_TRY(tree.write("/etc/default/locale", "LANG=C.UTF-8\n"));
+    if (!tree.exists(locale_path)) LX_TRY(tree.write(locale_path, "LANG=C.UTF-8\n"));
     if (tree.exists("/usr/bin/cloud-init"))
         LX_TRY(tree.write("/etc/cloud/cloud.cfg.d/90_locale.cfg", kCloudLocale));
     return clean(tree);

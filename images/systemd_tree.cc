@@ -22,6 +22,13 @@ constexpr const char* kNetplan =
 constexpr const char* kNetworkManager =
     "[connection]\nid=eth0\ntype=ethernet\ninterface-name=eth0\n\n"
     "[ipv4]\nmethod=auto\ndhcp-client-id=mac\n\n[ipv6]\nmethod=auto\naddr-gen-mode=eui64\n";
+// The host's affairs: its disks, their health, its audit log, its crashes. Where a package brings them, they
+// can only fail in an instance, or take from the host.
+constexpr std::array kHostUnits{"audit-rules.service",  "auditd.service",       "dm-event.socket",
+                                "iscsid.service",       "iscsid.socket",        "kdump.service",
+                                "lvm2-lvmpolld.socket", "lvm2-monitor.service", "mdmonitor.service",
+                                "multipathd.service",   "multipathd.socket",    "open-iscsi.service",
+                                "rngd.service",         "smartd.service",       "smartmontools.service"};
 // sshd wants keys before it starts, and an image must hold none.
 constexpr const char* kSshHostKeys =
     "[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n";
@@ -31,6 +38,23 @@ Result<> systemctl(const RootTree& tree, const std::vector<std::string>& argumen
     Command command{.argv = {"chroot", tree.directory(), "systemctl"}, .timeout = std::chrono::seconds(60)};
     command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
     LX_TRY(run_checked(command));
+    return {};
+}
+
+bool has_unit(const RootTree& tree, const std::string& name) {
+    return tree.exists("/usr/lib/systemd/system/" + name) || tree.exists("/lib/systemd/system/" + name);
+}
+
+/// systemctl fails on one that is not there, and not every family has all.
+Result<> disable_unit(const RootTree& tree, const std::string& name) {
+    if (!has_unit(tree, name)) return {};
+    return systemctl(tree, {"disable", name});
+}
+
+Result<> mask_host_units(const RootTree& tree) {
+    for (const std::string name : kHostUnits) {
+        if (has_unit(tree, name)) LX_TRY(tree.symlink("/dev/null", "/etc/systemd/system/" + name));
+    }
     return {};
 }
 
@@ -51,8 +75,9 @@ Result<> use_netplan(const RootTree& tree) {
 
 Result<> use_network_manager(const RootTree& tree) {
     LX_TRY(tree.write("/etc/NetworkManager/system-connections/eth0.nmconnection", kNetworkManager, 0600));
-    LX_TRY(systemctl(tree, {"disable", "systemd-networkd.service"}));
-    return systemctl(tree, {"disable", "NetworkManager-wait-online.service"});
+    LX_TRY(systemctl(tree, {"enable", "NetworkManager.service"}));
+    LX_TRY(disable_unit(tree, "systemd-networkd.service"));
+    return disable_unit(tree, "NetworkManager-wait-online.service");
 }
 
 struct NetworkStack {
@@ -72,7 +97,7 @@ Result<> set_up_network(const RootTree& tree) {
     }
     // A container without a network is complete, too: nothing should wait two minutes for it and then be
     // `degraded`.
-    LX_TRY(systemctl(tree, {"disable", "systemd-networkd-wait-online.service"}));
+    LX_TRY(disable_unit(tree, "systemd-networkd-wait-online.service"));
     if (tree.exists("/usr/lib/systemd/systemd-resolved") || tree.exists("/lib/systemd/systemd-resolved")) {
         LX_TRY(systemctl(tree, {"enable", "systemd-resolved.service"}));
         LX_TRY(tree.symlink("../run/systemd/resolve/stub-resolv.conf", "/etc/resolv.conf"));
@@ -84,7 +109,9 @@ Result<> set_up_network(const RootTree& tree) {
 
 Result<> set_up_systemd(const RootTree& tree) {
     LX_TRY(set_up_network(tree));
-    if (!tree.exists("/usr/sbin/sshd")) return {};
+    LX_TRY(mask_host_units(tree));
+    // Fedora's has a unit of its own that makes them.
+    if (!tree.exists("/usr/sbin/sshd") || has_unit(tree, "sshd-keygen.target")) return {};
     return tree.write("/etc/systemd/system/ssh.service.d/host-keys.conf", kSshHostKeys);
 }
 

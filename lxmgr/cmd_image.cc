@@ -147,8 +147,12 @@ Result<int> run_build(Client& client, const Args& args) {
     const std::string& name = args.text("DISTRIBUTION/RELEASE");
     const auto distro = parse_distro(name);
     if (!distro) return misuse(args, distro.error().message);
-    const BuildOptions options{
-        .mirror = args.text("mirror"), .init = args.text("init"), .packages = args.list("package")};
+    const BuildOptions options{.mirror = args.text("mirror"),
+                               .init = args.text("init"),
+                               .packages = args.list("package"),
+                               .keyring = args.text("keyring"),
+                               .components = args.list("component"),
+                               .is_unsigned = args.given("unsigned")};
     if (args.given("output")) {
         LX_TRY(build_image_files(*distro, options, args.text("output")));
         tell(fmt::format("Image files of {} are in {}", name, args.text("output")));
@@ -231,9 +235,13 @@ constexpr Option kImageImportOptions[] = {
 };
 constexpr Option kBuildOptions[] = {
     {"--alias", "NAME", "name of the image; else DISTRIBUTION/RELEASE"},
-    {"--mirror", "URL", "where packages come from; else this machine's own apt sources"},
+    {"--mirror", "URL",
+     "where packages come from; else this machine's own apt sources, or the distribution's servers"},
     {"--package", "NAME", "also install this package (may be repeated)", true},
-    {"--init", "NAME", "what is PID 1: systemd (default) or sysvinit"},
+    {"--init", "NAME", "what is PID 1: systemd (default) or, of Debian, sysvinit"},
+    {"--keyring", "FILE", "keys that the mirror is signed with; else the distribution's own"},
+    {"--component", "NAME", "part of an apt mirror, such as universe (may be repeated)", true},
+    {"--unsigned", "", "take packages that nobody signed"},
     {"--output", "DIR", "leave the files there and import nothing"},
 };
 constexpr Option kAliasOptions[] = {{"--description", "TEXT", "what it is for"}};
@@ -244,16 +252,18 @@ const Command kImageCommands[] = {
     {"image info", "Show an image for people", kImage, {}, "", "image info debian/12", run_image_info},
     {"image show", "Show an image as YAML", kImage, {}, "", "image show debian/12", run_image_show},
     {"image build", "Make an image of a distribution", kDistro, kBuildOptions,
-     "Installs the distribution from this machine's own apt mirror and imports it. DISTRIBUTION/RELEASE is "
+     "Installs the distribution from a mirror of its packages and imports it. DISTRIBUTION/RELEASE is "
      "debian/11,\n"
-     "debian/12, debian/13, debian/sid, or debian/ and another suite of the mirror. Building again replaces "
-     "what "
-     "the name\n"
-     "stands for. eth0 is set up by netplan or NetworkManager where --package asks for netplan.io or "
-     "network-manager.",
+     "debian/12, debian/sid or another suite of the mirror, ubuntu/24.04, ubuntu/noble, fedora/42, "
+     "fedora/rawhide.\n"
+     "Building again replaces what the name stands for. eth0 is set up by netplan or NetworkManager where "
+     "--package\n"
+     "asks for netplan.io or network-manager; Ubuntu always has netplan, and Fedora NetworkManager.",
      "image build debian/12\nimage build debian/13 --package openssh-server --alias with-ssh\n"
      "image build debian/12 --package network-manager --alias managed\n"
-     "image build debian/12 --init sysvinit --alias without-systemd",
+     "image build debian/12 --init sysvinit --alias without-systemd\n"
+     "image build ubuntu/24.04 --keyring ubuntu-archive-keyring.gpg\n"
+     "image build fedora/42 --mirror https://mirror.example.org/fedora/linux",
      run_build},
     {"image import", "Import an image from files, a folder or a URL", kFiles, kImageImportOptions,
      "One file: a unified image. Two: metadata and root file system. A folder holds metadata.yaml, rootfs "

@@ -44,6 +44,9 @@ std::vector<std::string> builder_argv(const DistroName& distro, const BuildOptio
     if (!options.mirror.empty()) argv.insert(argv.end(), {"--mirror", options.mirror});
     if (!options.init.empty()) argv.insert(argv.end(), {"--init", options.init});
     for (const auto& package : options.packages) argv.insert(argv.end(), {"--package", package});
+    for (const auto& name : options.components) argv.insert(argv.end(), {"--component", name});
+    if (!options.keyring.empty()) argv.insert(argv.end(), {"--keyring", options.keyring});
+    if (options.is_unsigned) argv.emplace_back("--unsigned");
     return argv;
 }
 

@@ -12,29 +12,31 @@ namespace lxmgr::cli {
 namespace {
 
 constexpr std::array<std::string_view, 6> kWellKnown{"12", "13", "sid", "bookworm", "trixie", "unstable"};
+constexpr std::array<std::string_view, 3> kBuilt{"debian", "ubuntu", "fedora"};
 
 }  // namespace
 
 Result<DistroName> parse_distro(std::string_view name) {
     const auto parts = split(name, '/');
-    if (parts.size() != 2 || parts[0] != "debian") {
-        return fail(
-            Status::bad_request,
-            fmt::format("'{}' cannot be built; names that can are debian/12, debian/13 and debian/sid",
-                        name));
+    if (parts.size() != 2 || std::ranges::find(kBuilt, parts[0]) == kBuilt.end()) {
+        return fail(Status::bad_request,
+                    fmt::format("'{}' cannot be built; names that can are such as debian/12, debian/sid, "
+                                "ubuntu/24.04 and fedora/42",
+                                name));
     }
     constexpr std::string_view kAllowed = "abcdefghijklmnopqrstuvwxyz0123456789.-";
     const std::string& release = parts[1];
     const bool plain = std::ranges::all_of(release, [&](char c) { return kAllowed.contains(c); });
     if (release.empty() || release.front() == '-' || !plain) {
-        return fail(Status::bad_request, fmt::format("'{}' is no release of Debian", release));
+        return fail(Status::bad_request, fmt::format("'{}' is no release of {}", release, parts[0]));
     }
     return DistroName{parts[0], release};
 }
 
 bool is_well_known_distro(std::string_view name) {
     const auto distro = parse_distro(name);
-    return distro && std::ranges::find(kWellKnown, distro->release) != kWellKnown.end();
+    return distro && distro->distribution == "debian" &&
+           std::ranges::find(kWellKnown, distro->release) != kWellKnown.end();
 }
 
 Result<std::string> find_image(Client& client, const std::string& name) {

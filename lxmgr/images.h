@@ -13,8 +13,8 @@ struct DistroName {
     std::string distribution;
     std::string release;
 };
-/// Names that `image build` takes: "debian/RELEASE", where RELEASE is a number or a suite name. Errors:
-/// `bad_request`.
+/// Names that `image build` takes: "debian/RELEASE", "ubuntu/RELEASE" or "fedora/RELEASE", where RELEASE is a
+/// number or a suite name. Errors: `bad_request`.
 Result<DistroName> parse_distro(std::string_view name);
 /// True for the releases that launch builds by itself when there is no such image: debian/12, 13, sid and
 /// their code names.
@@ -51,6 +51,9 @@ struct BuildOptions {
     std::string mirror;
     std::string init;  ///< empty: systemd
     std::vector<std::string> packages;
+    std::string keyring;  ///< empty: the distribution's own
+    std::vector<std::string> components;
+    bool is_unsigned = false;
 };
 /// Runs the image builder (program lxmgr-image-build beside this one or in PATH) into a directory, showing
 /// its progress.

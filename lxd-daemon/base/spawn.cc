@@ -158,6 +158,17 @@ std::string last_line(std::string_view text) {
     return std::string(at == std::string_view::npos ? text : text.substr(at + 1));
 }
 
+/// getenv(3) finds the first of two of one name, so there is one of each.
+std::vector<std::string> environment_of(const Command& command) {
+    std::vector<std::string> out{kPathEnv, "LANG=C.UTF-8", "HOME=/root"};
+    for (const auto& added : command.extra_env) {
+        const std::string_view key = std::string_view(added).substr(0, added.find('=') + 1);
+        std::erase_if(out, [key](const std::string& known) { return known.starts_with(key); });
+        out.push_back(added);
+    }
+    return out;
+}
+
 }  // namespace
 
 Result<Child> spawn(const Command& command, const std::vector<std::pair<int, int>>& fds) {
@@ -165,8 +176,7 @@ Result<Child> spawn(const Command& command, const std::vector<std::pair<int, int
     LX_TRY_AS(const std::string program,
               find_program(command.program.empty() ? command.argv[0] : command.program));
     std::vector<std::string> argv = command.argv;
-    std::vector<std::string> env{kPathEnv, "LANG=C.UTF-8", "HOME=/root"};
-    env.insert(env.end(), command.extra_env.begin(), command.extra_env.end());
+    std::vector<std::string> env = environment_of(command);
 
     // First to numbers above all targets, so that no dup2 overwrites a source that is still needed.
     int highest = 2;

@@ -9,16 +9,21 @@
 /// Builds one image into a directory: progress lines on stdout, the error on stderr, exit status 1 when it
 /// failed.
 int main(int argc, char** argv) {
-    CLI::App app{
-        "Builds a split image (metadata.tar.xz and rootfs.squashfs) from the machine's own package mirror"};
+    CLI::App app{"Builds a split image (metadata.tar.xz and rootfs.squashfs) from a mirror of packages"};
     lxmgr::images::BuildRequest request;
-    app.add_option("--distribution", request.distribution, "Distribution, such as debian")->required();
+    app.add_option("--distribution", request.distribution, "Distribution: debian, ubuntu or fedora")
+        ->required();
     app.add_option("--release", request.release, "Release, such as 12, 13, sid, or a suite name")->required();
     app.add_option("--output", request.output_dir, "Existing directory that gets the two files")->required();
-    app.add_option("--mirror", request.mirror, "Mirror to use in place of the machine's apt sources");
+    app.add_option("--mirror", request.mirror,
+                   "Mirror to use in place of the machine's own sources, or the distribution's servers");
     app.add_option("--package", request.extra_packages, "One more package; may be given several times")
         ->allow_extra_args(false);
     app.add_option("--init", request.init, "PID 1: systemd or sysvinit")->capture_default_str();
+    app.add_option("--keyring", request.keyring, "File of the keys that the mirror is signed with");
+    app.add_option("--component", request.components, "Of apt's mirrors; may be given several times")
+        ->allow_extra_args(false);
+    app.add_flag("--unsigned", request.is_unsigned, "Take what nobody signed");
     CLI11_PARSE(app, argc, argv);
 
     lxmgr::log::open(lxmgr::log::Level::warn, "");

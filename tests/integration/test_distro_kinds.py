@@ -105,6 +105,23 @@ class NetplanTest(KindCases, DaemonCase):
         self.check_halt()
 
 
+class UbuntuTest(KindCases, DaemonCase):
+    """Built as Ubuntu is, from a mirror of Ubuntu's form with Debian's packages in it."""
+
+    kind = "ubuntu"
+
+    def look(self):
+        self.assertIn("optional: true", self.sh("netplan get ethernets.eth0"))
+        sources = self.sh("grep -v '^$' /etc/apt/sources.list").splitlines()
+        self.assertEqual([line.split()[3:] for line in sources],
+                         [["noble", "main", "universe"], ["noble-updates", "main", "universe"],
+                          ["noble-security", "main", "universe"]])
+        self.assertIn("[signed-by=/etc/apt/keyrings/mirror.gpg]", sources[0])
+        self.sh("cmp /etc/apt/keyrings/mirror.gpg /usr/share/keyrings/debian-archive-keyring.gpg")
+        image = self.api.get("/1.0/images/" + self.api.get("/1.0/instances/machine")["config"]["volatile.base_image"])
+        self.assertEqual((image["properties"]["os"], image["properties"]["release"]), ("Ubuntu", "noble"))
+
+
 class NetworkManagerTest(KindCases, DaemonCase):
     kind = "networkmanager"
 

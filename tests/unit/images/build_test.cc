@@ -68,15 +68,34 @@ TEST(AptSourcesTest, ReleasesHaveUpdatesAndSidHasNone) {
     EXPECT_EQ(debian_suite("13"), "trixie");
     EXPECT_EQ(debian_suite("sid"), "sid");
     const AptMirrors mirrors{"http://m/debian", "http://s/debian-security"};
-    EXPECT_THAT(
-        debian_sources("bookworm", mirrors, true),
-        ElementsAre(
-            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://m/debian bookworm main",
-            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://m/debian bookworm-updates "
-            "main",
-            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://s/debian-security "
-            "bookworm-security main"));
-    EXPECT_THAT(debian_sources("sid", mirrors, false), ElementsAre("deb http://m/debian sid main"));
+    const AptAccess access{"[signed-by=/k.gpg] ", {"main"}};
+    EXPECT_THAT(debian_sources("bookworm", mirrors, access),
+                ElementsAre("deb [signed-by=/k.gpg] http://m/debian bookworm main",
+                            "deb [signed-by=/k.gpg] http://m/debian bookworm-updates main",
+                            "deb [signed-by=/k.gpg] http://s/debian-security bookworm-security main"));
+    EXPECT_THAT(debian_sources("sid", mirrors, {}), ElementsAre("deb http://m/debian sid main"));
+    EXPECT_THAT(debian_sources("buster", mirrors, {}),
+                Contains("deb http://s/debian-security buster/updates main"));
+}
+
+TEST(AptSourcesTest, UbuntuHasItsOwnMirrors) {
+    EXPECT_EQ(ubuntu_suite("24.04"), "noble");
+    EXPECT_EQ(ubuntu_suite("devel"), "devel");
+    const auto own = ubuntu_mirrors(
+        "http://mirror.example/debian/ bookworm main\n"
+        "http://ppa.example/someone/ubuntu-like noble main\n"
+        "http://mirror.example/ubuntu noble-security main\n"
+        "http://mirror.example/ubuntu noble universe\n"
+        "http://other.example/ubuntu/ noble main\n",
+        "x86_64");
+    EXPECT_EQ(own.archive, "http://other.example/ubuntu/");
+    EXPECT_EQ(own.security, "http://mirror.example/ubuntu");
+    EXPECT_EQ(ubuntu_mirrors("", "x86_64").archive, "http://archive.ubuntu.com/ubuntu");
+    EXPECT_EQ(ubuntu_mirrors("", "x86_64").security, "http://security.ubuntu.com/ubuntu");
+    EXPECT_EQ(ubuntu_mirrors("", "aarch64").archive, "http://ports.ubuntu.com/ubuntu-ports");
+    EXPECT_THAT(ubuntu_sources("noble", {"http://m", "http://s"}, {"", {"main", "universe"}}),
+                ElementsAre("deb http://m noble main universe", "deb http://m noble-updates main universe",
+                            "deb http://s noble-security main universe"));
 }
 
 TEST(BuildImageTest, RefusesNamesThatAreOptionsOrWorse) {
@@ -88,6 +107,15 @@ TEST(BuildImageTest, RefusesNamesThatAreOptionsOrWorse) {
           BuildRequest{.distribution = "plan9", .release = "4"},
           BuildRequest{.distribution = "debian", .release = "12", .mirror = "deb [trusted=yes] http://x y"},
           BuildRequest{.distribution = "debian", .release = "12", .mirror = "/etc/passwd"},
+          BuildRequest{.distribution = "ubuntu", .release = "24.04", .init = "sysvinit"},
+          BuildRequest{.distribution = "ubuntu", .release = "24.04", .keyring = "/etc/a] b"},
+          BuildRequest{.distribution = "ubuntu", .release = "24.04", .keyring = "/nonexistent"},
+          BuildRequest{
+              .distribution = "ubuntu", .release = "24.04", .keyring = "/etc/passwd", .is_unsigned = true},
+          BuildRequest{.distribution = "ubuntu", .release = "24.04", .components = {"a b"}},
+          BuildRequest{.distribution = "fedora", .release = "42", .init = "sysvinit"},
+          BuildRequest{.distribution = "fedora", .release = "heisenbug"},
+          BuildRequest{.distribution = "fedora", .release = "42", .components = {"main"}},
           BuildRequest{
               .distribution = "debian", .release = "12", .mirror = "", .extra_packages = {"-oAPT::x"}},
           BuildRequest{.distribution = "debian",
@@ -187,6 +215,9 @@ protected:
         for (const char* name : {"usr/bin/systemctl", "usr/sbin/update-rc.d"}) {
             add(name, "#!/bin/busybox sh\necho \"$@\" >> /calls\n");
         }
+        for (const char* unit :
+             {"systemd-networkd", "systemd-networkd-wait-online", "NetworkManager-wait-online"})
+            add(std::string("usr/lib/systemd/system/") + unit + ".service");
     }
     void add(const std::string& name, const std::string& content = "") {
         std::filesystem::create_directories(std::filesystem::path(path_ + "/" + name).parent_path());
@@ -231,6 +262,19 @@ TEST_F(MachineTreeTest, NetworkManagerIsAloneAndIsNotWaitedFor) {
     EXPECT_FALSE(has("etc/systemd/network/eth0.network"));
     EXPECT_EQ(stat_of(path_ + "/etc/NetworkManager/system-connections/eth0.nmconnection").st_mode & 07777u,
               0600u);
+}
+
+TEST_F(MachineTreeTest, WhatIsTheHostsIsMaskedAndWhatIsAbsentIsLeftAlone) {
+    add("usr/sbin/NetworkManager");
+    add("usr/sbin/sshd");
+    add("usr/lib/systemd/system/lvm2-monitor.service");
+    add("usr/lib/systemd/system/sshd-keygen.target");
+    std::filesystem::remove(path_ + "/usr/lib/systemd/system/systemd-networkd.service");
+    finish("systemd");
+    EXPECT_EQ(std::filesystem::read_symlink(path_ + "/etc/systemd/system/lvm2-monitor.service"), "/dev/null");
+    EXPECT_FALSE(std::filesystem::is_symlink(path_ + "/etc/systemd/system/mdmonitor.service"));
+    EXPECT_THAT(calls(), Not(HasSubstr("disable systemd-networkd.service")));
+    EXPECT_FALSE(has("etc/systemd/system/ssh.service.d")) << "Fedora's sshd makes its keys itself";
 }
 
 TEST_F(MachineTreeTest, SysvinitHaltsWhenTheHostSaysSoAndHasItsConsole) {
@@ -281,6 +325,14 @@ TEST_F(PackTest, MakesAnImageThatImportsAndUnpacks) {
     ASSERT_OK(unpack_into(image->files, temp_ / "out"));
     EXPECT_EQ(stat_of(temp_ / "out/etc/old").st_mtim.tv_sec, 1'500'000'000);
     EXPECT_EQ(stat_of(temp_ / "out/etc/today").st_mtim.tv_sec, 1'600'000'000);
+}
+
+TEST_F(PackTest, TheNewestFileIsOneOfAPackage) {
+    using Seconds = std::chrono::sys_seconds;
+    const auto newest = newest_file(tree_, Seconds(std::chrono::seconds(1'900'000'000)));
+    ASSERT_TRUE(newest) << newest.error().message;
+    EXPECT_EQ(newest->time_since_epoch().count(), 1'600'000'000);
+    EXPECT_FALSE(newest_file(tree_, Seconds(std::chrono::seconds(1'600'000'000))));
 }
 
 TEST_F(PackTest, GivesTheSameBytesForTheSameTree) {

@@ -76,12 +76,15 @@ TEST(PathTest, PartsOfPaths) {
 TEST(DistroNameTest, KnowsWhatCanBeBuilt) {
     EXPECT_EQ(parse_distro("debian/12")->release, "12");
     EXPECT_TRUE(parse_distro("debian/bookworm-backports"));
+    EXPECT_EQ(parse_distro("ubuntu/24.04")->distribution, "ubuntu");
+    EXPECT_EQ(parse_distro("fedora/42")->distribution, "fedora");
     for (const char* wrong :
-         {"debian", "fedora/41", "debian/", "debian/12/x", "debian/--x", "debian/a b", "debian/A"}) {
+         {"debian", "plan9/4", "fedora/", "debian/", "debian/12/x", "debian/--x", "debian/a b", "debian/A"}) {
         EXPECT_FALSE(parse_distro(wrong)) << wrong;
     }
     EXPECT_TRUE(is_well_known_distro("debian/sid"));
     EXPECT_FALSE(is_well_known_distro("debian/99"));
+    EXPECT_FALSE(is_well_known_distro("ubuntu/12"));
 }
 
 TEST(DetachKeyTest, LeavesOnCtrlAThenQ) {
