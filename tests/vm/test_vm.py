@@ -20,7 +20,7 @@ from harness.daemon import REPOSITORY, binaries  # noqa: E402
 from harness.package import pack, with_version  # noqa: E402
 
 VMHOST = pathlib.Path(os.environ.get("VMHOST", REPOSITORY.parent / "shared/vmhost/vmhost"))
-PROGRAMS = ["python3", "busybox-static", "dnsmasq-base", "nftables", "iproute2", "dpkg", "apparmor"]
+PROGRAMS = ["python3", "lxd-client", "busybox-static", "dnsmasq-base", "nftables", "iproute2", "dpkg", "apparmor"]
 # Of test_limits.py what the kernel enforces or keeps; the rest takes as long and shows no more of cgroup2.
 LIMITS = ("memory", "soft_memory", "swap", "processes", "processes_change_live", "cpu_pinning", "cpu_count", "cpu_nodes",
           "cpu_priority", "cpu_allowance", "disk_priority", "disk_rates", "rates_of_a_block_device", "hugepages",
@@ -32,11 +32,12 @@ stat -f -c 'cgroups: %T' /sys/fs/cgroup; uname -r
 python3 -B /lxmgr/tests/integration/test_limits.py {' '.join(f'LimitsTest.test_{name}' for name in LIMITS)}
 python3 -B /lxmgr/tests/integration/test_vlans.py
 python3 -B /lxmgr/tests/integration/test_ipvlan.py
-python3 -B /lxmgr/tests/integration/test_tunnels.py TunnelTest.test_gre
 python3 -B /lxmgr/tests/integration/test_apparmor.py
 python3 -B /lxmgr/tests/integration/test_raw_lxc.py
 python3 -B /lxmgr/tests/integration/test_hot_devices.py HotDevicesTest.test_privileged
-exec python3 -B /lxmgr/tests/integration/test_distros.py
+python3 -B /lxmgr/tests/integration/test_distros.py
+# At last: the module of GRE puts links of its own into all namespaces from then on.
+exec python3 -B /lxmgr/tests/integration/test_tunnels.py TunnelTest.test_gre
 """
 STORAGE_SCRIPT = """set -e
 cp -r /lxmgr/bin /root/bin
