@@ -52,6 +52,15 @@ class ExecTest(DaemonCase):
         operation = self.api.do("POST", "/1.0/instances/box/exec", body)
         self.assertEqual(operation["metadata"]["return"], 3)
 
+    def test_without_websockets_there_is_no_terminal(self):
+        body = {"command": ["sh", "-c", "tty; cat; echo err >&2; exit 3"], "interactive": True, "record-output": True}
+        operation = self.api.do("POST", "/1.0/instances/box/exec", body)
+        self.assertEqual((operation["class"], operation["metadata"]["return"]), ("task", 3))
+        for key, said in (("1", b"not a tty\n"), ("2", b"err\n")):
+            url = operation["metadata"]["output"][key]
+            self.assertEqual(self.api.raw("GET", url).body, said)
+            self.api.call("DELETE", url)
+
     def test_recorded_output(self):
         body = {"command": ["sh", "-c", "echo out; echo err >&2"], "wait-for-websocket": False, "interactive": False,
                 "environment": {}, "record-output": True}

@@ -115,6 +115,12 @@ TEST_F(ExecTest, WithoutWebsocketsTheOperationEndsWithTheCommand) {
     EXPECT_EQ(final["metadata"]["return"], 4);
 }
 
+TEST_F(ExecTest, WithoutWebsocketsThereIsNoTerminal) {
+    const auto final = wait(post({{"command", {"sh", "-c", "test -t 0 || exit 5"}}, {"interactive", true}}));
+    EXPECT_EQ(final["metadata"]["return"], 5);
+    EXPECT_EQ(final["metadata"]["interactive"], false);
+}
+
 TEST_F(ExecTest, RecordedOutputIsServedAndDeleted) {
     const json body{{"command", {"sh", "-c", "echo out; echo err >&2"}}, {"record-output", true}};
     const auto final = wait(post(body));
@@ -137,7 +143,6 @@ TEST_F(ExecTest, BadRequestsStartNothing) {
     };
     EXPECT_EQ(status({{"command", json::array()}}), 400);
     EXPECT_EQ(status({{"command", "sh"}}), 400);
-    EXPECT_EQ(status({{"command", {"sh"}}, {"interactive", true}}), 400);
     EXPECT_EQ(status({{"command", {"sh"}}, {"environment", {{"A=B", "c"}}}}), 400);
     EXPECT_EQ(status({{"command", {"sh"}}, {"wait-for-websocket", true}, {"record-output", true}}), 400);
     EXPECT_EQ(status({{"command", {"sh"}}}, "off"), 400);
