@@ -61,6 +61,15 @@ class ExecTest(DaemonCase):
             self.assertEqual(self.api.raw("GET", url).body, said)
             self.api.call("DELETE", url)
 
+    def test_a_directory_that_cannot_be_entered(self):
+        """Root chooses it; what is not there is no failure."""
+        self.api.sh("box", "mkdir -p -m 700 /root/own")
+        for cwd, wanted in (("/nope", "/"), ("/etc/passwd", "/"), ("nope", "/"), ("tmp", "/tmp"), ("/root/own", "/root/own")):
+            for user in (0, 1000):
+                self.assertEqual(self.api.sh("box", "pwd", cwd=cwd, user=user), wanted)
+        for home, wanted in (("/nope", "/"), ("/root/own", "/root/own")):
+            self.assertEqual(self.api.sh("box", "pwd", environment={"HOME": home}, user=1000), wanted)
+
     def test_recorded_output(self):
         body = {"command": ["sh", "-c", "echo out; echo err >&2"], "wait-for-websocket": False, "interactive": False,
                 "environment": {}, "record-output": True}

@@ -74,15 +74,11 @@ void confine(const CommandPlan& plan) {
     if (!install_seccomp(*plan.confinement)) refuse("cannot confine", plan.argv[0], errno);
 }
 
+/// As for LXD: while it is still root, so that a user may begin where it could not go, and one that is not
+/// there is no failure. The seat, and so the command, is in "/".
 void change_directory(const CommandPlan& plan) {
-    if (plan.cwd[0] != 0) {
-        if (::chdir(plan.cwd) != 0) refuse("cannot change to directory", plan.cwd, errno);
-        return;
-    }
-    const char* const home = variable(plan.environment, "HOME");
-    if (home == nullptr || home[0] != '/' || ::chdir(home) != 0) {
-        if (::chdir("/") != 0) refuse("cannot change to directory", "/", errno);
-    }
+    const char* const wanted = plan.cwd[0] != 0 ? plan.cwd : variable(plan.environment, "HOME");
+    if (wanted != nullptr) (void)!::chdir(wanted);
 }
 
 /// execve(2); a file without a known format is a script for the container's own shell, as for execvp(3).
@@ -128,6 +124,7 @@ void run_command(const CommandPlan& plan) {
     ::setsid();
     take_stdio(plan);
     ::umask(022);
+    change_directory(plan);
     // Capabilities go with uid 0, by the kernel's own rule.
     if (plan.confinement->seccomp_late) ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
     if (::syscall(SYS_setgroups, 0, nullptr) != 0 ||
@@ -136,7 +133,6 @@ void run_command(const CommandPlan& plan) {
         refuse("cannot become the user of", plan.argv[0], errno);
     }
     ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // until execve: see become_container_root
-    change_directory(plan);
     confine(plan);
     const char* const path = variable(plan.environment, "PATH");
     const bool direct = std::strchr(plan.argv[0], '/') != nullptr;
