@@ -158,8 +158,9 @@ Result<> Daemon::Parts::open_rest(const Options& options) {
     services->exec_target.prepare = [this](const std::string& name,
                                            std::map<std::string, std::string>& environment) -> Result<> {
         LX_TRY_AS(const auto record, instances->require(name));
-        if (instances->status(name) != api::StatusCode::running)
-            return fail(Status::bad_request, "Instance is not running");
+        const auto status = instances->status(name);
+        if (status == api::StatusCode::frozen) return fail(Status::bad_request, "Instance is frozen");
+        if (status != api::StatusCode::running) return fail(Status::bad_request, "Instance is not running");
         for (auto& [key, value] : instances->exec_environment(*record)) environment.emplace(key, value);
         return {};
     };

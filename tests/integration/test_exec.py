@@ -118,6 +118,13 @@ class ExecTest(DaemonCase):
         self.assert_api_error(400, self.api.exec, "off", ["true"])
         self.assert_api_error(404, self.api.exec, "nobody", ["true"])
 
+    def test_a_frozen_instance_is_said_to_be(self):
+        self.api.launch("still", "tiny")
+        self.api.set_state("still", "freeze")
+        for what, body in (("exec", {"command": ["true"]}), ("console", {})):
+            message = self.assert_api_error(400, self.api.call, "POST", f"/1.0/instances/still/{what}", body)
+            self.assertEqual(message, "Instance is frozen")
+
     def test_an_empty_command_is_refused(self):
         if self.daemon.kind == "lxd":
             self.skipTest("LXD 5.0.2 accepts it and answers with exit code 127")
