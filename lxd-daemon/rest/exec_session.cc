@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
@@ -9,6 +10,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <csignal>
 #include <nlohmann/json.hpp>
 
@@ -52,6 +54,14 @@ Result<UniqueFd> open_record(const std::string& path) {
     UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) return fail_errno("Creating", path);
     return fd;
+}
+
+/// A terminal has no end but what its user types for it: once for a line that was begun, and once for the
+/// end. Without, a command that reads would wait for ever.
+std::string end_of_input_keys(int terminal) {
+    termios settings{};
+    if (::tcgetattr(terminal, &settings) != 0 || settings.c_cc[VEOF] == _POSIX_VDISABLE) return {};
+    return std::string(2, static_cast<char>(settings.c_cc[VEOF]));
 }
 
 /// The command's side of its streams; closed once it has started.
@@ -203,6 +213,11 @@ asio::awaitable<void> Exec::serve_input(std::shared_ptr<Exec> self, std::shared_
         to->close(ignored);
     } else if (!end_was_said && !self->ended_) {
         (void)runtime::exec_signal(self->channel_->native_handle(), SIGHUP);  // the terminal is gone
+    } else if (end_was_said && to->is_open()) {
+        const std::string keys = end_of_input_keys(to->native_handle());
+        auto typing =
+            asio::async_write(*to, asio::buffer(keys), asio::redirect_error(asio::use_awaitable, ignored));
+        co_await std::move(typing);
     }
     if (!end_was_said) co_return;
     auto reading = read_to_end(socket);

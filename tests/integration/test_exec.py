@@ -182,6 +182,17 @@ class TerminalTest(DaemonCase):
             terminal.read_all()
         self.assertEqual(self.ended(operation), 9)
 
+    def test_the_end_of_input_is_typed(self):
+        """`lxc exec -t` whose input is a file: who reads the terminal does not wait for ever, and nobody is hung up on."""
+        for sent in (b"", b"line\n", b"half"):
+            operation, control, terminal = self.open(["sh", "-c", "cat > /root/input; echo en''ded; exit 6"])
+            with control, terminal:
+                terminal.send(sent)
+                terminal.end_of_input()
+                self.assertIn(b"ended", terminal.read_all())
+            self.assertEqual(self.ended(operation), 6)
+            self.assertEqual(self.api.pull("box", "/root/input").body, sent)
+
     def test_control_c_interrupts_the_foreground(self):
         script = "trap 'echo inter''rupted; exit 4' INT; echo up; while :; do sleep 1; done"
         operation, control, terminal = self.open(["sh", "-c", script])
