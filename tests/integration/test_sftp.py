@@ -49,6 +49,26 @@ class SftpCases:
         self.client.request(sftp.RMDIR, text("/root/dir"))
         self.assert_code(2, self.client.stat, "/root/dir")
 
+    def test_lines_of_a_listing(self):
+        """Clients print them, and take owner and group from them."""
+        when = 1_000_030_000
+        def change(name, uid, gid, mode):
+            self.client.request(sftp.SETSTAT, text(f"/root/l/{name}") + struct.pack(">IIIIII", 14, uid, gid, mode, when, when))
+        for name in ("l", "l/d"):
+            self.client.request(sftp.MKDIR, text(f"/root/{name}") + struct.pack(">I", 0))
+        for name in ("f", "g"):
+            self.client.write(f"/root/l/{name}", b"xy")
+        self.client.request(sftp.SYMLINK, text("x") + text("/root/l/s"))
+        change("d", 0, 0, 0o1777)
+        change("f", 1000, 100, 0o4751)
+        change("g", 0, 0, 0o2640)
+        for name, line in self.client.entries("/root/l"):
+            wanted = {"d": r"drwxrwxrwt +[0-9]+ 0        0         +[0-9]+ Sep  9  2001 d",
+                      "s": r"lrwxrwxrwx    1 0        0               1 [A-Z][a-z]{2} [ 123][0-9] [0-9]{2}:[0-9]{2} s",
+                      "f": r"-rwsr-x--x    1 1000     100             2 Sep  9  2001 f",
+                      "g": r"-rw-r-S---    1 0        0               2 Sep  9  2001 g"}[name]
+            self.assertRegex(line, f"^{wanted}$")
+
     def test_names(self):
         self.client.write("/root/a", b"a")
         self.client.write("/root/b", b"b")

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <ctime>
 #include <memory>
 
 #include "lxd-daemon/base/own.h"
@@ -28,6 +29,30 @@ Code code_of(const Error& error) {
     if (error.sys_errno == EACCES || error.sys_errno == EPERM || error.sys_errno == EROFS)
         return Code::permission_denied;
     return Code::failure;
+}
+
+std::string mode_letters(mode_t mode) {
+    constexpr std::string_view kKinds = "?pc?d?b?-?l?s???";
+    std::string out(1, kKinds[(mode & S_IFMT) >> 12]);
+    for (unsigned bit = 8; bit < 9; --bit) out += (mode >> bit & 1U) != 0 ? "xwr"[bit % 3] : '-';
+    const auto mark = [&out](bool set, std::size_t at, char letter) {
+        if (set) out[at] = out[at] == 'x' ? letter : static_cast<char>(letter - 'a' + 'A');
+    };
+    mark((mode & S_ISUID) != 0, 3, 's');
+    mark((mode & S_ISGID) != 0, 6, 's');
+    mark((mode & S_ISVTX) != 0, 9, 't');
+    return out;
+}
+
+/// As `ls` has it: the hour of the last half a year, the year of other times.
+std::string listed_time(std::time_t time) {
+    constexpr std::time_t kHalfYear = 365 * 24 * 3600 / 2;
+    const std::time_t age = std::time(nullptr) - time;
+    std::tm parts{};
+    ::localtime_r(&time, &parts);
+    char text[32];
+    const bool recent = age >= 0 && age < kHalfYear;
+    return {text, std::strftime(text, sizeof text, recent ? "%b %e %H:%M" : "%b %e  %Y", &parts)};
 }
 
 }  // namespace
@@ -69,14 +94,13 @@ std::string encode_attributes(const struct stat& st, std::uint32_t uid, std::uin
     return out;
 }
 
-std::string encode_name(const std::string& name, const std::string& attributes, const struct stat& st) {
+std::string encode_name(const std::string& name, const struct stat& st, std::uint32_t uid,
+                        std::uint32_t gid) {
     std::string out;
     put_text(out, name);
-    const char kind = S_ISDIR(st.st_mode) ? 'd' : S_ISLNK(st.st_mode) ? 'l' : '-';
-    std::string mode(1, kind);
-    for (unsigned bit = 8; bit < 9; --bit) mode += (st.st_mode >> bit & 1U) != 0 ? "xwr"[bit % 3] : '-';
-    put_text(out, fmt::format("{} {} {} {}", mode, st.st_nlink, st.st_size, name));
-    return out + attributes;
+    put_text(out, fmt::format("{} {:4} {:<8} {:<8} {:8} {} {}", mode_letters(st.st_mode), st.st_nlink, uid,
+                              gid, st.st_size, listed_time(st.st_mtim.tv_sec), name));
+    return out + encode_attributes(st, uid, gid);
 }
 
 Result<std::vector<std::string>> names_in(int directory, const std::string& path) {

@@ -23,8 +23,9 @@ std::string ok_reply(std::uint32_t id);
 std::string error_reply(std::uint32_t id, const Error& error);
 /// The attributes of a file, as they stand in a packet; ids are the instance's own.
 std::string encode_attributes(const struct stat& st, std::uint32_t uid, std::uint32_t gid);
-/// An entry of a reply to readdir: name, the same as `ls -l` shows it, attributes.
-std::string encode_name(const std::string& name, const std::string& attributes, const struct stat& st);
+/// An entry of a reply to readdir: name, the same as `ls -ln` shows it, which clients print and parse,
+/// attributes.
+std::string encode_name(const std::string& name, const struct stat& st, std::uint32_t uid, std::uint32_t gid);
 /// Without "." and "..", in no order.
 Result<std::vector<std::string>> names_in(int directory, const std::string& path);
 

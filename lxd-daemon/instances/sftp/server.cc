@@ -270,7 +270,8 @@ Server::Reply Server::read_directory(std::uint32_t id, PacketReader& in) {
         struct ::stat st{};
         if (::fstatat(handle->fd.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
             continue;  // gone meanwhile
-        names += encode_name(name, attributes_of(st), st);
+        names += encode_name(name, st, instance_id(root_.idmap.uids, st.st_uid),
+                             instance_id(root_.idmap.gids, st.st_gid));
         ++count;
     }
     if (count == 0) return status_reply(id, Code::eof, "No more entries");

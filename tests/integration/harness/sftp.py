@@ -106,7 +106,11 @@ class Sftp:
         return struct.unpack(">QIIIII", self.request(kind, text(path))[1][4:])
 
     def names(self, path):
-        handle, names = self.request(OPENDIR, text(path))[1][4:], []
+        return sorted(name for name, _ in self.entries(path))
+
+    def entries(self, path):
+        """(name, the line that `ls -l` of a client shows)"""
+        handle, entries = self.request(OPENDIR, text(path))[1][4:], []
         while True:
             try:
                 body = self.request(READDIR, text(handle))[1]
@@ -114,14 +118,15 @@ class Sftp:
                 if error.code != 1:
                     raise
                 self.shut(handle)
-                return sorted(names)
+                return sorted(entries)
             count, at = struct.unpack(">I", body[:4])[0], 4
             for _ in range(count):
-                for field in range(2):
+                fields = []
+                while len(fields) < 2:
                     size = struct.unpack(">I", body[at:at + 4])[0]
-                    if field == 0:
-                        names.append(body[at + 4:at + 4 + size].decode())
+                    fields.append(body[at + 4:at + 4 + size].decode())
                     at += 4 + size
+                entries.append(tuple(fields))
                 at += 32
 
     def link_target(self, path):
