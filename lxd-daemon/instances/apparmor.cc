@@ -61,11 +61,13 @@ std::string noted_profile(const std::string& path) {
 }
 
 /// @return whether the instance gets a profile. Rules of the user's are an error where there can be none.
-Result<bool> wants_profile(const api::ConfigMap& expanded, const std::string& rules) {
+Result<bool> wants_profile(Context& context, const api::ConfigMap& expanded, const std::string& rules) {
     LX_TRY_AS(const RawLxc raw, parse_raw_lxc(api::value_of(expanded, "raw.lxc")));
     if (raw.unconfined) return false;
     const bool host = host_has_apparmor();
-    if (host && !apparmor_parser().empty()) return true;
+    const bool parser = !apparmor_parser().empty();
+    if (host && parser == context.apparmor_problem.is_told()) note_apparmor(context);
+    if (host && parser) return true;
     if (rules.empty()) return false;
     if (!host)
         return fail(Status::bad_request,
@@ -105,7 +107,7 @@ Result<std::string> apparmor_rules(std::string_view text) {
 Result<std::string> load_apparmor(Context& context, const std::string& name, const std::string& uuid,
                                   const api::ConfigMap& expanded) {
     LX_TRY_AS(const std::string rules, apparmor_rules(api::value_of(expanded, kKey)));
-    LX_TRY_AS(const bool wanted, wants_profile(expanded, rules));
+    LX_TRY_AS(const bool wanted, wants_profile(context, expanded, rules));
     if (!wanted) return std::string();
     const std::string profile = fmt::format("lxmgr-{}-{}", name, uuid);
     LX_TRY(note_profile(context.run_dir(name) + kProfileFile, profile));
@@ -147,6 +149,14 @@ Result<> update_apparmor(Context& context, const std::string& name, const Expand
                        {{"instance", name}, {"error", undone.error().message}});
     });
     return {};
+}
+
+void note_apparmor(Context& context) {
+    std::optional<std::string> problem;
+    if (host_has_apparmor() && apparmor_parser().empty())
+        problem =
+            "apparmor_parser is not installed (Debian package apparmor): instances start without a profile";
+    context.apparmor_problem.note(context, problem);
 }
 
 void recover_apparmor(Context& context, const std::string& name, const api::ConfigMap& expanded) {

@@ -17,6 +17,9 @@ Result<std::string> apparmor_rules(std::string_view text);
 /// raw.apparmor, or the parser refuses its rules
 Result<std::string> load_apparmor(Context& context, const std::string& name, const std::string& uuid,
                                   const api::ConfigMap& expanded);
+/// Warns when this host has AppArmor but no parser, or takes that back; at the daemon's start, and when a
+/// start of an instance finds it otherwise.
+void note_apparmor(Context& context);
 /// Removes the profile that the run directory speaks of; what cannot be removed is logged.
 void unload_apparmor(const std::string& run_dir);
 /// Of a running instance: replaces its profile. One that was started without waits for its next start.

@@ -8,6 +8,7 @@
 #include "lxd-daemon/instances/apparmor_policy.h"
 #include "lxd-daemon/instances/guest_files.h"
 #include "lxd-daemon/instances/guest_sockets.h"
+#include "lxd-daemon/instances/host_warnings.h"
 #include "lxd-daemon/instances/hot_devices.h"
 #include "lxd-daemon/instances/idmaps.h"
 #include "lxd-daemon/instances/images/remote.h"
@@ -40,6 +41,8 @@ struct Context {
     GuestSockets guest_sockets;
     HostIds host_ids = HostIds::read();
     AppArmorPolicies apparmor{deps.state_dir + "/apparmor"};
+    HostProblem apparmor_problem{"AppArmor support has been disabled"};
+    HostProblem lxcfs_problem{"LXCFS is not available"};
     std::mutex idmap_mutex;               ///< held from the choice of an id map until it is stored
     SnapshotTimer snapshot_timer{*this};  ///< to be told of every change of what it watches
     Restarts restarts;

@@ -8,39 +8,16 @@
 namespace lxmgr::instances {
 namespace {
 
-constexpr const char* kWarning = "LXCFS is not available";
-constexpr int kModerate = 2;
-
 bool is_running(const Context& context, const std::string& name) {
     const auto status = context.live.get(name).status;
     return status == api::StatusCode::running || status == api::StatusCode::frozen;
 }
 
-bool is_open(const database::Warnings& warnings) {
-    constexpr int kResolved = 3;
-    const auto all = warnings.list();
-    return all && std::ranges::any_of(*all, [](const database::WarningRecord& warning) {
-               return warning.type == kWarning && warning.status != kResolved;
-           });
-}
-
-/// Resolves the warning of earlier times, or raises it: once for each problem of this daemon's life.
-void note(Context& context, const std::optional<Error>& problem, std::string& known) {
-    auto& warnings = context.deps.database.warnings();
-    Result<> stored;
-    if (problem && problem->message != known) {
-        const std::string message =
-            problem->status == Status::not_found
-                ? "lxcfs is not installed (Debian package lxcfs): instances see the host's memory, CPUs, "
-                  "uptime and load in /proc"
-                : problem->message;
-        log::warn("lxcfs is not available", {{"error", message}});
-        stored = warnings.raise(kWarning, kModerate, "", message);
-    } else if (!problem && is_open(warnings)) {
-        stored = warnings.resolve(kWarning, "");
-    }
-    known = problem ? problem->message : "";
-    if (!stored) log::error("warning not recorded", {{"error", stored.error().message}});
+std::optional<std::string> told_as(const std::optional<Error>& problem) {
+    if (!problem) return std::nullopt;
+    if (problem->status != Status::not_found) return problem->message;
+    return "lxcfs is not installed (Debian package lxcfs): instances see the host's memory, CPUs, "
+           "uptime and load in /proc";
 }
 
 void renew_files(Context& context, const std::string& name) {
@@ -65,8 +42,8 @@ runtime::Lxcfs::Hooks lxcfs_hooks(Context& context) {
         if (auto kept = context.deps.runtime.keep(pid); !kept)
             log::warn("lxcfs stays in the daemon's cgroup", {{"error", kept.error().message}});
     };
-    hooks.changed = [&context, known = std::string()](const std::optional<Error>& problem) mutable {
-        note(context, problem, known);
+    hooks.changed = [&context](const std::optional<Error>& problem) {
+        context.lxcfs_problem.note(context, told_as(problem));
     };
     hooks.renewed = [&context] {
         log::warn("lxcfs had ended and runs again");

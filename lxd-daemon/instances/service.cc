@@ -11,6 +11,7 @@
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/apparmor.h"
 #include "lxd-daemon/instances/backups/steps.h"
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/own_idmap.h"
@@ -79,6 +80,7 @@ Result<> Service::recover() {
     impl_->context.snapshot_timer.begin();
     impl_->notes.begin();
     recover_lxcfs(impl_->context);
+    note_apparmor(impl_->context);
     return {};
 }
 

@@ -32,6 +32,54 @@ class RulesTest(DaemonCase):
         self.api.start("box")
 
 
+class WithoutParserTest(DaemonCase):
+    """Files stand for the kernel's, and nothing for the program."""
+
+    def setUp(self):
+        if has_apparmor():
+            self.skipTest("LXMGR_SKIP: this host has AppArmor")
+        super().setUp()
+        self.pretended = []
+        self.addCleanup(self.drop)
+
+    def sh(self, script):
+        self.daemon.sandbox.run("sh", "-ec", script)
+
+    def pretend(self):
+        """A host with AppArmor, for this daemon."""
+        for path, file, text in (("/sys/module", "apparmor/parameters/enabled", "Y"),
+                                 ("/sys/kernel/security", "apparmor/.replace", "")):
+            self.sh(f"mount -t tmpfs none {path}; mkdir -p $(dirname {path}/{file}); echo {text} > {path}/{file}")
+            self.pretended.append(path)
+
+    def drop(self):
+        while self.pretended:
+            self.sh(f"umount {self.pretended.pop()}")
+
+    def warning(self):
+        found = [one for one in self.api.get("/1.0/warnings?recursion=1") if "AppArmor" in one["type"]]
+        return found and (found[0]["status"], found[0]["severity"], found[0]["count"], found[0]["last_message"])
+
+    def test_a_missing_parser_is_a_warning(self):
+        self.assertEqual(self.warning(), [])
+        self.pretend()
+        # Privileged: the kernel shows nobody else a /sys of which the host has covered a part.
+        self.api.launch("box", "tiny", config={"security.privileged": "true"})
+        self.assertEqual(self.warning()[:3], ("new", "moderate", 1))
+        self.assertIn("apparmor_parser is not installed", self.warning()[3])
+        self.assertIn("apparmor_parser is not installed", self.daemon.log_tail(200))
+        self.api.stop("box")
+        self.api.start("box")
+        self.assertEqual(self.warning()[2], 1)
+        self.daemon.terminate()
+        self.daemon.start()
+        self.assertEqual(self.warning()[:3], ("new", "moderate", 2))
+        self.drop()
+        self.daemon.terminate()
+        self.daemon.start()
+        self.assertEqual(self.warning()[0], "resolved")
+
+
 class ProfileTest(DaemonCase):
     def setUp(self):
         super().setUp()
