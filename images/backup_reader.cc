@@ -12,6 +12,7 @@
 #include "images/image_layout.h"
 #include "images/tar_reader.h"
 #include "images/yaml_json.h"
+#include "lxd-daemon/base/failpoint.h"
 
 namespace lxmgr::images {
 namespace {
@@ -135,48 +136,47 @@ private:
 
 }  // namespace
 
-Result<nlohmann::json> read_backup_index(const std::string& path, std::stop_token stop) {
-    Budget budget({}, std::move(stop));
-    LX_TRY_AS(TarReader tar, TarReader::open(path, budget));
-    LX_TRY_AS(const auto entry, tar.next());
+Result<nlohmann::json> BackupReader::index() {
+    LX_TRY_AS(tar_, TarReader::open(*source_, budget_));
+    LX_TRY_AS(const auto entry, tar_->next());
     if (!entry || entry->path != kIndex || entry->type != EntryType::file)
         return fail(Status::bad_request,
                     fmt::format("The file is no backup: it does not begin with {}", kIndex));
-    LX_TRY_AS(const std::string text, tar.read_text(kMaxIndexBytes));
+    LX_TRY_AS(const std::string text, tar_->read_text(kMaxIndexBytes));
     LX_TRY_AS(auto index, yaml_to_json(text, "The backup's index"));
     if (!index.is_object()) return fail(Status::bad_request, "The backup's index is no map of keys");
     return index;
 }
 
-Result<Metadata> unpack_backup(const BackupFile& file, const std::vector<BackupPart>& parts,
-                               const std::string& metadata_prefix, const UnpackLimits& limits,
-                               std::stop_token stop, const std::function<void(int)>& progress) {
-    Budget budget(limits, std::move(stop));
-    LX_TRY_AS(TarReader tar, TarReader::open(file.path, budget));
-    if (file.used_up) tar.use_up();
-    Unpacker unpacker(tar, budget, metadata_prefix);
-    for (const auto& part : parts) unpacker.add(part);
-    int last = -1;
+/// What comes behind the archive's end, padding mostly: only then it is known that all has come.
+Result<> BackupReader::read_rest() {
     for (;;) {
-        LX_TRY_AS(std::optional<Entry> entry, tar.next());
-        if (!entry) break;
-        if (const int percent = tar.percent(); percent > last) progress(last = percent);
-        LX_TRY(unpacker.take(*std::move(entry)));
+        LX_TRY_AS(const std::string_view bytes, source_->next(budget_.stop()));
+        if (bytes.empty()) return {};
     }
+}
+
+Result<Metadata> BackupReader::unpack(const std::vector<BackupPart>& parts,
+                                      const std::string& metadata_prefix, const BackupReading& reading) {
+    budget_.renew(reading.limits, reading.stop);
+    Unpacker unpacker(*tar_, budget_, metadata_prefix);
+    for (const auto& part : parts) unpacker.add(part);
+    for (;;) {
+        LX_TRY_AS(std::optional<Entry> entry, tar_->next());
+        if (!entry) break;
+        reading.progress(tar_->bytes_read());
+        LX_TRY(unpacker.take(*std::move(entry)));
+        failpoint("images.backup.entry");
+    }
+    LX_TRY(read_rest());
     return unpacker.finish();
 }
 
-Result<> read_backup_streams(const BackupFile& file, const std::vector<BackupStream>& streams,
-                             const UnpackLimits& limits, std::stop_token stop,
-                             const std::function<void(int)>& progress) {
-    Budget budget(limits, std::move(stop));
-    LX_TRY_AS(TarReader tar, TarReader::open(file.path, budget));
-    if (file.used_up) tar.use_up();
+Result<> BackupReader::feed_streams(const std::vector<BackupStream>& streams, const BackupReading& reading) {
     std::set<std::string> read;
     for (;;) {
-        LX_TRY_AS(const std::optional<Entry> entry, tar.next());
+        LX_TRY_AS(const std::optional<Entry> entry, tar_->next());
         if (!entry) break;
-        progress(tar.percent());
         const auto stream = std::ranges::find(streams, entry->path, &BackupStream::path);
         if (stream == streams.end()) {
             if (entry->path.ends_with(kStreamSuffix))
@@ -187,13 +187,16 @@ Result<> read_backup_streams(const BackupFile& file, const std::vector<BackupStr
         if (entry->type != EntryType::file) return refuse(entry->path, "is no file");
         if (!read.insert(entry->path).second) return refuse(entry->path, "is there twice");
         std::uint64_t at = 0;
-        const auto fed = tar.read([&](std::uint64_t offset, const char* data, std::size_t size) -> Result<> {
-            if (offset != at) return refuse(entry->path, "has holes");
-            at += size;
-            LX_TRY(budget.take_bytes(size));
-            return stream->feed(std::string_view(data, size));
-        });
+        const auto fed =
+            tar_->read([&](std::uint64_t offset, const char* data, std::size_t size) -> Result<> {
+                if (offset != at) return refuse(entry->path, "has holes");
+                at += size;
+                LX_TRY(budget_.take_bytes(size));
+                reading.progress(tar_->bytes_read());
+                return stream->feed(std::string_view(data, size));
+            });
         LX_TRY(fed);
+        failpoint("images.backup.stream");
         LX_TRY(stream->finish());
     }
     for (const auto& stream : streams) {
@@ -201,6 +204,12 @@ Result<> read_backup_streams(const BackupFile& file, const std::vector<BackupStr
             return fail(Status::bad_request, fmt::format("The backup has no '{}'", stream.path));
     }
     return {};
+}
+
+Result<> BackupReader::streams(const std::vector<BackupStream>& streams, const BackupReading& reading) {
+    budget_.renew(reading.limits, reading.stop);
+    LX_TRY(feed_streams(streams, reading));
+    return read_rest();
 }
 
 }  // namespace lxmgr::images

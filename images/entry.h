@@ -78,6 +78,12 @@ public:
     /// Checks the running length of a decompressed stream (headers and padding included).
     Result<> check_stream(std::uint64_t bytes) const;
     Result<> check_stop() const;
+    [[nodiscard]] const std::stop_token& stop() const { return stop_; }
+    /// Other limits from here on, for what counts on. Nobody else may use it meanwhile.
+    void renew(const UnpackLimits& limits, std::stop_token stop) {
+        limits_ = limits;
+        stop_ = std::move(stop);
+    }
 
 private:
     UnpackLimits limits_;

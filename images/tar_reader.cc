@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 
 #include "images/acl.h"
@@ -78,13 +79,35 @@ Result<std::vector<Xattr>> xattrs_of(archive_entry* raw, const std::string& path
 
 void TarReader::FreeArchive::operator()(archive* a) const { archive_read_free(a); }
 
-TarReader::TarReader(UniqueFd fd, std::unique_ptr<archive, FreeArchive> archive, std::string path,
-                     std::uint64_t size_bytes, Budget& budget)
-    : fd_(std::move(fd)),
-      archive_(std::move(archive)),
-      path_(std::move(path)),
-      size_bytes_(size_bytes),
-      budget_(&budget) {}
+struct TarReader::Feed {
+    ByteSource& source;
+    Budget& budget;
+    std::optional<Error> error;
+
+    static la_ssize_t read(archive* a, void* data, const void** bytes) {
+        auto& self = *static_cast<Feed*>(data);
+        auto got = self.source.next(self.budget.stop());
+        if (!got) {
+            self.error = std::move(got).error();
+            archive_set_error(a, EIO, "%s", self.error->message.c_str());
+            return -1;
+        }
+        *bytes = got->data();
+        return static_cast<la_ssize_t>(got->size());
+    }
+};
+
+void TarReader::FreeFeed::operator()(Feed* feed) const { delete feed; }
+
+TarReader::TarReader(UniqueFd fd, Archive archive, std::uint64_t size_bytes, Budget& budget)
+    : fd_(std::move(fd)), archive_(std::move(archive)), size_bytes_(size_bytes), budget_(&budget) {}
+
+Result<TarReader::Archive> TarReader::make() {
+    Archive made(archive_read_new());
+    if (!made || !enable(made.get()))
+        return fail(Status::internal, "libarchive lacks a format that images need");
+    return made;
+}
 
 Result<TarReader> TarReader::open(const std::string& path, Budget& budget) {
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
@@ -92,16 +115,25 @@ Result<TarReader> TarReader::open(const std::string& path, Budget& budget) {
     struct stat st{};
     if (::fstat(fd.get(), &st) != 0) return fail_errno("fstat", path);
     ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
-    std::unique_ptr<archive, FreeArchive> a(archive_read_new());
-    if (!a || !enable(a.get())) return fail(Status::internal, "libarchive lacks a format that images need");
+    LX_TRY_AS(Archive a, make());
     if (archive_read_open_fd(a.get(), fd.get(), kReadBytes) != ARCHIVE_OK) {
         return fail(Status::bad_request,
                     fmt::format("The image file is no tarball: {}", text_of(archive_error_string(a.get()))));
     }
-    return TarReader(std::move(fd), std::move(a), path, static_cast<std::uint64_t>(st.st_size), budget);
+    return TarReader(std::move(fd), std::move(a), static_cast<std::uint64_t>(st.st_size), budget);
+}
+
+Result<TarReader> TarReader::open(ByteSource& source, Budget& budget) {
+    LX_TRY_AS(Archive a, make());
+    TarReader out(UniqueFd(), std::move(a), source.size_bytes(), budget);
+    out.feed_.reset(new Feed{source, budget, {}});
+    if (archive_read_open(out.archive_.get(), out.feed_.get(), nullptr, &Feed::read, nullptr) != ARCHIVE_OK)
+        return out.broken();
+    return out;
 }
 
 std::unexpected<Error> TarReader::broken() const {
+    if (feed_ && feed_->error) return std::unexpected(*feed_->error);
     return fail(Status::bad_request, fmt::format("The image tarball cannot be read: {}",
                                                  text_of(archive_error_string(archive_.get()))));
 }
@@ -147,20 +179,6 @@ Result<Entry> TarReader::convert(archive_entry* raw) const {
     return entry;
 }
 
-void TarReader::give_back() {
-    constexpr off_t kPiece = off_t{4} << 20;
-    if (!uses_up_) return;
-    // libarchive has a copy of what it has read and not given out yet.
-    const off_t at = ::lseek(fd_.get(), 0, SEEK_CUR) / kPiece * kPiece;
-    if (at <= given_back_) return;
-    const UniqueFd writable(::open(path_.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
-    // Where the file system has no holes, the file goes as a whole, in the end.
-    if (writable)
-        ::fallocate(writable.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, given_back_,
-                    at - given_back_);
-    given_back_ = at;
-}
-
 Result<> TarReader::read(const BlockSink& sink) {
     in_entry_ = false;
     for (;;) {
@@ -172,7 +190,6 @@ Result<> TarReader::read(const BlockSink& sink) {
         if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN) return broken();
         LX_TRY(budget_->check_stream(static_cast<std::uint64_t>(archive_filter_bytes(archive_.get(), 0))));
         if (offset < 0) return refuse(entry_path_, "has content at a negative offset");
-        give_back();
         if (size > 0) LX_TRY(sink(static_cast<std::uint64_t>(offset), static_cast<const char*>(data), size));
     }
 }
@@ -189,10 +206,13 @@ Result<std::string> TarReader::read_text(std::size_t max_bytes) {
     return out;
 }
 
+std::uint64_t TarReader::bytes_read() const {
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(archive_filter_bytes(archive_.get(), -1), 0));
+}
+
 int TarReader::percent() const {
-    const auto read =
-        static_cast<std::uint64_t>(std::max<std::int64_t>(archive_filter_bytes(archive_.get(), -1), 0));
-    return size_bytes_ == 0 ? 0 : static_cast<int>(std::min<std::uint64_t>(read * 100 / size_bytes_, 100));
+    if (size_bytes_ == 0) return 0;
+    return static_cast<int>(std::min<std::uint64_t>(bytes_read() * 100 / size_bytes_, 100));
 }
 
 }  // namespace lxmgr::images

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "images/byte_source.h"
 #include "images/entry.h"
 #include "lxd-daemon/base/own.h"
 
@@ -14,13 +15,15 @@ namespace lxmgr::images {
 
 /// Reads a tarball entry by entry: ustar, pax, GNU and old tar; plain or compressed with gzip, bzip2, xz,
 /// lzma, lzip, zstd, lz4 or compress, always inside this process (libarchive's helper programs are not
-/// enabled). One thread only.
+/// enabled). One thread at a time.
 class TarReader {
 public:
     /// @param path    a file of the daemon; a symlink is not followed
     /// @param budget  bounds the decompressed stream; must outlive the reader
     /// Errors: `bad_request` when the file is no tarball (found by the first next()).
     static Result<TarReader> open(const std::string& path, Budget& budget);
+    /// The same of what comes from `source`, which must outlive the reader, too.
+    static Result<TarReader> open(ByteSource& source, Budget& budget);
 
     /// The next entry, with `path` and a hard link's target brought into form; none at the end. What is left
     /// of the entry before is read and dropped.
@@ -30,30 +33,32 @@ public:
     Result<> read(const BlockSink& sink);
     /// The whole content. Errors: `bad_request` above the limit.
     Result<std::string> read_text(std::size_t max_bytes);
-    /// From now on the room of what has been read is given back: nobody reads the file again.
-    void use_up() { uses_up_ = true; }
     /// How much of the file has been read, 0..100.
     int percent() const;
+    /// How many bytes of it, as they are before they are decompressed.
+    std::uint64_t bytes_read() const;
 
 private:
     struct FreeArchive {
         void operator()(archive* a) const;
     };
-    TarReader(UniqueFd fd, std::unique_ptr<archive, FreeArchive> archive, std::string path,
-              std::uint64_t size_bytes, Budget& budget);
+    struct Feed;  ///< what libarchive asks for the bytes of a source
+    struct FreeFeed {
+        void operator()(Feed* feed) const;
+    };
+    using Archive = std::unique_ptr<archive, FreeArchive>;
+    static Result<Archive> make();
+    TarReader(UniqueFd fd, Archive archive, std::uint64_t size_bytes, Budget& budget);
     Result<Entry> convert(archive_entry* raw) const;
     std::unexpected<Error> broken() const;
-    void give_back();
 
     UniqueFd fd_;
-    std::unique_ptr<archive, FreeArchive> archive_;
-    std::string path_;
+    std::unique_ptr<Feed, FreeFeed> feed_;  ///< null: a file
+    Archive archive_;
     std::string entry_path_;
     std::uint64_t size_bytes_;
     Budget* budget_;
     bool in_entry_ = false;
-    bool uses_up_ = false;
-    off_t given_back_ = 0;
 };
 
 }  // namespace lxmgr::images

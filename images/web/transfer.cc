@@ -120,16 +120,15 @@ std::size_t Transfer::give_body(char* bytes, std::size_t size, std::size_t count
     auto& transfer = *static_cast<Transfer*>(self);
     const WebUpload& upload = *transfer.request_.upload;
     const std::size_t wanted = std::min<std::uint64_t>(size * count, upload.size_bytes - transfer.given_);
-    const ssize_t got = ::pread(upload.fd, bytes, wanted, static_cast<off_t>(transfer.given_));
-    if (got < 0 || (got == 0 && wanted > 0)) {
-        transfer.error_ = Error{
-            Status::internal,
-            fmt::format("What is sent to '{}' cannot be read", shown_url(transfer.request_.url)), errno};
+    auto got = read_pieces(*upload.pieces, transfer.given_, {bytes, wanted});
+    if (!got) {
+        transfer.error_ =
+            in(fmt::format("Sending to '{}'", shown_url(transfer.request_.url)), std::move(got).error());
         return CURL_READFUNC_ABORT;
     }
-    transfer.given_ += static_cast<std::uint64_t>(got);
+    transfer.given_ += *got;
     if (transfer.request_.progress) transfer.request_.progress(transfer.given_, upload.size_bytes);
-    return static_cast<std::size_t>(got);
+    return *got;
 }
 
 int Transfer::seek_body(void* self, curl_off_t offset, int origin) noexcept {

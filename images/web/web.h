@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lxd-daemon/base/pieces.h"
 #include "lxd-daemon/base/result.h"
 
 /// HTTP as a client, by libcurl.
@@ -24,9 +25,9 @@ struct WebAccess {
     bool allow_local = true;
 };
 
-/// What is sent with a POST; the descriptor stays the caller's.
+/// What is sent with a POST; the pieces stay the caller's.
 struct WebUpload {
-    int fd = -1;
+    const std::vector<Piece>* pieces = nullptr;
     std::uint64_t size_bytes = 0;
     std::string content_type;
 };

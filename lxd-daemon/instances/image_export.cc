@@ -52,61 +52,35 @@ Result<OpenFile> open_file(const std::string& path) {
     return out;
 }
 
-Result<> write_all(int fd, std::string_view text) {
-    while (!text.empty()) {
-        const ssize_t written = ::write(fd, text.data(), text.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return fail_errno("Writing", "image export");
-        text.remove_prefix(static_cast<std::size_t>(written));
-    }
-    return {};
-}
-
-// In the kernel; shares the blocks where the file system can.
-Result<> copy_image_part(const OpenFile& from, int to) {
-    std::uint64_t left = from.size_bytes;
-    while (left > 0) {
-        const ssize_t copied = ::copy_file_range(from.fd.get(), nullptr, to, nullptr, left, 0);
-        if (copied < 0 && errno == EINTR) continue;
-        if (copied < 0) return fail_errno("Copying", "image export");
-        if (copied == 0) return fail(Status::internal, "The image file became shorter");
-        left -= static_cast<std::uint64_t>(copied);
-    }
-    return {};
-}
-
-Result<> append_part(int to, const std::string& boundary, const std::string& name,
-                     const std::string& filename, const OpenFile& file) {
-    LX_TRY(
-        write_all(to, fmt::format("--{}\r\nContent-Disposition: form-data; name=\"{}\"; filename=\"{}\"\r\n"
-                                  "Content-Type: application/octet-stream\r\n\r\n",
-                                  boundary, name, filename)));
-    LX_TRY(copy_image_part(file, to));
-    return write_all(to, "\r\n");
+/// A part of a multipart/form-data body.
+void add_part(ImageExport& to, const std::string& boundary, const std::string& name,
+              const std::string& filename, OpenFile file) {
+    to.pieces.push_back(
+        {.text = fmt::format("--{}\r\nContent-Disposition: form-data; name=\"{}\"; filename=\"{}\"\r\n"
+                             "Content-Type: application/octet-stream\r\n\r\n",
+                             boundary, name, filename)});
+    to.pieces.push_back({.file = std::move(file.fd), .file_bytes = file.size_bytes});
+    to.pieces.push_back({.text = "\r\n"});
 }
 
 }  // namespace
 
-Result<ImageExport> open_image_export(const std::string& fingerprint, const images::ImageFiles& files,
-                                      const std::string& temp_dir) {
+Result<ImageExport> open_image_export(const std::string& fingerprint, const images::ImageFiles& files) {
     LX_TRY_AS(OpenFile metadata, open_file(files.metadata_path));
-    if (files.rootfs_path.empty()) {
-        return ImageExport{std::move(metadata.fd), metadata.size_bytes, "application/octet-stream",
-                           fingerprint + metadata.extension};
-    }
-    LX_TRY_AS(const OpenFile rootfs, open_file(files.rootfs_path));
     ImageExport out;
-    out.fd = UniqueFd(::open(temp_dir.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-    if (!out.fd) return fail_errno("Opening a temporary file in", temp_dir);
+    const std::string filename = fingerprint + metadata.extension;
+    if (files.rootfs_path.empty()) {
+        out.pieces.push_back({.file = std::move(metadata.fd), .file_bytes = metadata.size_bytes});
+        out.content_type = "application/octet-stream";
+        out.filename = filename;
+        return out;
+    }
+    LX_TRY_AS(OpenFile rootfs, open_file(files.rootfs_path));
     const std::string boundary = random_hex(30);
-    const int fd = out.fd.get();
-    LX_TRY(append_part(fd, boundary, "metadata", fmt::format("meta-{}{}", fingerprint, metadata.extension),
-                       metadata));
-    LX_TRY(append_part(fd, boundary, "rootfs", fingerprint + rootfs.extension, rootfs));
-    LX_TRY(write_all(fd, fmt::format("--{}--\r\n", boundary)));
-    const off_t end = ::lseek(fd, 0, SEEK_CUR);
-    if (end < 0 || ::lseek(fd, 0, SEEK_SET) != 0) return fail_errno("lseek", "image export");
-    out.size_bytes = static_cast<std::uint64_t>(end);
+    add_part(out, boundary, "metadata", "meta-" + filename, std::move(metadata));
+    const std::string rootfs_name = fingerprint + rootfs.extension;
+    add_part(out, boundary, "rootfs", rootfs_name, std::move(rootfs));
+    out.pieces.push_back({.text = fmt::format("--{}--\r\n", boundary)});
     out.content_type = fmt::format("multipart/form-data; boundary={}", boundary);
     return out;
 }

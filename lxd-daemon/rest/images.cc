@@ -296,8 +296,7 @@ Handled image_delete(const Request& request, Services& services) {
 Handled image_export(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_image(request, services));
     auto open = [&services, record] {
-        return instances::open_image_export(record->fingerprint, store_of(services).files_of(*record),
-                                            services.root + "/tmp");
+        return instances::open_image_export(record->fingerprint, store_of(services).files_of(*record));
     };
     auto pending = on_worker(services, std::move(open));
     LX_CO_TRY_AS(auto opened, co_await std::move(pending));
@@ -308,7 +307,7 @@ Handled image_export(const Request& request, Services& services) {
     }
     publish_lifecycle(services, request.requestor_json, "image-retrieved",
                       url_of_image(record->fingerprint, record->projects.front()));
-    auto response = Response::stream(std::move(opened.fd), opened.size_bytes, opened.content_type);
+    auto response = Response::pieces_of(std::move(opened.pieces), opened.content_type);
     if (!opened.filename.empty()) {
         response = std::move(response).with_header("Content-Disposition",
                                                    fmt::format("attachment;filename={}", opened.filename));

@@ -5,6 +5,7 @@
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/backup_upload.h"
 #include "lxd-daemon/rest/migration.h"
 #include "lxd-daemon/rest/projects.h"
 #include "lxd-daemon/rest/route.h"
@@ -120,22 +121,19 @@ Handled import_instance(const Request& request, Services& services) {
                 "Changing config, devices or profiles while a backup is imported is not supported");
     }
     instances::BackupUpload upload;
-    upload.path = request.files.front()->path;
-    upload.file = request.files.front();
     upload.name = request.header("x-lxd-name").value_or("");
     upload.pool = request.header("x-lxd-pool").value_or("");
     upload.project = request.project;
-    auto import = [&services, upload, requestor = request.requestor_json] {
-        return services.instances->backups().import(upload, requestor);
+    auto import = [&services, requestor = request.requestor_json](const instances::BackupUpload& sent) {
+        return services.instances->backups().import(sent, requestor);
     };
-    auto pending = on_worker(services, std::move(import));
-    LX_CO_TRY_AS(const auto operation, co_await std::move(pending));
-    co_return Response::operation(*operation);
+    auto pending = take_backup(request, services, std::move(upload), std::move(import));
+    co_return co_await std::move(pending);
 }
 
 Handled instances_post(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
-    if (!request.files.empty()) {
+    if (request.incoming != nullptr) {
         auto pending = import_instance(request, services);
         co_return co_await std::move(pending);
     }

@@ -72,10 +72,15 @@ Response Response::raw(std::string bytes, const std::string& content_type) {
 }
 
 Response Response::stream(UniqueFd file, std::uint64_t bytes, const std::string& content_type) {
+    std::vector<Piece> pieces;
+    pieces.push_back({.file = std::move(file), .file_bytes = bytes});
+    return pieces_of(std::move(pieces), content_type);
+}
+
+Response Response::pieces_of(std::vector<Piece> pieces, const std::string& content_type) {
     Response response;
     response.headers.emplace_back("Content-Type", content_type);
-    response.file = std::move(file);
-    response.file_bytes = bytes;
+    response.pieces = std::move(pieces);
     return response;
 }
 

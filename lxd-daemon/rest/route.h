@@ -13,6 +13,7 @@
 
 #include "lxd-daemon/auth/identity.h"
 #include "lxd-daemon/base/own.h"
+#include "lxd-daemon/base/pieces.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/operations/operation.h"
 #include "lxd-daemon/rest/on_worker.h"
@@ -21,9 +22,10 @@
 namespace lxmgr::rest {
 
 struct Services;
-class Upgrade;  ///< the raw connection of a request with "Upgrade:", see upgrade.h
-class Peer;     ///< the other end of the connection, see upgrade.h
-struct Remote;  ///< the client behind TLS, see remote.h
+class Upgrade;   ///< the raw connection of a request with "Upgrade:", see upgrade.h
+class Peer;      ///< the other end of the connection, see upgrade.h
+class Incoming;  ///< the body of a request that is still to come, see upgrade.h
+struct Remote;   ///< the client behind TLS, see remote.h
 
 enum class Verb { get, head, post, put, patch, del };
 
@@ -72,6 +74,7 @@ struct Request {
     std::string requestor_json;       ///< {"username","protocol","address"} of the peer
     Upgrade* upgrade = nullptr;       ///< set when the client asked for an upgrade
     Peer* peer = nullptr;             ///< null in tests that call a handler directly
+    Incoming* incoming = nullptr;     ///< a backup that the handler takes in; null: there is none
 
     [[nodiscard]] const std::string& path_arg(const std::string& name) const;  ///< must exist
     [[nodiscard]] std::string query_or(const std::string& name, std::string fallback) const;
@@ -89,10 +92,9 @@ struct Request {
 struct Response {
     int http_status = 200;
     std::vector<std::pair<std::string, std::string>> headers;
-    std::string body;              ///< complete JSON envelope or raw bytes
-    UniqueFd file;                 ///< when valid: streamed after the head instead of body
-    std::uint64_t file_bytes = 0;  ///< how much of it, from its current offset
-    bool upgraded = false;         ///< the handler took the connection over (Upgrade); nothing is written
+    std::string body;           ///< complete JSON envelope or raw bytes
+    std::vector<Piece> pieces;  ///< when there are any: streamed after the head instead of body
+    bool upgraded = false;      ///< the handler took the connection over (Upgrade); nothing is written
 
     static Response sync(const nlohmann::json& metadata);
     /// As sync() with metadata that is JSON text already (large lists, cached objects).
@@ -103,6 +105,7 @@ struct Response {
     static Response error(const Error& error);
     static Response raw(std::string bytes, const std::string& content_type);
     static Response stream(UniqueFd file, std::uint64_t bytes, const std::string& content_type);
+    static Response pieces_of(std::vector<Piece> pieces, const std::string& content_type);
     static Response upgrade_done();                  ///< after Upgrade took the connection over
     Response with_etag(const std::string& etag) &&;  ///< adds the quotes
     Response with_header(std::string name, std::string value) &&;
@@ -118,8 +121,8 @@ enum class Body {
     json,
     file,
     raw_file,
-    backup
-};  ///< backup: one file when it is application/octet-stream, else json
+    backup  ///< Request::incoming when it is application/octet-stream, else json
+};
 
 /// Where the body of a `raw_file` route is to be written in place of STATE/tmp, so that it need not be copied
 /// from there; invalid: nowhere. Blocking, runs on a worker before the body is read.

@@ -90,7 +90,7 @@ asio::awaitable<Session::Head> Session::read_head() {
             if (parser_->is_header_done()) break;
         }
         if (idle && hosting_->draining) co_return Head::closed;
-        auto pending = read_more();
+        auto pending = read_more(kReadBytes);
         if (!co_await std::move(pending)) co_return Head::closed;
         if (std::exchange(idle, false)) allow(hosting_->limits.header_time);
     }
@@ -145,6 +145,7 @@ asio::awaitable<Result<Response>> Session::handle(Request& request) {
         turn = co_await std::move(queueing);
     }
     LX_CO_TRY(check_again(request, match));
+    recheck_ = [this, &request, &match] { return check_again(request, match); };
     auto pending = match.route->handler(request, hosting_->services);
     co_return co_await std::move(pending);
 }

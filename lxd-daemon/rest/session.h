@@ -23,10 +23,12 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using boost::system::error_code;
 using Parser = http::request_parser<http::buffer_body>;
+inline constexpr std::size_t kReadBytes = 8192;  ///< of a head at a time
 
 class Session final : public Connection,
                       public Upgrade,
                       public Peer,
+                      public Incoming,
                       public std::enable_shared_from_this<Session> {
 public:
     Session(std::shared_ptr<Hosting> hosting, Socket socket, std::shared_ptr<Remote> remote)
@@ -46,10 +48,18 @@ public:
     [[nodiscard]] std::string_view protocol() const override { return protocol_; }
     asio::awaitable<Result<std::shared_ptr<Websocket>>> accept_websocket() override;
     asio::awaitable<Result<UniqueFd>> accept_raw(std::string protocol) override;
+    [[nodiscard]] std::uint64_t incoming_bytes() const override {
+        return parser_->content_length().value_or(0);
+    }
+    asio::awaitable<Result<std::size_t>> read_incoming(std::span<char> room) override;
+    void stop_incoming() override;
+    Result<> check_incoming() override { return recheck_(); }
 
 private:
     enum class Head { ready, closed, malformed };
-    asio::awaitable<bool> read_more();
+    asio::awaitable<bool> read_more(std::size_t most);
+    [[nodiscard]] std::size_t body_piece() const;
+    asio::awaitable<Result<std::size_t>> read_plain(std::span<char> room);
     asio::awaitable<Head> read_head();
     asio::awaitable<bool> serve_one();
     asio::awaitable<Response> answer(Request& request);
@@ -62,6 +72,7 @@ private:
     asio::awaitable<Result<>> receive_body(std::shared_ptr<BodyStore> store, std::uint64_t bytes);
     asio::awaitable<bool> write_all(std::string_view head, std::string_view body);
     asio::awaitable<bool> write_response(Response response, bool head_only);
+    asio::awaitable<bool> write_piece(Piece piece);
     asio::awaitable<bool> write_file(UniqueFd file, std::uint64_t bytes);
     asio::awaitable<void> know_requestor();
     [[nodiscard]] bool body_done() const { return body_received_ || parser_->is_done(); }
@@ -81,7 +92,9 @@ private:
     std::vector<char> in_;  ///< bytes [in_at_, in_.size()) are not parsed yet
     std::size_t in_at_ = 0;
     bool keep_alive_ = true;
-    bool body_received_ = false;  ///< beside the parser, which still waits for it
+    bool body_received_ = false;    ///< beside the parser, which still waits for it
+    std::uint64_t plain_left_ = 0;  ///< of a body that the parser is passed by with
+    std::function<Result<>()> recheck_;
     std::string requestor_json_;
     const Request* current_ = nullptr;
     std::string protocol_;

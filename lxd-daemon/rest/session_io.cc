@@ -20,7 +20,7 @@ constexpr std::string_view kNoGuessing = "X-Content-Type-Options: nosniff\r\n";
 constexpr std::string_view kNoPage =
     "X-Frame-Options: DENY\r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'\r\n";
 
-constexpr std::size_t kReadBytes = 8192;
+constexpr std::size_t kBodyReadBytes = std::size_t{64} << 10;
 constexpr std::size_t kFileChunk = std::size_t{256} << 10;
 constexpr std::uint64_t kBulk = std::uint64_t{64} << 20;  // at a time, then others get the worker
 constexpr std::chrono::seconds kLingerTime{2};
@@ -31,19 +31,24 @@ std::string_view reason(int status) { return http::obsolete_reason(static_cast<h
 
 }  // namespace
 
-asio::awaitable<bool> Session::read_more() {
+asio::awaitable<bool> Session::read_more(std::size_t most) {
     if (in_at_ > 0) {
         in_.erase(in_.begin(), in_.begin() + static_cast<std::ptrdiff_t>(in_at_));
         in_at_ = 0;
     }
     const std::size_t before = in_.size();
-    in_.resize(before + kReadBytes);
+    in_.resize(before + most);
     error_code error;
-    auto pending = socket_.async_read_some(asio::buffer(in_.data() + before, kReadBytes),
+    auto pending = socket_.async_read_some(asio::buffer(in_.data() + before, most),
                                            asio::redirect_error(asio::use_awaitable, error));
     const std::size_t size = co_await std::move(pending);
     in_.resize(before + (error ? 0 : size));
     co_return !error && size > 0;
+}
+
+/// Small ones leave nothing large behind in connections that are kept.
+std::size_t Session::body_piece() const {
+    return current_ != nullptr && current_->incoming != nullptr ? kBodyReadBytes : kReadBytes;
 }
 
 /// The next bytes of the body, at least one unless the body has ended.
@@ -55,7 +60,7 @@ asio::awaitable<Result<std::size_t>> Session::read_body_chunk(char* data, std::s
     while (body.size > 0 && !parser_->is_done()) {
         if (in_at_ == in_.size()) {
             allow(hosting_->limits.stall_time);
-            auto pending = read_more();
+            auto pending = read_more(body_piece());
             if (!co_await std::move(pending))
                 co_return fail(Status::bad_request, "The request's body ends too early");
         }
@@ -66,7 +71,7 @@ asio::awaitable<Result<std::size_t>> Session::read_body_chunk(char* data, std::s
             if (in_.size() - in_at_ > hosting_->limits.max_head_bytes)
                 co_return fail(Status::bad_request, "Bad transfer encoding of the request's body");
             allow(hosting_->limits.stall_time);
-            auto pending = read_more();
+            auto pending = read_more(body_piece());
             if (!co_await std::move(pending))
                 co_return fail(Status::bad_request, "The request's body ends too early");
         } else if (error && error != http::error::need_buffer) {
@@ -155,6 +160,41 @@ asio::awaitable<Result<>> Session::receive_body(std::shared_ptr<BodyStore> store
     co_return Result<>{};
 }
 
+/// Of a body of a length that was said: into its place, the parser passed by.
+asio::awaitable<Result<std::size_t>> Session::read_plain(std::span<char> room) {
+    const std::size_t most = std::min<std::uint64_t>(room.size(), plain_left_);
+    std::size_t size = std::min(most, in_.size() - in_at_);
+    std::copy_n(in_.begin() + static_cast<std::ptrdiff_t>(in_at_), size, room.begin());
+    in_at_ += size;
+    if (size == 0) {
+        allow(hosting_->limits.stall_time);
+        error_code error;
+        auto pending = socket_.async_read_some(asio::buffer(room.data(), most),
+                                               asio::redirect_error(asio::use_awaitable, error));
+        size = co_await std::move(pending);
+        deadline = SteadyTime::max();
+        if (error || size == 0) co_return fail(Status::bad_request, "The request's body ends too early");
+    }
+    plain_left_ -= size;
+    body_received_ = plain_left_ == 0;
+    co_return size;
+}
+
+asio::awaitable<Result<std::size_t>> Session::read_incoming(std::span<char> room) {
+    if (body_done()) co_return std::size_t{0};
+    if (plain_left_ > 0) {
+        auto reading = read_plain(room);
+        co_return co_await std::move(reading);
+    }
+    auto reading = read_body_chunk(room.data(), std::min(room.size(), kBodyReadBytes));
+    co_return co_await std::move(reading);
+}
+
+void Session::stop_incoming() {
+    error_code ignored;
+    socket_.cancel(ignored);
+}
+
 asio::awaitable<Result<>> Session::read_body(Request& request, const Route& route) {
     const bool may_be_empty = route.body == Body::json || route.body == Body::backup;
     if (parser_->is_done() && may_be_empty) co_return Result<>{};
@@ -168,6 +208,11 @@ asio::awaitable<Result<>> Session::read_body(Request& request, const Route& rout
         (route.body == Body::backup && !is_octets)) {
         auto pending = read_json_body(request);
         co_return co_await std::move(pending);
+    }
+    if (route.body == Body::backup) {
+        request.incoming = this;
+        plain_left_ = incoming_bytes();
+        co_return Result<>{};
     }
     auto pending = store_body(request, route);
     co_return co_await std::move(pending);
@@ -198,7 +243,7 @@ asio::awaitable<void> Session::linger() {
     for (std::size_t total = 0; total < most;) {
         in_.clear();
         in_at_ = 0;
-        auto reading = read_more();
+        auto reading = read_more(kReadBytes);
         if (!co_await std::move(reading)) co_return;
         total += in_.size();
     }
@@ -222,7 +267,7 @@ asio::awaitable<bool> Session::write_all(std::string_view head, std::string_view
 }
 
 asio::awaitable<bool> Session::write_response(Response response, bool head_only) {
-    const std::uint64_t length = response.file ? response.file_bytes : response.body.size();
+    const std::uint64_t length = response.pieces.empty() ? response.body.size() : size_of(response.pieces);
     std::string head;
     head.reserve(256);
     fmt::format_to(std::back_inserter(head), "HTTP/1.1 {} {}\r\n", response.http_status,
@@ -238,8 +283,20 @@ asio::awaitable<bool> Session::write_response(Response response, bool head_only)
                    keep_alive_ ? "" : "Connection: close\r\n");
     auto pending = write_all(head, head_only ? std::string_view{} : std::string_view(response.body));
     if (!co_await std::move(pending)) co_return false;
-    if (head_only || !response.file) co_return true;
-    auto streaming = write_file(std::move(response.file), length);
+    if (head_only) co_return true;
+    for (auto& piece : response.pieces) {
+        auto sending = write_piece(std::move(piece));
+        if (!co_await std::move(sending)) co_return false;
+    }
+    co_return true;
+}
+
+asio::awaitable<bool> Session::write_piece(Piece piece) {
+    if (!piece.file) {
+        auto writing = write_all("", piece.text);
+        co_return co_await std::move(writing);
+    }
+    auto streaming = write_file(std::move(piece.file), piece.file_bytes);
     co_return co_await std::move(streaming);
 }
 

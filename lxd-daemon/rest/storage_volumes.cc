@@ -10,6 +10,7 @@
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/pools.h"
 #include "lxd-daemon/instances/service.h"
+#include "lxd-daemon/rest/backup_upload.h"
 #include "lxd-daemon/rest/listing.h"
 #include "lxd-daemon/rest/migration.h"
 #include "lxd-daemon/rest/on_worker.h"
@@ -195,24 +196,21 @@ Handled import_volume(const Request& request, Services& services, std::string po
     if (request.header("x-lxd-type").value_or("backup") != "backup")
         co_return fail(Status::bad_request, "Only backups can be imported as storage volumes");
     instances::BackupUpload upload;
-    upload.path = request.files.front()->path;
-    upload.file = request.files.front();
     upload.name = request.header("x-lxd-name").value_or("");
     upload.pool = std::move(pool);
     upload.project = holder(request, services, database::Feature::volumes);
-    auto import = [&services, upload, requestor = request.requestor_json] {
-        return services.instances->backups().import_volume(upload, requestor);
+    auto import = [&services, requestor = request.requestor_json](const instances::BackupUpload& sent) {
+        return services.instances->backups().import_volume(sent, requestor);
     };
-    auto pending = on_worker(services, std::move(import));
-    LX_CO_TRY_AS(const auto operation, co_await std::move(pending));
-    co_return Response::operation(*operation);
+    auto pending = take_backup(request, services, std::move(upload), std::move(import));
+    co_return co_await std::move(pending);
 }
 
 // Wire: client-wire-notes, "storage": what LXD 5.0.2 does at once is done at return, 200 also for a new
 // volume.
 Handled volumes_post(const Request& request, Services& services) {
     LX_CO_TRY_AS(const std::string pool, require_pool(request, services));
-    if (!request.files.empty()) {
+    if (request.incoming != nullptr) {
         auto pending = import_volume(request, services, pool);
         co_return co_await std::move(pending);
     }

@@ -36,6 +36,8 @@ class BackupSweep(SweepCases, DaemonCase):
 
 
 class ImportSweep(BackupSweep):
+    test_moments = SweepCases.test_moments  # it is unpacked while it comes
+    moments = 12
     data = None
 
     def prepare(self):

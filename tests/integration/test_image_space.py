@@ -1,5 +1,6 @@
 """A disk that is too small for an image that is fetched, or made of an instance, or for a backup: a clear error, nothing
 left, and the same request succeeds when there is room."""
+import hashlib
 import os
 import shutil
 import subprocess
@@ -84,6 +85,22 @@ class FullDiskTest(DaemonCase):
         body = {"source": {"type": "instance", "name": "one"}}
         self.until_there_is_room(2 << 20, lambda: self.api.do("POST", "/1.0/images", body, timeout=60))
         self.assertEqual(len(self.api.get("/1.0/images")), 2)
+
+    def test_export_needs_no_room(self):
+        """Of an image of two files, in one body."""
+        source = {"type": "image", "mode": "pull", "server": streams.URL, "protocol": "simplestreams", "alias": "24.04"}
+        fingerprint = self.api.do("POST", "/1.0/images", {"source": source}, timeout=60)["metadata"]["fingerprint"]
+        filler = self.fill(64 << 10)
+        try:
+            reply = self.api.raw("GET", f"/1.0/images/{fingerprint}/export")
+        finally:
+            os.unlink(filler)
+        self.assertEqual(reply.status, 200)
+        boundary = reply.headers["Content-Type"].split("boundary=")[1].encode()
+        _, metadata, rootfs, end = (b"\r\n" + reply.body).split(b"\r\n--" + boundary)
+        files = [part.split(b"\r\n\r\n", 1)[1] for part in (metadata, rootfs)]
+        self.assertEqual((end, hashlib.sha256(b"".join(files)).hexdigest()), (b"--\r\n", fingerprint))
+        self.api.do("DELETE", f"/1.0/images/{fingerprint}")
 
     def test_upload_url_and_refresh(self):
         with open(images.tiny(), "rb") as file:

@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "images/entry.h"
 #include "lxd-daemon/base/log.h"
+#include "lxd-daemon/instances/byte_report.h"
 #include "lxd-daemon/instances/migration/steps.h"
 #include "storage/tree/id_shift.h"
 
@@ -15,13 +18,29 @@ namespace {
 
 constexpr std::string_view kOwnPlace = "backup/container";
 
-std::function<void(int)> show_unpacking(operations::Operation& operation) {
-    return [&operation, last = -1](int percent) mutable {
-        if (percent == last) return;
-        last = percent;
-        operation.update_metadata(
-            {{"create_instance_from_backup_unpack_progress", fmt::format("Unpacking: {}%", percent)}});
+constexpr const char* kProgress = "create_instance_from_backup_unpack_progress";
+constexpr const char* kUnpacking = "Unpacking: ";
+
+/// In percent where the client has said how much will come.
+std::function<void(std::uint64_t)> show_unpacking(operations::Operation& operation, std::uint64_t of_bytes) {
+    if (of_bytes == 0) {
+        auto report = std::make_shared<ByteReport>(operation, kProgress, kUnpacking);
+        return [report](std::uint64_t bytes) { report->at(bytes); };
+    }
+    return [&operation, of_bytes, last = std::uint64_t{101}](std::uint64_t bytes) mutable {
+        const std::uint64_t percent = std::min<std::uint64_t>(bytes * 100 / of_bytes, 100);
+        if (std::exchange(last, percent) == percent) return;
+        operation.update_metadata({{kProgress, fmt::format("{}{}%", kUnpacking, percent)}});
     };
+}
+
+Result<images::BackupReading> reading_into(storage::Driver& driver, const images::BackupReader& content,
+                                           operations::Operation& operation, std::stop_token stop) {
+    images::BackupReading out{.stop = std::move(stop),
+                              .progress = show_unpacking(operation, content.size_bytes())};
+    LX_TRY_AS(const auto space, driver.space());
+    out.limits.max_bytes = space.total_bytes;  // a full pool ends what is hostile or too large
+    return out;
 }
 
 void as_inside(images::Entry& entry, const sys::IdMap& stored) {
@@ -67,11 +86,8 @@ Result<> FilledVolumes::make_from(std::size_t at) {
 }
 
 Result<> FilledVolumes::unpack() {
-    images::UnpackLimits limits;
-    LX_TRY_AS(const auto space, driver_.space());
-    limits.max_bytes = space.total_bytes;  // a full pool ends what is hostile or too large
-    LX_TRY_AS(metadata_, images::unpack_backup({source_.path, true}, parts_, source_.metadata_prefix, limits,
-                                               stop_, show_unpacking(operation_)));
+    LX_TRY_AS(const auto reading, reading_into(driver_, *source_.content, operation_, stop_));
+    LX_TRY_AS(metadata_, source_.content->unpack(parts_, source_.metadata_prefix, reading));
     return {};
 }
 
@@ -98,11 +114,8 @@ Result<images::Metadata> StreamedVolumes::make() {
                            [&receiver](std::string_view bytes) { return receiver->feed(bytes); },
                            [this, &receiver, &part] { return finish(*receiver, part); }});
     }
-    images::UnpackLimits limits;
-    LX_TRY_AS(const auto space, driver_.space());
-    limits.max_bytes = space.total_bytes;
-    auto read =
-        images::read_backup_streams({source_.path, true}, streams, limits, stop_, show_unpacking(operation_));
+    LX_TRY_AS(const auto reading, reading_into(driver_, *source_.content, operation_, stop_));
+    auto read = source_.content->streams(streams, reading);
     if (read) return std::move(metadata_);
     for (const auto& volume : made_) {
         if (auto removed = driver_.delete_volume(volume); !removed)

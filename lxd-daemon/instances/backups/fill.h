@@ -1,5 +1,6 @@
 #pragma once
 #include <map>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -26,7 +27,8 @@ public:
 class FilledVolumes final : public BackupVolumes {
 public:
     struct Source {
-        std::string path, metadata_prefix;
+        std::shared_ptr<images::BackupReader> content;
+        std::string metadata_prefix;
         std::string tree;  ///< below the place of each: "/rootfs"
     };
     FilledVolumes(storage::Driver& driver, Source source, operations::Operation& operation,
@@ -59,7 +61,7 @@ public:
     /// By place: the ids that a volume's files have on the disk they come from.
     using StoredIds = std::map<std::string, sys::IdMap>;
     struct Source {
-        std::string path;
+        std::shared_ptr<images::BackupReader> content;
         StoredIds ids;
     };
     StreamedVolumes(storage::Driver& driver, Source source, operations::Operation& operation,

@@ -77,10 +77,10 @@ Result<std::vector<database::SnapshotRecord>> read_snapshots(const Context& cont
 std::unique_ptr<BackupVolumes> backup_volumes(const ImportPlan& plan, storage::Driver& driver,
                                               operations::Operation& operation, std::stop_token stop) {
     if (!plan.form.empty()) {
-        StreamedVolumes::Source source{plan.upload.path, plan.ids};
+        StreamedVolumes::Source source{plan.upload.content, plan.ids};
         return std::make_unique<StreamedVolumes>(driver, std::move(source), operation, std::move(stop));
     }
-    FilledVolumes::Source source{plan.upload.path, "backup/container", "/rootfs"};
+    FilledVolumes::Source source{plan.upload.content, "backup/container", "/rootfs"};
     return std::make_unique<FilledVolumes>(driver, std::move(source), operation, std::move(stop));
 }
 
@@ -152,7 +152,7 @@ Result<> require_form(Context& context, const std::string& pool, const std::stri
 }
 
 Result<ImportPlan> plan_import(Context& context, const BackupUpload& upload) {
-    LX_TRY_AS(const BackupIndex index, read_index(upload.path, "container"));
+    LX_TRY_AS(const BackupIndex index, read_index(*upload.content, "container"));
     ImportPlan plan;
     plan.upload = upload;
     auto& record = plan.record;

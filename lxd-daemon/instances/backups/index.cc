@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include "images/backup_reader.h"
 #include "lxd-daemon/api/json_reader.h"
 #include "lxd-daemon/instances/snapshots.h"
 
@@ -41,8 +40,8 @@ Result<BackupIndex> parse_index(const nlohmann::json& object, const std::string&
     return out;
 }
 
-Result<BackupIndex> read_index(const std::string& path, const std::string& type) {
-    LX_TRY_AS(const nlohmann::json object, images::read_backup_index(path, {}));
+Result<BackupIndex> read_index(images::BackupReader& backup, const std::string& type) {
+    LX_TRY_AS(const nlohmann::json object, backup.index());
     return parse_index(object, type);
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "images/backup_reader.h"
 #include "lxd-daemon/api/backup.h"
 #include "lxd-daemon/base/own.h"
 #include "lxd-daemon/base/result.h"
@@ -14,10 +15,9 @@ namespace lxmgr::instances {
 
 struct Context;
 
-/// A backup that a client has sent.
+/// A backup that a client sends. It is read while it comes.
 struct BackupUpload {
-    std::string path;                 ///< its file
-    std::shared_ptr<void> file;       ///< keeps the file
+    std::shared_ptr<images::BackupReader> content;  ///< by whom it is read, once
     std::string name;                 ///< of the new instance or volume; empty: as the backup says
     std::string pool;                 ///< the same
     std::string project = "default";  ///< of what becomes of it
@@ -51,7 +51,7 @@ public:
                                             const std::string& requestor);
     /// A volume from a backup, in `upload.pool`. Blocking, as import().
     Result<operations::OperationPtr> import_volume(const BackupUpload& upload, const std::string& requestor);
-    /// An instance from a backup. Blocking: reads the backup's index, but not all of it.
+    /// An instance from a backup. Blocking: waits for the backup's index; the operation reads the rest.
     Result<operations::OperationPtr> import(const BackupUpload& upload, const std::string& requestor);
 
 private:

@@ -105,7 +105,7 @@ Result<> write_volume_backup(Context& context, const database::VolumeRecord& rec
 }
 
 Result<VolumeImportPlan> plan_volume_import(Context& context, const BackupUpload& upload) {
-    LX_TRY_AS(const BackupIndex index, read_index(upload.path, "custom"));
+    LX_TRY_AS(const BackupIndex index, read_index(*upload.content, "custom"));
     if (!index.form.empty())
         return fail(
             Status::bad_request,
@@ -163,7 +163,7 @@ Result<> import_volume(Context& context, const VolumeImportPlan& plan, operation
         return fail(Status::conflict, "Volume by that name already exists");
     LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record.pool));
     std::vector<NewDirectory> directories;
-    FilledVolumes volumes(*driver, {plan.upload.path, "", ""}, operation, std::move(stop));
+    FilledVolumes volumes(*driver, {plan.upload.content, "", ""}, operation, std::move(stop));
     for (std::size_t i = 0; i <= plan.snapshots.size(); ++i) {
         const auto shape = directories.empty() ? shape_of(record) : snapshot_shape_of(record);
         LX_TRY_AS(NewDirectory fresh, NewDirectory::begin(context, record.pool, shape));

@@ -35,8 +35,7 @@ Result<> check_push(const api::ImageExportPost& wanted) {
 Result<> send_image(Context& context, const database::ImageRecord& image, const api::ImageExportPost& wanted,
                     operations::Operation& operation, std::stop_token stop) {
     const ImageStore store(context.deps.database, context.deps.pools, context.deps.state_dir);
-    LX_TRY_AS(const auto opened,
-              open_image_export(image.fingerprint, store.files_of(image), context.deps.state_dir + "/tmp"));
+    LX_TRY_AS(const auto opened, open_image_export(image.fingerprint, store.files_of(image)));
     database::ImageSource peer;
     peer.certificate = wanted.certificate;
     LX_TRY_AS(auto web, images::Web::open(web_access(context, peer, wanted.by_admin), std::move(stop)));
@@ -46,7 +45,7 @@ Result<> send_image(Context& context, const database::ImageRecord& image, const 
                            .fingerprint = image.fingerprint,
                            .filename = opened.filename,
                            .profiles = wanted.profiles,
-                           .body = {opened.fd.get(), opened.size_bytes, opened.content_type}};
+                           .body = {&opened.pieces, size_of(opened.pieces), opened.content_type}};
     std::uint64_t shown = 0;
     push.progress = [&](std::uint64_t done, std::uint64_t total) {
         const std::uint64_t percent = total == 0 ? 100 : done * 100 / total;

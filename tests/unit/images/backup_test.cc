@@ -19,6 +19,32 @@ UniqueFd new_file(const std::string& path) {
     return UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
 }
 
+/// A few bytes at a time; at their end, what broke.
+class TextBytes final : public ByteSource {
+public:
+    TextBytes(std::string all, std::size_t step, std::string broken = "")
+        : all_(std::move(all)), step_(step), broken_(std::move(broken)) {}
+    Result<std::string_view> next(const std::stop_token& stop) override {
+        if (stop.stop_requested()) return fail(Status::unavailable, "stopped");
+        const std::string_view out = std::string_view(all_).substr(at_, step_);
+        at_ += out.size();
+        if (out.empty() && !broken_.empty()) return fail(Status::bad_request, broken_);
+        return out;
+    }
+    [[nodiscard]] std::uint64_t size_bytes() const override { return all_.size(); }
+    [[nodiscard]] std::size_t left() const { return all_.size() - at_; }
+
+private:
+    std::string all_;
+    std::size_t step_, at_ = 0;
+    std::string broken_;
+};
+std::shared_ptr<ByteSource> bytes_of(const std::string& path) {
+    return std::make_shared<TextBytes>(read_text(path), 1 << 16);
+}
+
+std::vector<BackupPart> root_part(const UniqueFd& root) { return {{"backup/container/rootfs", root.get()}}; }
+
 class BackupTest : public testing::Test {
 protected:
     void write(Compression compression) {
@@ -32,8 +58,9 @@ protected:
     }
     Result<Metadata> unpack() {
         const auto root = open_directory(dir_.make("out"));
-        return unpack_backup(dir_ / "b.tar", {{"backup/container/rootfs", root.get()}}, "backup/container",
-                             {}, {}, [](int) {});
+        BackupReader backup(bytes_of(dir_ / "b.tar"));
+        LX_TRY(backup.index());
+        return backup.unpack(root_part(root), "backup/container", {});
     }
     TempDir dir_;
 };
@@ -52,7 +79,6 @@ TEST_F(BackupTest, WhatWasWrittenIsReadBack) {
     for (const auto compression :
          {Compression::none, Compression::gzip, Compression::xz, Compression::zstd}) {
         write(compression);
-        ASSERT_TRUE(read_backup_index(dir_ / "b.tar", {}));
         const auto metadata = unpack();
         ASSERT_TRUE(metadata) << metadata.error().message;
         EXPECT_EQ(metadata->architecture, "x86_64");
@@ -98,8 +124,9 @@ TEST_F(BackupTest, APartThatIsNotThereIsAnError) {
     dir_.make("tree");
     write(Compression::none);
     const auto root = open_directory(dir_.make("out"));
-    const auto gone =
-        unpack_backup(dir_ / "b.tar", {{"backup/snapshots/s/rootfs", root.get()}}, "", {}, {}, [](int) {});
+    BackupReader backup(bytes_of(dir_ / "b.tar"));
+    ASSERT_TRUE(backup.index());
+    const auto gone = backup.unpack({{"backup/snapshots/s/rootfs", root.get()}}, "", {});
     ASSERT_FALSE(gone);
     EXPECT_THAT(gone.error().message, HasSubstr("backup/snapshots/s"));
 }
@@ -110,13 +137,15 @@ TEST_F(BackupTest, OfABlockVolumeItsContentIsTakenAndNothingElse) {
         std::filesystem::remove(dir_ / "b.tar");
         auto tar = TarWriter::open(new_file(dir_ / "b.tar"), Compression::none, {});
         EXPECT_TRUE(tar);
+        EXPECT_TRUE(tar->add_text("backup/index.yaml", "name: v\n", 0644));
         EXPECT_TRUE(tar->add_text("backup/volume/passwd", "evil", 0644));
         for (int i = 0; i < times; ++i)
             EXPECT_TRUE(tar->add_text(path, "begin" + zeros + "end" + zeros, 04777));
         EXPECT_TRUE(tar->finish());
         const auto root = open_directory(dir_.make("out"));
-        return unpack_backup(dir_ / "b.tar", {{"backup/volume", root.get(), nullptr, "root.img"}}, "", {}, {},
-                             [](int) {});
+        BackupReader backup(bytes_of(dir_ / "b.tar"));
+        EXPECT_TRUE(backup.index());
+        return backup.unpack({{"backup/volume", root.get(), nullptr, "root.img"}}, "", {});
     };
     for (const char* path : {"backup/volume.img", "backup/volume/root.img"}) {
         ASSERT_TRUE(unpack_as(path, 1));
@@ -131,26 +160,62 @@ TEST_F(BackupTest, OfABlockVolumeItsContentIsTakenAndNothingElse) {
     EXPECT_THAT(unpack_as("backup/other.img", 1).error().message, HasSubstr("has no 'backup/volume'"));
 }
 
-TEST_F(BackupTest, AFileThatIsUsedUpGivesItsRoomBackWhileItIsRead) {
+TEST_F(BackupTest, ItIsReadAsItComes) {
     const std::string tree = dir_.make("tree");
-    for (const char* name : {"a", "b", "c"}) write_text(tree + "/" + name, std::string(8 << 20, *name));
+    for (const char* name : {"a", "b"}) write_text(tree + "/" + name, std::string(1 << 20, *name));
+    for (const auto compression : {Compression::none, Compression::gzip, Compression::zstd}) {
+        write(compression);
+        const std::string all = read_text(dir_ / "b.tar");
+        for (const std::size_t step : {std::size_t{1}, std::size_t{511}, std::size_t{100'000}, all.size()}) {
+            const auto root = open_directory(dir_.make("out"));
+            auto bytes = std::make_shared<TextBytes>(all, step);
+            BackupReader backup(bytes);
+            ASSERT_EQ(backup.index().value()["name"], "c");
+            std::uint64_t last = 0;
+            const auto progress = [&](std::uint64_t read) { last = read; };
+            ASSERT_TRUE(backup.unpack(root_part(root), "backup/container", {.progress = progress}));
+            EXPECT_EQ(read_text(dir_ / "out/b"), std::string(1 << 20, 'b'));
+            EXPECT_EQ(bytes->left(), 0u) << "the end was not waited for";
+            EXPECT_GT(last, 0u);
+            std::filesystem::remove_all(dir_ / "out");
+        }
+        std::filesystem::remove(dir_ / "b.tar");
+    }
+}
+
+TEST_F(BackupTest, WhatBreaksOnTheWayIsItsError) {
+    write_text(dir_.make("tree") + "/a", std::string(100'000, 'a'));
     write(Compression::none);
-    const auto before = stat_of(dir_ / "b.tar");
-    ASSERT_TRUE(unpack());
-    EXPECT_EQ(stat_of(dir_ / "b.tar").st_blocks, before.st_blocks);
-    std::filesystem::remove_all(dir_ / "out");
+    const std::string all = read_text(dir_ / "b.tar");
+    for (const std::size_t gone : {all.size() - 1, std::size_t{1}, std::size_t{512}, all.size() / 2}) {
+        const auto root = open_directory(dir_.make("out"));
+        BackupReader backup(std::make_shared<TextBytes>(all.substr(0, all.size() - gone), 4096, "lost"));
+        const auto index = backup.index();
+        const auto read = index ? backup.unpack(root_part(root), "backup/container", {})
+                                : Result<Metadata>(std::unexpected(index.error()));
+        ASSERT_FALSE(read) << gone;
+        EXPECT_EQ(read.error().message, "lost");
+        std::filesystem::remove_all(dir_ / "out");
+    }
+}
+
+TEST_F(BackupTest, AReadingThatIsStoppedEnds) {
+    write_text(dir_.make("tree") + "/a", std::string(100'000, 'a'));
+    write(Compression::none);
     const auto root = open_directory(dir_.make("out"));
-    ASSERT_TRUE(unpack_backup({dir_ / "b.tar", true}, {{"backup/container/rootfs", root.get()}}, "", {}, {},
-                              [](int) {}));
-    EXPECT_EQ(read_text(dir_ / "out/c"), std::string(8 << 20, 'c'));
-    EXPECT_LT(stat_of(dir_ / "b.tar").st_blocks * 512, 5 << 20);
-    EXPECT_EQ(stat_of(dir_ / "b.tar").st_size, before.st_size);
+    BackupReader backup(bytes_of(dir_ / "b.tar"));
+    ASSERT_TRUE(backup.index());
+    std::stop_source stop;
+    stop.request_stop();
+    const auto read = backup.unpack(root_part(root), "backup/container", {.stop = stop.get_token()});
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().status, Status::unavailable);
 }
 
 TEST_F(BackupTest, AnArchiveWithoutAnIndexInFrontIsRefused) {
     auto tar = TarWriter::open(new_file(dir_ / "b.tar"), Compression::none, {});
     ASSERT_TRUE(tar && tar->add_text("other", "x", 0644) && tar->finish());
-    const auto index = read_backup_index(dir_ / "b.tar", {});
+    const auto index = BackupReader(bytes_of(dir_ / "b.tar")).index();
     ASSERT_FALSE(index);
     EXPECT_EQ(index.error().status, Status::bad_request);
 }

@@ -1,0 +1,21 @@
+#pragma once
+#include <cstdint>
+#include <stop_token>
+#include <string_view>
+
+#include "lxd-daemon/base/result.h"
+
+namespace lxmgr::images {
+
+/// Bytes that come one after the other, perhaps from far away. One thread at a time.
+class ByteSource {
+public:
+    virtual ~ByteSource() = default;
+    /// The next bytes, valid until the next call; none at the end. May wait for them. Errors: those of where
+    /// they come from, an end before the whole was there among them; `unavailable` when stopped.
+    virtual Result<std::string_view> next(const std::stop_token& stop) = 0;
+    /// How many there are in all; 0: nobody knows.
+    [[nodiscard]] virtual std::uint64_t size_bytes() const = 0;
+};
+
+}  // namespace lxmgr::images
