@@ -8,32 +8,12 @@
 #include "lxmgr/choose_server.h"
 #include "lxmgr/object.h"
 #include "lxmgr/options.h"
+#include "lxmgr/reach.h"
 #include "lxmgr/relay.h"
-#include "lxmgr/remotes.h"
 #include "lxmgr/terminal.h"
 
 namespace lxmgr::cli {
 namespace {
-
-/// How a server is reached by others.
-struct Reachable {
-    std::vector<std::string> urls;  ///< "https://HOST:PORT"
-    std::string certificate;
-};
-
-Result<Reachable> reachable(Client& client) {
-    LX_TRY_AS(const Json server, client.get("/1.0"));
-    const Json& environment = member(server, "environment");
-    Reachable out;
-    out.certificate = text_member(environment, "certificate");
-    if (!client.server().host.empty()) out.urls.push_back(address_of(client.server()));
-    for (const auto& address : member(environment, "addresses")) {
-        if (!address.is_string()) continue;
-        const std::string url = "https://" + address.get<std::string>();
-        if (std::ranges::find(out.urls, url) == out.urls.end()) out.urls.push_back(url);
-    }
-    return out;
-}
 
 /// What is asked of the two servers.
 struct Requests {
@@ -43,9 +23,6 @@ struct Requests {
     std::string doing;
     std::string mode;  ///< "pull", "push" or "relay"; empty: the first that works
 };
-
-/// An operation's URL, which another server takes without the project.
-std::string plain_url(const std::string& operation) { return operation.substr(0, operation.find('?')); }
 
 /// What the two servers do for one copy.
 class Transfer {
@@ -85,10 +62,6 @@ public:
     }
 
 private:
-    static bool is_out_of_reach(const Error& error) {
-        return error.message.contains("cannot be reached") || error.message.contains("is not found");
-    }
-
     /// The target fetches it.
     Result<> pull(const std::string& url, const std::string& certificate) {
         LX_TRY_AS(const Answer offered, source_.send("POST", source_path_, offer_));
@@ -198,17 +171,6 @@ Json target_body(const Json& instance, const Args& args, const BetweenServers& w
                       {"instance_only", args.flag("instance-only")},
                       {"refresh", !wanted.move && args.flag("refresh")}};
     return body;
-}
-
-/// The server of "REMOTE:REST", and REST.
-Result<std::pair<Client, std::string>> place_there(const Args& args, const char* operand) {
-    const std::string& there = args.text(operand);
-    const auto colon = there.find(':');
-    LX_TRY_AS(const auto remotes, Remotes::load());
-    LX_TRY_AS(Server server, remotes.server(there.substr(0, colon)));
-    server.project =
-        args.given("target-project") ? encode(args.text("target-project")) : args.text(kProjectThere);
-    return std::pair(Client(std::move(server)), there.substr(colon + 1));
 }
 
 std::string doing_of(bool move, const std::string& what) {

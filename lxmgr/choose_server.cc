@@ -39,19 +39,22 @@ std::string chosen_project(const Remotes& remotes, const std::string& remote, co
 struct Places {
     std::string_view command;
     const char *from, *to;
+    bool to_server = false;  ///< the second one is a server alone, else the default one
 };
 constexpr Places kBothPlaces[] = {
     {"copy", "INSTANCE", "NEW-NAME"},
     {"move", "INSTANCE", "NEW-NAME"},
     {"storage volume copy", "POOL/VOLUME", "NEW-POOL/NEW-VOLUME"},
     {"storage volume move", "POOL/VOLUME", "NEW-POOL/NEW-VOLUME"},
+    {"image copy", "REMOTE:IMAGE", "TARGET:", true},
 };
 
 /// The other place keeps its remote where it is another one, and kProjectThere is the project that is
 /// chosen there.
 Result<Server> choose_source(Invocation& invocation, const Remotes& remotes, const Places& places) {
     auto& values = invocation.args.values;
-    const std::string usual = invocation.global.remote.empty() ? remotes.chosen : invocation.global.remote;
+    const std::string named = invocation.global.remote.empty() ? remotes.chosen : invocation.global.remote;
+    const std::string& usual = places.to_server ? remotes.chosen : named;
     const auto place = [&](const char* operand) {
         auto& words = values[operand];
         std::string remote = words.empty() ? "" : remote_of(remotes, words.front());
@@ -59,8 +62,10 @@ Result<Server> choose_source(Invocation& invocation, const Remotes& remotes, con
         return remote.empty() ? usual : remote;
     };
     const std::string from = place(places.from);
-    const std::string to = values[places.to].empty() ? from : place(places.to);
+    auto& there = values[places.to];
+    const std::string to = places.to_server ? named : there.empty() ? from : place(places.to);
     if (to != from) {
+        if (there.empty()) there.emplace_back();
         values[places.to].front().insert(0, to + ":");
         values[kProjectThere] = {chosen_project(remotes, to, invocation.global)};
     }

@@ -61,6 +61,7 @@ PAGES = {
         before={"lxmgr publish web --alias golden": ["lxmgr image delete web-golden"]},
         elsewhere={"lxmgr launch": "test_simplestreams.py", "lxmgr image list images:": "test_simplestreams.py",
                    "lxmgr image copy images:": "test_simplestreams.py", "lxc image copy other:": "test_images.py",
+                   "lxmgr image copy other:": "test_exchange.py", "lxmgr image copy debian other:": "test_exchange.py",
                    "lxmgr image import https": "test_simplestreams.py"}),
     "docs/how-to/use-lxc-and-incus-clients.md": Page(),
     "docs/how-to/use-networks.md": Page(

@@ -49,6 +49,44 @@ class Exchange:
     def test_images_relay(self):
         self.there_and_back("relay")
 
+    def our_client(self):
+        client = remote.RemoteClient(self.daemon, str(daemons.binaries() / "lxmgr"), {
+            "LXMGR_DIR": self.daemon.root, "LXMGR_CONF": os.path.join(self.daemon.base, "own")})
+        if "lab" not in client("remote", "list", "-f", "csv"):
+            client("remote", "add", "lab", pair.url(pair.FAR), "--accept-certificate", "--password", "pw")
+        return client
+
+    def test_images_by_our_client(self):
+        """There and back in each mode, and in the first that works."""
+        ours, url = self.our_client(), f"/1.0/images/{self.fingerprint}"
+        before = self.api.get(url)
+        for mode in ("pull", "push", "relay", ""):
+            with self.subTest(mode=mode):
+                how = ("--mode", mode) if mode else ()
+                ours("image", "copy", "tiny", "lab:", "--alias", "went", "--copy-aliases", *how)
+                there = self.peer.api.get(url)
+                self.assertEqual((there["public"], {alias["name"] for alias in there["aliases"]}), (False, {"went", "tiny"}))
+                self.assertEqual((there["properties"], there["size"]), (before["properties"], before["size"]))
+                self.api.do("DELETE", url)
+                ours("image", "copy", "lab:went", "--alias", "tiny", *how)
+                here = self.api.get(url)
+                self.assertEqual((here["properties"], here["size"]), (before["properties"], before["size"]))
+                self.assertEqual(self.api.get("/1.0/images/aliases/tiny")["target"], self.fingerprint)
+                self.peer.api.do("DELETE", url)
+                for api in (self.api, self.peer.api):
+                    self.assertEqual(api.get("/1.0/operations").get("running", []), [])
+
+    def test_what_our_client_refuses(self):
+        ours, url = self.our_client(), f"/1.0/images/{self.fingerprint}"
+        for said, words in (("server that it is on", ("tiny",)), ("server that it is on", ("tiny", "local:")),
+                            ("is no server", ("tiny", "lab")), ("is no server", ("tiny", "lab:tiny")),
+                            ("There is no image", ("absent", "lab:")), ("--auto-update needs", ("tiny", "lab:", "--auto-update")),
+                            ("--auto-update needs --mode", ("tiny", "lab:", "--auto-update", "--mode", "push")),
+                            ("--mode is for", ("images:debian/13", "--mode", "push"))):
+            done = ours.run("image", "copy", *words, check=False)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(said, done.stderr.decode())
+
     def test_backups(self):
         """An instance with a snapshot is exported, imported at the other end, and changed; and home again."""
         folder = tempfile.mkdtemp(dir=self.daemon.base)
@@ -128,6 +166,15 @@ class Exchange:
 
 class LxmgrTest(Exchange, DaemonCase):
     peer_kind = daemons.Daemon
+
+    def test_an_image_that_our_client_wants_kept_up_to_date(self):
+        ours, url = self.our_client(), f"/1.0/images/{self.fingerprint}"
+        self.api.call("PATCH", url, {"public": True})
+        self.addCleanup(self.api.call, "PATCH", url, {"public": False})
+        ours("image", "copy", "tiny", "lab:", "--auto-update", "--public")
+        there = self.peer.api.get(url)
+        self.assertEqual((there["auto_update"], there["public"], there["update_source"]["alias"]), (True, True, "tiny"))
+        self.peer.api.do("DELETE", url)
 
     def stranger(self):
         made = remote.HttpsApi(self.daemon, None, pair.NEAR)
