@@ -1,4 +1,6 @@
 #pragma once
+#include <sys/mount.h>
+
 #include <string>
 
 #include "lxd-daemon/base/own.h"
@@ -32,5 +34,8 @@ Result<> unmount_pool(const std::string& path);
 /// "discard,noatime,commit=30", as mount(8) takes them. @return those that are of the mount and not of the
 /// file system, MOUNT_ATTR_*, for FsContext::mount()
 Result<unsigned> set_mount_options(sys::FsContext& context, const std::string& options);
+/// All of MOUNT_ATTR_* that it may return.
+inline constexpr std::uint64_t kMountOptionAttributes =
+    MOUNT_ATTR__ATIME | MOUNT_ATTR_NODEV | MOUNT_ATTR_NODIRATIME | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSUID;
 
 }  // namespace lxmgr::storage

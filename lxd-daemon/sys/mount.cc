@@ -101,6 +101,12 @@ Result<FsContext> FsContext::open(const std::string& type) {
     return FsContext(std::move(fd), type);
 }
 
+Result<FsContext> FsContext::pick(const std::string& path, const std::string& type) {
+    UniqueFd fd(::fspick(AT_FDCWD, path.c_str(), FSPICK_CLOEXEC));
+    if (!fd) return fail_errno("fspick", path);
+    return FsContext(std::move(fd), type);
+}
+
 Result<> FsContext::set(const std::string& key, const std::string& value) {
     if (::fsconfig(fd_.get(), FSCONFIG_SET_STRING, key.c_str(), value.c_str(), 0) == 0) return {};
     return failed("Option", key);
@@ -119,6 +125,11 @@ Result<> FsContext::set_fd(const std::string& key, int fd) {
 Result<> FsContext::create() {
     if (::fsconfig(fd_.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0) return {};
     return failed("Creating", "the mount");
+}
+
+Result<> FsContext::reconfigure() {
+    if (::fsconfig(fd_.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) == 0) return {};
+    return failed("Changing", "options ");
 }
 
 Result<UniqueFd> FsContext::mount(unsigned attributes) {
@@ -144,6 +155,15 @@ std::unexpected<Error> FsContext::failed(std::string_view what, std::string_view
     if (const std::string said = messages(); !said.empty())
         error.error().message += fmt::format(" ({})", said);
     return error;
+}
+
+Result<> set_mount_attributes(const std::string& path, std::uint64_t changed, std::uint64_t attributes) {
+    mount_attr wanted{};
+    wanted.attr_clr = changed;
+    wanted.attr_set = attributes;
+    if (::mount_setattr(AT_FDCWD, path.c_str(), 0, &wanted, sizeof wanted) != 0)
+        return fail_errno("mount_setattr", path);
+    return {};
 }
 
 Result<std::int64_t> file_system_magic(int fd) {

@@ -60,6 +60,8 @@ class FsContext {
 public:
     /// Errors: `internal` with errno; ENODEV when the kernel does not know the file system.
     static Result<FsContext> open(const std::string& type);
+    /// Of what is mounted at a path (fspick(2)), for reconfigure().
+    static Result<FsContext> pick(const std::string& path, const std::string& type);
     Result<> set(const std::string& key, const std::string& value);
     Result<> set_flag(const std::string& key);
     /// FSCONFIG_SET_FD. Overlay layers given this way need Linux 6.13.
@@ -68,6 +70,8 @@ public:
     /// container's root: as uid 0 the kernel cannot create there and silently falls back to a read-only mount
     /// (docs/explanation/kernel-facts.md, idmapped mounts).
     Result<> create();
+    /// FSCONFIG_CMD_RECONFIGURE: what was set holds at once, for every mount of the file system.
+    Result<> reconfigure();
     /// fsmount(2): the detached mount, private. `attributes` are MOUNT_ATTR_* flags.
     Result<UniqueFd> mount(unsigned attributes = 0);
     /// What the kernel said since the last call, lines joined by "; ": warnings are here too, also after
@@ -80,6 +84,10 @@ private:
     UniqueFd fd_;
     std::string type_;
 };
+
+/// Of the mount at a path: `attributes` of MOUNT_ATTR_* in place of what it has of those that `changed`
+/// names.
+Result<> set_mount_attributes(const std::string& path, std::uint64_t changed, std::uint64_t attributes);
 
 /// f_type of statfs(2) of what the descriptor refers to, O_PATH will do.
 Result<std::int64_t> file_system_magic(int fd);

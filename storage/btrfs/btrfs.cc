@@ -71,7 +71,7 @@ Result<> BtrfsDriver::reconfigure(const PoolConfig& config) {
         LX_TRY(grow_pool(config));
     }
     if (value(config, "btrfs.mount_options") != value(config_, "btrfs.mount_options"))
-        LX_TRY(remount_pool(config));
+        LX_TRY(remount_pool(config_, config));
     config_ = config;
     return {};
 }

@@ -5,7 +5,6 @@
 #include <linux/btrfs.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/sys/loop_device.h"
 #include "lxd-daemon/sys/mount.h"
+#include "storage/btrfs/mount_options.h"
 #include "storage/pool_directory.h"
 #include "storage/pool_file.h"
 
@@ -155,13 +155,19 @@ Result<> grow_pool(const PoolConfig& config) {
     return {};
 }
 
-Result<> remount_pool(const PoolConfig& config) {
-    LX_TRY_AS(const auto source, pool_source_of(config));
+Result<> remount_pool(const PoolConfig& before, const PoolConfig& after) {
+    LX_TRY_AS(const auto source, pool_source_of(after));
     if (source.kind == PoolKind::directory)
-        return bad_pool(config, "btrfs.mount_options is only for what the pool mounts itself");
-    const std::string options = mount_options_of(config);
-    if (::mount(nullptr, config.path.c_str(), nullptr, MS_REMOUNT, options.c_str()) == 0) return {};
-    return bad_pool(config, fmt::format("btrfs.mount_options '{}' are refused by the kernel", options));
+        return bad_pool(after, "btrfs.mount_options is only for what the pool mounts itself");
+    const std::string options = remount_options(mount_options_of(before), mount_options_of(after));
+    LX_TRY_AS(auto context, sys::FsContext::pick(after.path, "btrfs"));
+    auto attributes = set_mount_options(context, options);
+    if (!attributes) return bad_pool(after, "btrfs.mount_options: " + attributes.error().message);
+    if (auto changed = context.reconfigure(); !changed)
+        return bad_pool(after, "btrfs.mount_options: " + changed.error().message);
+    // Those of the mount itself; it has no others.
+    LX_TRY(sys::set_mount_attributes(after.path, kMountOptionAttributes, *attributes));
+    return {};
 }
 
 }  // namespace lxmgr::storage

@@ -25,7 +25,7 @@ Result<> mount_pool(const PoolConfig& config);
 Result<> discard_pool(const PoolConfig& config);
 /// Makes a file's pool larger while it is mounted. Errors: `bad_request` for less than it has.
 Result<> grow_pool(const PoolConfig& config);
-/// Gives the mount its new options.
-Result<> remount_pool(const PoolConfig& config);
+/// Gives the mount the options of `after` in place of those of `before`, at once. Errors: `bad_request`.
+Result<> remount_pool(const PoolConfig& before, const PoolConfig& after);
 
 }  // namespace lxmgr::storage

@@ -84,6 +84,7 @@ class BtrfsTest(PoolCase):
         with open(f"/proc/{self.daemon.sandbox.pid}/mounts", encoding="utf-8") as file:
             self.assertIn("compress=zstd", [line for line in file if "storage-pools/fast" in line][0])
         self.assert_api_error(400, self.api.do, "PATCH", f"{URL}/fast", {"config": {"btrfs.mount_options": "no=such"}})
+        self.check_mount_options()
         self.assertIn("in use", self.assert_api_error(400, self.api.do, "DELETE", f"{URL}/fast"))
         self.assert_api_error(409, self.api.do, "POST", URL, {"name": "fast", "driver": "btrfs", "config": {}})
         self.restart()
@@ -92,6 +93,28 @@ class BtrfsTest(PoolCase):
         self.remove_instance("a")
         self.api.do("DELETE", f"{URL}/fast")
         self.assertEqual((self.mounts(), os.path.exists(self.image_file("fast"))), ([], False))
+
+    def check_mount_options(self):
+        """A change holds at once for what runs; so does the end of an option."""
+        def options(*, inside=False):
+            if inside:
+                return self.api.sh("a", "grep ' / ' /proc/mounts").split()[3].split(",")
+            with open(f"/proc/{self.daemon.sandbox.pid}/mounts", encoding="utf-8") as file:
+                return [line for line in file if "storage-pools/fast" in line][0].split()[3].split(",")
+
+        def change(text):
+            self.api.do("PATCH", f"{URL}/fast", {"config": {"btrfs.mount_options": text}})
+        change("user_subvol_rm_allowed,compress=lzo,noatime,commit=60,autodefrag")
+        self.assertLess({"compress=lzo", "noatime", "commit=60", "autodefrag"}, set(options()))
+        self.assertIn("compress=lzo", options(inside=True))
+        self.assertIn("btrfs.mount_options", self.assert_api_error(
+            400, self.api.do, "PATCH", f"{URL}/fast", {"config": {"btrfs.mount_options": "compress=none-such"}}))
+        self.assertIn("compress=lzo", options())
+        change("")
+        for gone in ("compress=lzo", "noatime", "commit=60", "autodefrag"):
+            self.assertNotIn(gone, options())
+            self.assertNotIn(gone, options(inside=True))
+        self.api.sh("a", "echo still > /writable; sync")
 
     def test_pool_in_a_directory_and_on_a_device(self):
         self.pool("outer", size="600MiB")
