@@ -158,6 +158,8 @@ struct DriverEntry {
     Result<> (*discard)(const PoolConfig& config) = nullptr;
     /// Of the config of volumes, and behind "volume." of pools: those that only some drivers know.
     std::span<const std::string_view> volume_keys = {};
+    /// Whoever is root in a volume can make subvolumes in it, which its limit does not count.
+    bool nests_subvolumes = false;
 };
 /// Every driver there is; adding one is a line in registry.cc.
 std::span<const DriverEntry> drivers();

@@ -31,7 +31,8 @@ constexpr std::array<std::string_view, 3> kLvmLiveKeys = {"size", "volume.block.
 constexpr std::array<std::string_view, 2> kBlockKeys = {"block.filesystem", "block.mount_options"};
 
 constexpr std::array kDrivers = {
-    DriverEntry{"btrfs", "1", kBtrfsKeys, BtrfsDriver::open, kBtrfsLiveKeys, prepare_pool, discard_pool},
+    DriverEntry{
+        "btrfs", "1", kBtrfsKeys, BtrfsDriver::open, kBtrfsLiveKeys, prepare_pool, discard_pool, {}, true},
     DriverEntry{"dir", "1", kDirectoryKeys, DirDriver::open},
     DriverEntry{"lvm", "1", kLvmKeys, LvmDriver::open, kLvmLiveKeys, prepare_lvm_pool, discard_lvm_pool,
                 kBlockKeys},

@@ -24,6 +24,7 @@
 #include "lxd-daemon/instances/own_idmap.h"
 #include "lxd-daemon/instances/settings.h"
 #include "lxd-daemon/instances/snapshots.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "profiles/snapshot_keys.h"
 
 namespace lxmgr::instances {
@@ -155,6 +156,8 @@ Result<> start_stopped(Context& context, const database::InstanceRecord& stored,
     request.kernel_limits = std::move(settings.kernel_limits);
     request.sysctls = std::move(settings.sysctls);
     request.syscalls = std::move(settings.syscalls);
+    request.syscalls.deny_subvolumes =
+        !settings.nesting && can_escape_a_limit(context, record, expanded.devices);
     request.intercepts = settings.intercepts;
     request.nesting = settings.nesting;
     LX_TRY_AS(request.extras.apparmor_profile, load_apparmor(context, name, request.uuid, expanded.config));

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "lxd-daemon/api/project_keys.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/log.h"
@@ -74,6 +76,26 @@ std::uint64_t root_size(const Context& context, const api::DeviceMap& expanded, 
     const auto record = context.deps.database.pools().find(pool);
     if (!record || !record->config.contains("volume.size")) return 0;
     return size_of({{"size", record->config.at("volume.size")}});
+}
+
+bool can_escape_a_limit(const Context& context, const database::InstanceRecord& record,
+                        const api::DeviceMap& expanded) {
+    auto& database = context.deps.database;
+    const auto nests = [&database](const std::string& pool) {
+        const auto row = database.pools().find(pool);
+        const auto* const driver = row ? storage::find_driver(row->driver) : nullptr;
+        return driver != nullptr && driver->nests_subvolumes;
+    };
+    if (nests(record.pool) && root_size(context, expanded, record.pool) != 0) return true;
+    const std::string holder =
+        database.projects().holder(database::Feature::volumes, api::split_instance_key(record.name).project);
+    return std::ranges::any_of(expanded, [&](const auto& device) {
+        const std::string pool = api::value_of(device.second, "pool");
+        const std::string source = api::value_of(device.second, "source");
+        if (api::value_of(device.second, "type") != "disk" || source.empty() || !nests(pool)) return false;
+        const auto row = database.volumes().find(pool, api::object_key(holder, source));
+        return row && !is_block(*row) && size_of(row->config) != 0;
+    });
 }
 
 storage::Volume new_root(const Context& context, const database::InstanceRecord& record) {

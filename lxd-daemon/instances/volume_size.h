@@ -16,6 +16,11 @@ storage::Volume new_root(const Context& context, const database::InstanceRecord&
 storage::Volume as_root(const Context& context, const database::InstanceRecord& record,
                         storage::Volume volume);
 
+/// Whether a limit of the instance's root, or of a custom volume that it has, does not count what is in
+/// subvolumes that its root user could make there.
+bool can_escape_a_limit(const Context& context, const database::InstanceRecord& record,
+                        const api::DeviceMap& expanded);
+
 /// For want of room, the pool's or below a limit, says for what; other results are passed on.
 Result<> in_room_for(const std::string& what, Result<> done);
 

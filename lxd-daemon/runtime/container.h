@@ -89,7 +89,9 @@ struct SyscallPolicy {
     bool deny_compat = false;
     std::string deny;
     std::string allow;  ///< when not empty, all else is refused
-    std::string raw;    ///< raw.seccomp, a policy of LXC's that stands instead of the others
+    bool deny_subvolumes =
+        false;        ///< new ones of btrfs are "not supported"; not where `allow` or `raw` say it all
+    std::string raw;  ///< raw.seccomp, a policy of LXC's that stands instead of the others
     bool operator==(const SyscallPolicy&) const = default;
 };
 /// Calls that an unprivileged container may make after all, where they are safe: nodes of the devices that

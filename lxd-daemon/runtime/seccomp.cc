@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <linux/bpf.h>
+#include <linux/btrfs.h>
 #include <seccomp.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -61,11 +62,27 @@ Result<> add_default(scmp_filter_ctx context, bool privileged) {
     return {};
 }
 
+/// What programs ask for that know no btrfs gives them: then they make a directory.
+Result<> deny_subvolumes(scmp_filter_ctx context) {
+    for (const std::uint64_t request : {BTRFS_IOC_SUBVOL_CREATE, BTRFS_IOC_SUBVOL_CREATE_V2,
+                                        BTRFS_IOC_SNAP_CREATE, BTRFS_IOC_SNAP_CREATE_V2}) {
+        // The kernel looks at 32 bits of it.
+        const scmp_arg_cmp asked = SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffU, request);
+        if (const int rc = seccomp_rule_add(context, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(ioctl), 1, asked);
+            rc != 0)
+            return filter_failed(rc, "ioctl");
+    }
+    return {};
+}
+
 }  // namespace
 
 Result<std::string> compile_seccomp(const SyscallPolicy& policy, bool privileged) {
     if (!policy.raw.empty()) {
-        if (SyscallPolicy alone; alone.raw = policy.raw, policy != alone)
+        SyscallPolicy alone;
+        alone.raw = policy.raw;
+        alone.deny_subvolumes = policy.deny_subvolumes;
+        if (policy != alone)
             return fail(Status::bad_request,
                         "raw.seccomp replaces security.syscalls.deny, deny_default, "
                         "deny_compat and allow: unset them");
@@ -84,6 +101,7 @@ Result<std::string> compile_seccomp(const SyscallPolicy& policy, bool privileged
         LX_TRY(add_other_tables(context.get()));
     }
     if (!listed && policy.deny_default) LX_TRY(add_default(context.get(), privileged));
+    if (!listed && policy.deny_subvolumes) LX_TRY(deny_subvolumes(context.get()));
     LX_TRY(add_list(context.get(), "security.syscalls.deny", policy.deny, SCMP_ACT_KILL_PROCESS));
     LX_TRY(add_list(context.get(), "security.syscalls.allow", policy.allow, SCMP_ACT_ALLOW));
     LX_TRY_AS(std::string program, export_program(context.get()));

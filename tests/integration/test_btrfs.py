@@ -11,6 +11,27 @@ from harness.sweep import SweepCases
 
 MIB = 1 << 20
 URL = "/1.0/storage-pools"
+SUBVOLUME = r"""
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/btrfs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+int main(int argc, char **argv) {
+    int at = open(argv[2], O_RDONLY | O_DIRECTORY), rc = -1;
+    struct btrfs_ioctl_vol_args one = {.fd = at};
+    struct btrfs_ioctl_vol_args_v2 two = {.fd = at};
+    strcpy(one.name, argv[3]);
+    strcpy(two.name, argv[3]);
+    if (!strcmp(argv[1], "create")) rc = ioctl(at, BTRFS_IOC_SUBVOL_CREATE, &one);
+    if (!strcmp(argv[1], "create2")) rc = ioctl(at, BTRFS_IOC_SUBVOL_CREATE_V2, &two);
+    if (!strcmp(argv[1], "snapshot")) rc = ioctl(at, BTRFS_IOC_SNAP_CREATE, &one);
+    if (!strcmp(argv[1], "snapshot2")) rc = ioctl(at, BTRFS_IOC_SNAP_CREATE_V2, &two);
+    if (rc != 0) puts(strerror(errno));
+    return rc != 0;
+}
+"""
 
 
 class PoolCase(DaemonCase):
@@ -175,6 +196,36 @@ class BtrfsTest(PoolCase):
                                                "devices": self.root("default")})
         self.api.start("c")
         self.assertEqual(self.api.sh("c", "cat /mark"), "then")
+
+    def subvolume(self, instance, *where):
+        """What the kernel says to a guest's root user who wants one there."""
+        code, out, _ = self.api.exec(instance, ["/subvolume", *where])
+        return code, out.decode().strip()
+
+    def test_no_limit_is_escaped_by_subvolumes(self):
+        """The kernel counts nothing of what is in a subvolume that a guest makes in its own."""
+        program = os.path.join(self.daemon.base, "subvolume")
+        subprocess.run(["cc", "-static", "-o", program, "-x", "c", "-"], input=SUBVOLUME.encode(), check=True)
+        with open(program, "rb") as file:
+            content = file.read()
+        self.pool("fast", size="512MiB")
+        self.api.do("POST", f"{URL}/fast/volumes/custom", {"name": "v", "config": {"size": "32MiB"}})
+        disk = {"type": "disk", "pool": "fast", "source": "v", "path": "/srv"}
+        for name, size, devices, config in (("limited", "64MiB", {}, {}), ("free", None, {}, {}),
+                                            ("nesting", "64MiB", {}, {"security.nesting": "true"}),
+                                            ("volume", None, {"v": disk}, {})):
+            self.api.create(name, "tiny", devices={**self.root("fast", size), **devices}, config=config)
+            self.api.push(name, "/subvolume", content, mode="0755")
+            self.api.start(name)
+        for name in ("limited", "volume"):
+            for kind in ("create", "create2", "snapshot", "snapshot2"):
+                self.assertEqual(self.subvolume(name, kind, "/", "inner"), (1, "Operation not supported"), (name, kind))
+        self.assertEqual(self.subvolume("volume", "create", "/srv", "inner"), (1, "Operation not supported"))
+        for name in ("free", "nesting"):
+            self.assertEqual(self.subvolume(name, "create", "/", "inner"), (0, ""), name)
+        for name in ("limited", "free", "nesting", "volume"):
+            self.remove_instance(name)
+        self.api.do("DELETE", f"{URL}/fast/volumes/custom/v")
 
     def test_mounted_again_after_a_restart_of_the_host(self):
         self.pool("fast", size="256MiB")
