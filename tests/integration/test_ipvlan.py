@@ -4,7 +4,7 @@ import subprocess
 import unittest
 
 from harness.case import DaemonCase, main
-from harness.outside import Outside, Place
+from harness.outside import Outside, Place, route_through
 
 PROBE = "ip link add probe0 type dummy && ip link add link probe0 name probe1 type ipvlan mode l3s"
 NIC = {"type": "nic", "nictype": "ipvlan", "parent": "up0", "name": "ext0"}
@@ -20,9 +20,7 @@ class IpvlanTest(DaemonCase):
 
     def setUp(self):
         self.far = Outside(self.daemon.sandbox, "up0", ["192.0.2.1/24", "fd99::1/64"], ["192.0.2.2/24", "fd99::2/64"])
-        for key in ("ipv4.conf.up0.forwarding", "ipv6.conf.all.forwarding", "ipv6.conf.up0.forwarding",
-                    "ipv6.conf.all.proxy_ndp", "ipv6.conf.up0.proxy_ndp"):
-            self.host("sysctl", "-qw", f"net.{key}=1")
+        route_through(self.daemon.sandbox, "up0")
         super().setUp()
 
     def tearDown(self):

@@ -5,7 +5,7 @@ import textwrap
 import time
 
 from harness.case import DaemonCase, main
-from harness.outside import Place
+from harness.outside import Place, route_through
 from harness.rest import PATIENCE
 
 MAC, INSIDE_MAC = "02:00:00:00:00:51", "02:00:00:00:00:52"
@@ -19,9 +19,7 @@ class NicsTest(DaemonCase):
         self.host("ip", "-6", "address", "add", "fd99::1/64", "dev", "up0", "nodad")
         self.host("sysctl", "-qw", "net.ipv6.conf.up0.accept_dad=0")
         self.host("ip", "link", "set", "up0", "up")
-        for key in ("ipv4.conf.up0.forwarding", "ipv6.conf.all.forwarding", "ipv6.conf.up0.forwarding",
-                    "ipv6.conf.all.proxy_ndp", "ipv6.conf.up0.proxy_ndp"):
-            self.host("sysctl", "-qw", f"net.{key}=1")
+        route_through(self.daemon.sandbox, "up0")
         super().setUp()
 
     def tearDown(self):

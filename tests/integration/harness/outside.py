@@ -51,6 +51,13 @@ except OSError as error:
 """
 
 
+def route_through(place, link):
+    """Sets what the administrator must for NICs whose addresses the host leads from a link to them."""
+    for key in (f"ipv4.conf.{link}.forwarding", "ipv6.conf.all.forwarding", f"ipv6.conf.{link}.forwarding",
+                "ipv6.conf.all.proxy_ndp", f"ipv6.conf.{link}.proxy_ndp"):
+        place.run("sysctl", "-qw", f"net.{key}=1")
+
+
 class Place:
     """A network namespace, by a process in it."""
 
