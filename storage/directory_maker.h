@@ -15,6 +15,8 @@ public:
     /// As remove_tree_at().
     [[nodiscard]] virtual Result<std::vector<std::string>> remove(int parent_fd, const std::string& name,
                                                                   const Interrupted& interrupted) const = 0;
+    /// Whether remove() is one step, and needs no room on a file system that is full.
+    [[nodiscard]] virtual bool removes_at_once() const { return false; }
 };
 
 const DirectoryMaker& plain_directories();

@@ -287,7 +287,10 @@ Result<> PoolDirectory::discard(int dir_fd, const std::string& name) {
     const std::string hidden = "trash-" + random_hex(12);
     if (::renameat(dir_fd, name.c_str(), tmp_.get(), hidden.c_str()) != 0) {
         if (errno == ENOENT) return {};
-        return fail_errno_at("Removing", dir_fd, name);
+        if (errno != ENOSPC || !maker_.removes_at_once()) return fail_errno_at("Removing", dir_fd, name);
+        // btrfs keeps a reserve for what makes room, and a rename is not of that kind.
+        LX_TRY(maker_.remove(dir_fd, name, [] { return false; }));
+        return {};
     }
     failpoint("storage.pool.discard.hidden");
     rubbish_.remove(hidden);

@@ -21,6 +21,7 @@ namespace lxmgr::storage {
 namespace {
 
 constexpr std::uint64_t kGiB = 1U << 30U;
+constexpr std::uint64_t kRoomToGrow = 16U << 20U;
 
 /// As LXD: a fifth of what is free, from 5 to 30 GiB.
 Result<std::uint64_t> default_size(const std::string& directory) {
@@ -110,6 +111,12 @@ Result<bool> lengthen_pool_file(const PoolConfig& config, int file_fd) {
     const auto now = static_cast<std::uint64_t>(st.st_size);
     if (bytes == now || bytes == 0) return false;  // 0: a pool that was found again, whose row is lost
     if (bytes < now) return bad_pool(config, "a pool cannot be made smaller");
+    struct statvfs info{};
+    if (::fstatvfs(file_fd, &info) != 0) return fail_errno("statvfs", own_pool_file(config));
+    if (info.f_bavail * info.f_frsize < kRoomToGrow) {
+        errno = ENOSPC;
+        return fail_errno(fmt::format("Storage pool '{}': lengthening", config.name), own_pool_file(config));
+    }
     if (::ftruncate(file_fd, static_cast<off_t>(bytes)) != 0)
         return fail_errno("ftruncate", own_pool_file(config));
     failpoint("storage.pool_file.longer");

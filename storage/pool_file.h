@@ -17,7 +17,8 @@ std::string own_pool_file(const PoolConfig& config);
 Result<> make_pool_file(PoolConfig& config, std::uint64_t smallest);
 Result<UniqueFd> open_pool_file(const std::string& path);
 /// Makes the file as long as `size` says; it may be so already. False: it is.
-/// Errors: `bad_request` where it would get shorter.
+/// Errors: `bad_request` where it would get shorter; `internal` with ENOSPC where the file system that it is
+/// on has no room for what growing writes: the pool would turn read-only at that.
 Result<bool> lengthen_pool_file(const PoolConfig& config, int file_fd);
 
 /// `bad_request` "Storage pool 'NAME': WHY"

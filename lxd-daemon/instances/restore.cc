@@ -50,7 +50,8 @@ Result<> replace(Context& context, const std::string& instance, const database::
     LX_TRY_AS(const auto record, require(context, instance));  // anew: its end changed it
     LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(record->pool));
     LX_TRY_AS(const auto after, restored(context, *record, snapshot));
-    return replace_root(context, after, *driver, fresh, intent);
+    return in_room_for(fmt::format("instance '{}'", instance),
+                       replace_root(context, after, *driver, fresh, intent));
 }
 
 }  // namespace

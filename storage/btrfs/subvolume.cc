@@ -151,6 +151,7 @@ public:
         LX_TRY(remove_subvolume(parent_fd, name, fd.get()));
         return std::vector<std::string>();
     }
+    [[nodiscard]] bool removes_at_once() const override { return true; }
 };
 
 }  // namespace

@@ -114,6 +114,8 @@ class FullBase(DaemonCase):
 
 
 class FullTest(FullBase):
+    pools = ("dir", "overlay", "btrfs")
+
     def check(self, driver):
         pool = f"{URL}/small-{driver}/volumes/custom"
         self.sweep(driver, "'a'", lambda: self.api.create("a", "tiny", devices=self.devices(driver)), lambda: None)
@@ -152,6 +154,82 @@ class FullTest(FullBase):
 
     def test_overlay(self):
         self.check("overlay")
+
+    def test_btrfs(self):
+        """Snapshots and copies share all data: what there is no room for is the trees' own blocks."""
+        self.check("btrfs")
+
+
+class OptimizedTest(FullBase):
+    """Backups in btrfs' own form, made and read."""
+    pools = ("btrfs",)
+    steps = (0, 64, 1024)
+
+    def whole(self, name="m"):
+        for number in range(2):
+            self.assertEqual(self.api.pull(name, f"/much{number}").body, self.much[number])
+
+    def sweep_some(self, subject, work):
+        self.sweep("btrfs", subject, work, self.whole, self.steps)
+
+    def back_up(self):
+        self.api.do("POST", "/1.0/instances/m/backups", {"name": "b", "optimized_storage": True, "compression_algorithm": "none"})
+
+    def test_backup_and_import(self):
+        self.much = [os.urandom(2000 * KIB) for _ in range(2)]
+        self.api.create("m", "tiny", devices=self.devices("btrfs"))
+        self.api.push("m", "/much0", self.much[0])
+        self.api.do("POST", "/1.0/instances/m/snapshots", {"name": "s"})
+        self.api.push("m", "/much1", self.much[1])
+        self.sweep_some("'m'", self.back_up)
+        data = self.api.raw("GET", "/1.0/instances/m/backups/b/export").body
+        self.api.do("DELETE", "/1.0/instances/m/backups/b")
+        pool = {"X-LXD-pool": "small-btrfs", "Content-Type": "application/octet-stream"}
+        self.sweep_some("'i'", lambda: self.api.do("POST", "/1.0/instances", data, {**pool, "X-LXD-name": "i"}))
+        self.whole("i")
+        self.api.do("PUT", "/1.0/instances/i", {"restore": "s"})
+        self.assertEqual(self.api.raw("GET", self.api.file_target("i", "/much1")).status, 404)
+        self.assertEqual(self.api.pull("i", "/much0").body, self.much[0])
+        self.leave("btrfs", 0)  # what makes room goes when there is none
+        for name in "im":
+            self.remove_instance(name)
+        self.leave("btrfs", None)
+
+
+class GrowTest(FullBase):
+    """A btrfs pool in a file, on a file system that has no room for what growing it writes."""
+    pools = ("dir",)
+
+    def test_btrfs_pool(self):
+        disks = os.path.join(self.daemon.root, "disks")
+        os.makedirs(disks, mode=0o700, exist_ok=True)
+        inner = os.path.join(self.daemon.base, "small-dir")
+        self.daemon.sandbox.run("mkdir", f"{inner}/disks")
+        self.daemon.sandbox.run("mount", "--bind", f"{inner}/disks", disks)
+        self.api.do("POST", URL, {"name": "grown", "driver": "btrfs", "config": {"size": "256MiB"}})
+        self.api.create("a", "tiny", devices={"root": {"type": "disk", "path": "/", "pool": "grown"}})
+        much = os.urandom(3000 * KIB)
+        pool = os.path.join(self.daemon.root, "storage-pools", "grown")
+
+        def push(path, content):
+            """And nothing is left to be written when the file system underneath is full."""
+            self.api.push("a", path, content)
+            self.daemon.sandbox.run("sync", "-f", pool)
+        push("/much", much)
+
+        def unharmed():
+            self.assertEqual(self.api.pull("a", "/much").body, much)
+            self.assertEqual(self.api.get(f"{URL}/grown")["config"]["size"], "256MiB")
+            self.assertEqual(self.api.get(f"{URL}/grown/resources")["space"]["total"], 256 << 20)
+            push("/more", b"there is room again")
+        self.sweep("dir", "'grown'", lambda: self.api.do("PATCH", f"{URL}/grown", {"config": {"size": "512MiB"}}), unharmed,
+                   (0, 64, 1024, 4096))
+        self.assertEqual(self.api.get(f"{URL}/grown/resources")["space"]["total"], 512 << 20)
+        self.assertEqual(self.api.pull("a", "/much").body, much)
+        self.remove_instance("a")
+        self.api.do("DELETE", f"{URL}/grown")
+        self.daemon.sandbox.run("umount", disks)
+        self.daemon.sandbox.run("rmdir", f"{inner}/disks")
 
 
 class ArrivalTest(FullBase):

@@ -7,6 +7,7 @@
 #include "lxd-daemon/instances/project_limits.h"
 #include "lxd-daemon/instances/projects.h"
 #include "lxd-daemon/instances/steps.h"
+#include "lxd-daemon/instances/volume_size.h"
 #include "lxd-daemon/instances/volumes/steps.h"
 
 namespace lxmgr::instances {
@@ -53,7 +54,8 @@ Result<operations::OperationPtr> BackupService::create(const std::string& instan
         const auto fill = [&](images::TarWriter& tar) {
             tar.on_progress([&report](std::uint64_t bytes) { report.at(bytes); });
             const auto write = post.optimized_storage ? write_optimized_backup : write_instance_backup;
-            return write(context_, *row, !post.instance_only, tar);
+            return in_room_for(fmt::format("a backup of instance '{}'", instance),
+                               write(context_, *row, !post.instance_only, tar));
         };
         LX_TRY(create_backup(context_, subject_of(*row), post, requestor, std::move(stop), fill));
         return nlohmann::json(nullptr);
