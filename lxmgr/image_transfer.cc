@@ -57,11 +57,12 @@ private:
                    {"mode", "pull"},
                    {"server", url},
                    {"protocol", "lxd"},
-                   {"certificate", certificate},
-                   {"fingerprint", fingerprint_}};
+                   {"certificate", certificate}};
+        // Who is given a fingerprint looks for nothing newer.
+        asked[wanted_.alias.empty() ? "fingerprint" : "alias"] =
+            wanted_.alias.empty() ? fingerprint_ : wanted_.alias;
         if (!source_.server().project.empty()) asked["project"] = project_name(source_);
         std::string offered;
-        if (!wanted_.alias.empty()) asked["alias"] = wanted_.alias;
         if (!is_public_there()) {
             // Who has the secret fetches the image once.
             LX_TRY_AS(const Answer made,

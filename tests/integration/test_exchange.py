@@ -87,6 +87,15 @@ class Exchange:
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(said, done.stderr.decode())
 
+    def test_an_image_that_our_client_wants_kept_up_to_date(self):
+        ours, url = self.our_client(), f"/1.0/images/{self.fingerprint}"
+        self.api.call("PATCH", url, {"public": True})
+        self.addCleanup(self.api.call, "PATCH", url, {"public": False})
+        ours("image", "copy", "tiny", "lab:", "--auto-update", "--public")
+        there = self.peer.api.get(url)
+        self.assertEqual((there["auto_update"], there["public"], there["update_source"]["alias"]), (True, True, "tiny"))
+        self.peer.api.do("DELETE", url)
+
     def test_backups(self):
         """An instance with a snapshot is exported, imported at the other end, and changed; and home again."""
         folder = tempfile.mkdtemp(dir=self.daemon.base)
@@ -166,15 +175,6 @@ class Exchange:
 
 class LxmgrTest(Exchange, DaemonCase):
     peer_kind = daemons.Daemon
-
-    def test_an_image_that_our_client_wants_kept_up_to_date(self):
-        ours, url = self.our_client(), f"/1.0/images/{self.fingerprint}"
-        self.api.call("PATCH", url, {"public": True})
-        self.addCleanup(self.api.call, "PATCH", url, {"public": False})
-        ours("image", "copy", "tiny", "lab:", "--auto-update", "--public")
-        there = self.peer.api.get(url)
-        self.assertEqual((there["auto_update"], there["public"], there["update_source"]["alias"]), (True, True, "tiny"))
-        self.peer.api.do("DELETE", url)
 
     def stranger(self):
         made = remote.HttpsApi(self.daemon, None, pair.NEAR)
