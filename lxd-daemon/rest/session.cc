@@ -76,6 +76,8 @@ void Session::on_hangup(std::function<void()> callback) {
 asio::awaitable<Session::Head> Session::read_head() {
     parser_.emplace();
     body_received_ = false;
+    streamed_ = false;
+    plain_left_ = 0;
     parser_->header_limit(static_cast<std::uint32_t>(hosting_->limits.max_head_bytes));
     parser_->body_limit(boost::none);
     // Bytes of a pipelined request are a begun request.

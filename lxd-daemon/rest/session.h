@@ -94,6 +94,7 @@ private:
     bool keep_alive_ = true;
     bool body_received_ = false;    ///< beside the parser, which still waits for it
     std::uint64_t plain_left_ = 0;  ///< of a body that the parser is passed by with
+    bool streamed_ = false;         ///< the body goes to a handler as it comes
     std::function<Result<>()> recheck_;
     std::string requestor_json_;
     const Request* current_ = nullptr;

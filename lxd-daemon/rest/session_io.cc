@@ -25,6 +25,8 @@ constexpr std::size_t kFileChunk = std::size_t{256} << 10;
 constexpr std::uint64_t kBulk = std::uint64_t{64} << 20;  // at a time, then others get the worker
 constexpr std::chrono::seconds kLingerTime{2};
 constexpr std::size_t kLingerBytes = std::size_t{4} << 20;
+/// Some look for an answer only when they have sent all.
+constexpr std::size_t kStreamLingerBytes = std::size_t{1} << 30;
 constexpr std::size_t kGuestLingerBytes = std::size_t{64} << 10;
 
 std::string_view reason(int status) { return http::obsolete_reason(static_cast<http::status>(status)); }
@@ -212,6 +214,7 @@ asio::awaitable<Result<>> Session::read_body(Request& request, const Route& rout
     if (route.body == Body::backup) {
         request.incoming = this;
         plain_left_ = incoming_bytes();
+        streamed_ = true;
         co_return Result<>{};
     }
     auto pending = store_body(request, route);
@@ -239,11 +242,12 @@ asio::awaitable<void> Session::linger() {
     error_code ignored;
     socket_.shutdown(Socket::shutdown_send, ignored);
     allow(kLingerTime);
-    const std::size_t most = hosting_->guest.empty() ? kLingerBytes : kGuestLingerBytes;
+    const std::size_t trusted = streamed_ ? kStreamLingerBytes : kLingerBytes;
+    const std::size_t most = hosting_->guest.empty() ? trusted : kGuestLingerBytes;
     for (std::size_t total = 0; total < most;) {
         in_.clear();
         in_at_ = 0;
-        auto reading = read_more(kReadBytes);
+        auto reading = read_more(streamed_ ? kBodyReadBytes : kReadBytes);
         if (!co_await std::move(reading)) co_return;
         total += in_.size();
     }
