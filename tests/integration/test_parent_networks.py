@@ -102,7 +102,7 @@ class MacvlanTest(ParentCase):
             self.assert_api_error(400, self.api.call, "POST", URL, {"config": {"parent": "up0"}, **body})
         managed = {"name": "lan9", "type": "physical", "config": {"parent": "lxtestbr0"}}
         self.assertIn("lxtestbr0", self.assert_api_error(400, self.api.call, "POST", URL, managed))
-        self.assert_api_error(409, self.api.call, "POST", URL, {"name": "lan0", "type": "physical", "config": {"parent": "up0"}})
+        self.assert_api_error(400, self.api.call, "POST", URL, {"name": "lan0", "type": "physical", "config": {"parent": "up0"}})
         for keys in ({"parent": "up0"}, {"nictype": "macvlan"}, {"mtu": "1400"}, {"vlan": "5"}, {"ipv4.address": "198.51.100.9"},
                      {"security.mac_filtering": "true"}, {"limits.ingress": "1Mbit"}):
             with self.subTest(keys=keys):
