@@ -6,6 +6,7 @@
 
 #include "lxd-daemon/base/strings.h"
 #include "network/links.h"
+#include "network/when_free.h"
 
 namespace lxmgr::network {
 namespace {
@@ -56,7 +57,13 @@ Result<> set_up_ipvlan(const IpvlanRequest& request, const std::string& made_as)
     LX_TRY_AS(const auto link, find_link(socket, made_as));
     if (!link) return fail(Status::internal, "The new interface has left the guest's network namespace");
     LX_TRY(rename_link(socket, *link, request.guest_name.empty() ? kAnyEthernetName : request.guest_name));
-    for (const AnyNet& address : request.addresses) LX_TRY(add_address(socket, link->index, address));
+    for (const AnyNet& address : request.addresses) {
+        auto added = when_free([&] { return add_address(socket, link->index, address); });
+        if (!added && added.error().sys_errno == EADDRINUSE)
+            return fail(Status::conflict, fmt::format("Another ipvlan interface on '{}' has the address {}",
+                                                      request.parent, address.text()));
+        LX_TRY(std::move(added));
+    }
     LX_TRY(set_link_state(socket, *link, true));
     for (const AnyNet& gateway : request.gateways)
         LX_TRY(add_default_route(socket, link->index, gateway.family, &gateway));

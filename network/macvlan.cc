@@ -6,6 +6,7 @@
 #include "network/bridge.h"
 #include "network/link_state.h"
 #include "network/links.h"
+#include "network/when_free.h"
 
 namespace lxmgr::network {
 namespace {
@@ -22,7 +23,9 @@ Result<> raise(int netns_fd, const Mac& hwaddr) {
     LX_TRY_AS(NetlinkSocket socket, NetlinkSocket::open_in(netns_fd));
     LX_TRY_AS(const auto link, find_link(socket, hwaddr));
     if (!link) return fail(Status::internal, "The new interface has left the guest's network namespace");
-    return set_link_state(socket, *link, true);
+    auto raised = when_free([&] { return set_link_state(socket, *link, true); });
+    if (raised || raised.error().sys_errno != EADDRINUSE) return raised;
+    return fail(Status::conflict, "Another interface on the parent has its MAC address");
 }
 
 }  // namespace

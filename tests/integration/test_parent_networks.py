@@ -61,6 +61,20 @@ class MacvlanTest(ParentCase):
         self.api.start("two")
         self.reaches_outside("two", "198.51.100.12")
 
+    def test_its_address_is_in_use(self):
+        """As by the last run of an instance, which the kernel takes apart in the background."""
+        nic = self.create("macvlan")
+        self.api.create("one", "tiny", devices={"ext": nic})
+        hwaddr = self.api.instance("one")["config"]["volatile.ext.hwaddr"]
+        self.host("ip", "link", "add", "held0", "link", "up0", "address", hwaddr, "type", "macvlan", "mode", "bridge")
+        self.addCleanup(self.host, "ip", "link", "delete", "held0", check=False)
+        self.host("ip", "link", "set", "held0", "up")
+        self.assertIn("MAC address", self.assert_api_error(400, self.api.start, "one"))  # after it has been waited for
+        starting = self.api.call("PUT", "/1.0/instances/one/state", {"action": "start"})
+        self.host("ip", "link", "delete", "held0")
+        self.api.wait(starting)
+        self.reaches_outside("one", "198.51.100.11")
+
     def test_moved_between_networks(self):
         """From a bridge to the parent and back, while it runs."""
         nic = self.create("macvlan")
