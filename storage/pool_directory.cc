@@ -14,6 +14,7 @@
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/sys/mount.h"
+#include "storage/block_groups.h"
 #include "storage/tree/list.h"
 
 namespace lxmgr::storage {
@@ -115,6 +116,7 @@ Result<> PoolDirectory::open() {
     LX_TRY(open_directory(custom_, kDirectories[2]));
     LX_TRY(open_directory(layers_, kDirectories[3]));
     LX_TRY(open_directory(tmp_, kDirectories[4]));
+    spread_over_block_groups(tmp_.get());  // every volume is begun there
     LX_TRY(open_directory(snapshots_, kDirectories[5]));
     LX_TRY_AS(const auto magic, sys::file_system_magic(root_.get()));
     ordered_journal_ = magic == EXT4_SUPER_MAGIC || magic == XFS_SUPER_MAGIC;

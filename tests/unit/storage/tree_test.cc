@@ -1,12 +1,17 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "lxd-daemon/sys/mount.h"
+#include "storage/block_groups.h"
 #include "storage/rubbish.h"
 #include "storage/tree/copy.h"
 #include "storage/tree/list.h"
@@ -36,6 +41,18 @@ protected:
     fs::path path_;
     UniqueFd fd_;
 };
+
+TEST_F(TreeTest, OnExt4ADirectorySpreadsTheTreesInIt) {
+    const auto flags = [this] {
+        unsigned out = 0;
+        return ::ioctl(fd_.get(), FS_IOC_GETFLAGS, &out) == 0 ? out : 0;
+    };
+    const unsigned before = flags();
+    const auto magic = sys::file_system_magic(fd_.get());
+    ASSERT_TRUE(magic.has_value());
+    for (int time = 0; time < 2; ++time) spread_over_block_groups(fd_.get());
+    EXPECT_EQ(flags(), *magic == EXT4_SUPER_MAGIC ? before | FS_TOPDIR_FL : before);
+}
 
 TEST_F(TreeTest, RemovalNeverFollowsSymlinks) {
     const UniqueFd kept = make("kept"), gone = make("gone");
