@@ -10,6 +10,7 @@
 
 #include "images/entry_writer.h"
 #include "images/image_layout.h"
+#include "images/tar_files.h"
 #include "images/tar_reader.h"
 #include "images/yaml_json.h"
 #include "lxd-daemon/base/failpoint.h"
@@ -53,6 +54,7 @@ public:
         return take_metadata(std::move(entry));
     }
     Result<Metadata> finish() {
+        LX_TRY(files_of_trees_.finish());
         for (auto& part : parts_) {
             if (!part.found)
                 return fail(Status::bad_request, fmt::format("The backup has no '{}'", part.prefix));
@@ -77,11 +79,7 @@ private:
             return refuse(entry.path, "is a hard link out of its tree");
         if (part.adapt) part.adapt(entry);
         LX_TRY_AS(std::optional<FileWriter> file, part.writer.add(std::move(entry)));
-        if (!file) return {};
-        LX_TRY(tar_.read([&](std::uint64_t offset, const char* data, std::size_t size) {
-            return file->write(offset, data, size);
-        }));
-        return file->finish();
+        return file ? files_of_trees_.add(*std::move(file), tar_) : Result<>();
     }
     static bool is_content(const Part& part, const Entry& entry) {
         return entry.path == part.prefix + ".img" || entry.path == part.prefix + "/" + part.only_file;
@@ -132,6 +130,7 @@ private:
     std::string yaml_;
     std::size_t template_bytes_ = 0;
     std::map<std::string, std::string> files_;
+    TarFiles files_of_trees_;
 };
 
 }  // namespace

@@ -16,16 +16,23 @@
 namespace lxmgr::images {
 namespace {
 
-/// An upload's file made private and durable. Returns its size.
-Result<std::uint64_t> settle(const std::string& path) {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+/// An upload's file made private. Adds its size.
+Result<UniqueFd> settle(const std::string& path, std::uint64_t& size_bytes) {
+    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!fd) return fail_errno("Opening", path);
     struct stat st{};
     if (::fstat(fd.get(), &st) != 0) return fail_errno("fstat", path);
     if (!S_ISREG(st.st_mode)) return fail(Status::bad_request, fmt::format("{} is no regular file", path));
     if (::fchmod(fd.get(), 0600) != 0) return fail_errno("fchmod", path);
-    if (::fsync(fd.get()) != 0) return fail_errno("fsync", path);
-    return static_cast<std::uint64_t>(st.st_size);
+    size_bytes += static_cast<std::uint64_t>(st.st_size);
+    return fd;
+}
+
+/// Of an upload's files, those that are there.
+Result<> make_durable(const UniqueFd& metadata, const UniqueFd& rootfs) {
+    for (const UniqueFd* fd : {&metadata, &rootfs})
+        if (*fd && ::fsync(fd->get()) != 0) return fail_errno("fsync", "the image");
+    return {};
 }
 
 /// Renames to a place in the store. Undone by renaming back, so that a failed import leaves its upload to the
@@ -58,13 +65,14 @@ Result<Metadata> check_content(const ImageFiles& upload, const std::stop_token& 
 Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string& store_dir,
                                     std::stop_token stop) {
     ImportedImage out;
-    LX_TRY_AS(out.size_bytes, settle(upload.metadata_path));
-    const bool unified = upload.rootfs_path.empty();
-    if (!unified) {
-        LX_TRY_AS(const std::uint64_t rootfs_bytes, settle(upload.rootfs_path));
-        out.size_bytes += rootfs_bytes;
+    UniqueFd rootfs;
+    LX_TRY_AS(const UniqueFd metadata, settle(upload.metadata_path, out.size_bytes));
+    if (!upload.rootfs_path.empty()) {
+        LX_TRY_AS(rootfs, settle(upload.rootfs_path, out.size_bytes));
     }
-    // Hashing beside decompressing: each takes about as long as the other.
+    // The disk writes while one thread hashes and this one decompresses: each takes about as long as the
+    // other.
+    auto syncing = std::async(std::launch::async, [&] { return make_durable(metadata, rootfs); });
     std::stop_source hash_stop;
     const std::stop_callback forward(stop, [&hash_stop] { hash_stop.request_stop(); });
     auto hashing = std::async(std::launch::async, [&upload, token = hash_stop.get_token()] {
@@ -75,6 +83,7 @@ Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string&
     auto fingerprint = hashing.get();
     LX_TRY_AS(out.metadata, std::move(checked));
     LX_TRY_AS(out.fingerprint, std::move(fingerprint));
+    LX_TRY(syncing.get());
 
     failpoint("image-import-checked");
     LX_TRY_AS(out.files, keep_files(upload, out.fingerprint, store_dir));

@@ -5,19 +5,17 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
-#include <thread>
 
 #include "images/copy_workers.h"
 #include "images/entry_writer.h"
 #include "images/image_layout.h"
 #include "images/scan.h"
 #include "images/squashfs_reader.h"
+#include "images/tar_files.h"
 #include "images/tar_reader.h"
 
 namespace lxmgr::images {
 namespace {
-
-constexpr unsigned kMaxThreads = 4;
 
 /// Reports each percentage once.
 class Progress {
@@ -34,19 +32,11 @@ private:
     int last_ = -1;
 };
 
-Result<> unpack_tar_entry(TarReader& tar, Entry entry, EntryWriter& writer) {
-    LX_TRY_AS(std::optional<FileWriter> file, writer.add(std::move(entry)));
-    if (!file) return {};
-    LX_TRY(tar.read([&](std::uint64_t offset, const char* data, std::size_t size) {
-        return file->write(offset, data, size);
-    }));
-    return file->finish();
-}
-
 /// @param unified  only rootfs/ is unpacked; else all there is
 Result<> unpack_tar(const std::string& path, bool unified, int root_fd, Budget& budget, Progress& progress) {
     LX_TRY_AS(TarReader tar, TarReader::open(path, budget));
     EntryWriter writer(root_fd, budget);
+    TarFiles files;
     RootfsFilter filter;
     bool found = false;
     for (;;) {
@@ -60,16 +50,18 @@ Result<> unpack_tar(const std::string& path, bool unified, int root_fd, Budget& 
             LX_TRY(filter.apply(*entry));
         }
         found = true;
-        LX_TRY(unpack_tar_entry(tar, *std::move(entry), writer));
+        LX_TRY_AS(std::optional<FileWriter> file, writer.add(*std::move(entry)));
+        if (file) LX_TRY(files.add(*std::move(file), tar));
     }
     if (!found) return fail(Status::bad_request, "The image has no root file system");
+    LX_TRY(files.finish());
     return writer.finish();
 }
 
 Result<> unpack_squashfs(const std::string& path, int root_fd, Budget& budget, Progress& progress) {
     LX_TRY_AS(SquashfsReader image, SquashfsReader::open(path, budget));
     std::vector<SquashfsContent> contents;
-    for (unsigned i = 0; i < std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads); ++i) {
+    for (unsigned i = 0; i < FillWorkers::count(); ++i) {
         LX_TRY_AS(SquashfsContent content, image.content());
         contents.push_back(std::move(content));
     }
