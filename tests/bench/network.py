@@ -115,7 +115,7 @@ class Network:
                        "connect": f"tcp:{address}:{PORT}"}
                 nic = {"type": "nic", "network": BRIDGE, "name": "eth0", "ipv4.address": address}
                 peer.api.update(name, devices={**peer.api.instance(name)["devices"], "eth0": nic, "nat": nat})
-                for _ in range(repeat * 3):
+                for _ in range(repeat * 9):
                     self.stream(peer, name, outside, "veth_rps", address)
                     self.stream(peer, name, outside, "nat_rps", "192.0.2.1")
             finally:

@@ -155,6 +155,7 @@ class Work:
         for metric, others in (("config_2", 1), ("config_200", 199)):
             for peer in peers:
                 peer.fill(others + 1)
+            os.sync()  # else the commits of the changes wait for what was just made
             for number in range(repeat * 10):
                 for peer in peers:
                     peer.timed(metric, peer.api.do, "PATCH", "/1.0/instances/empty0", {"config": {"user.n": str(number)}})
