@@ -7,6 +7,11 @@
 #include "lxd-daemon/base/strings.h"
 
 namespace lxmgr::rest {
+namespace {
+
+constexpr std::uint64_t kWriteback = std::uint64_t{8} << 20;
+
+}  // namespace
 
 Result<std::unique_ptr<BodyStore>> BodyStore::open(std::string directory, std::string_view content_type,
                                                    bool split_parts, UniqueFd place) {
@@ -45,6 +50,9 @@ Result<> BodyStore::begin_file(std::string part_name, std::string filename) {
 
 Result<> BodyStore::append(std::string_view bytes) {
     BodyFile& file = *files_.back();
+    // The disk begins while the rest comes: it will be waited for.
+    if ((file.size_bytes + bytes.size()) / kWriteback != file.size_bytes / kWriteback)
+        ::sync_file_range(file.fd.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
     file.size_bytes += bytes.size();
     while (!bytes.empty()) {
         const ssize_t n = ::write(file.fd.get(), bytes.data(), bytes.size());

@@ -77,6 +77,10 @@ asio::awaitable<Session::Head> Session::read_head() {
     parser_.emplace();
     body_received_ = false;
     streamed_ = false;
+    if (std::exchange(piece_, kReadBytes) != kReadBytes && in_at_ == in_.size()) {
+        in_ = {};  // a kept connection stays small
+        in_at_ = 0;
+    }
     plain_left_ = 0;
     parser_->header_limit(static_cast<std::uint32_t>(hosting_->limits.max_head_bytes));
     parser_->body_limit(boost::none);

@@ -58,7 +58,6 @@ public:
 private:
     enum class Head { ready, closed, malformed };
     asio::awaitable<bool> read_more(std::size_t most);
-    [[nodiscard]] std::size_t body_piece() const;
     asio::awaitable<Result<std::size_t>> read_plain(std::span<char> room);
     asio::awaitable<Head> read_head();
     asio::awaitable<bool> serve_one();
@@ -91,6 +90,7 @@ private:
     std::optional<Parser> parser_;
     std::vector<char> in_;  ///< bytes [in_at_, in_.size()) are not parsed yet
     std::size_t in_at_ = 0;
+    std::size_t piece_ = kReadBytes;  ///< how much is read at a time: more while a file comes
     bool keep_alive_ = true;
     bool body_received_ = false;    ///< beside the parser, which still waits for it
     std::uint64_t plain_left_ = 0;  ///< of a body that the parser is passed by with

@@ -48,11 +48,6 @@ asio::awaitable<bool> Session::read_more(std::size_t most) {
     co_return !error && size > 0;
 }
 
-/// Small ones leave nothing large behind in connections that are kept.
-std::size_t Session::body_piece() const {
-    return current_ != nullptr && current_->incoming != nullptr ? kBodyReadBytes : kReadBytes;
-}
-
 /// The next bytes of the body, at least one unless the body has ended.
 asio::awaitable<Result<std::size_t>> Session::read_body_chunk(char* data, std::size_t size) {
     auto& body = parser_->get().body();
@@ -62,7 +57,7 @@ asio::awaitable<Result<std::size_t>> Session::read_body_chunk(char* data, std::s
     while (body.size > 0 && !parser_->is_done()) {
         if (in_at_ == in_.size()) {
             allow(hosting_->limits.stall_time);
-            auto pending = read_more(body_piece());
+            auto pending = read_more(piece_);
             if (!co_await std::move(pending))
                 co_return fail(Status::bad_request, "The request's body ends too early");
         }
@@ -73,7 +68,7 @@ asio::awaitable<Result<std::size_t>> Session::read_body_chunk(char* data, std::s
             if (in_.size() - in_at_ > hosting_->limits.max_head_bytes)
                 co_return fail(Status::bad_request, "Bad transfer encoding of the request's body");
             allow(hosting_->limits.stall_time);
-            auto pending = read_more(body_piece());
+            auto pending = read_more(piece_);
             if (!co_await std::move(pending))
                 co_return fail(Status::bad_request, "The request's body ends too early");
         } else if (error && error != http::error::need_buffer) {
@@ -117,6 +112,7 @@ asio::awaitable<Result<>> Session::store_body(Request& request, const Route& rou
         auto receiving = receive_body(store, length);
         LX_CO_TRY(co_await std::move(receiving));
     }
+    piece_ = kBodyReadBytes;
     const auto chunk = std::make_shared<std::vector<char>>(body_done() ? 0 : kFileChunk);
     while (!body_done()) {
         auto pending = read_body_chunk(chunk->data(), chunk->size());
@@ -215,6 +211,7 @@ asio::awaitable<Result<>> Session::read_body(Request& request, const Route& rout
         request.incoming = this;
         plain_left_ = incoming_bytes();
         streamed_ = true;
+        piece_ = kBodyReadBytes;
         co_return Result<>{};
     }
     auto pending = store_body(request, route);
@@ -247,7 +244,7 @@ asio::awaitable<void> Session::linger() {
     for (std::size_t total = 0; total < most;) {
         in_.clear();
         in_at_ = 0;
-        auto reading = read_more(streamed_ ? kBodyReadBytes : kReadBytes);
+        auto reading = read_more(piece_);
         if (!co_await std::move(reading)) co_return;
         total += in_.size();
     }

@@ -194,13 +194,19 @@ class Daemon:
             headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
             operation = self.api.do("POST", "/1.0/images", body, headers, timeout=300)
         else:
-            with open(files, "rb") as file:
-                headers = {"Content-Type": "application/octet-stream", "X-LXD-filename": os.path.basename(files)}
-                operation = self.api.do("POST", "/1.0/images", file, headers, timeout=300)
+            headers = {"Content-Type": "application/octet-stream", "X-LXD-filename": os.path.basename(files)}
+            operation = self.api.do("POST", "/1.0/images", pieces(files), headers, timeout=300)
         fingerprint = operation["metadata"]["fingerprint"]
         if alias:
             self.api.call("POST", "/1.0/images/aliases", {"name": alias, "target": fingerprint, "description": ""})
         return fingerprint
+
+
+def pieces(path):
+    """A file's content as it is sent best: http.client by itself takes 8 KiB at a time."""
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            yield piece
 
 
 def multipart(boundary, files):
@@ -208,9 +214,7 @@ def multipart(boundary, files):
     for part, path in zip(("metadata", "rootfs"), files):
         yield (f'--{boundary}\r\nContent-Disposition: form-data; name="{part}"; filename="{os.path.basename(path)}"\r\n'
                "Content-Type: application/octet-stream\r\n\r\n").encode()
-        with open(path, "rb") as file:
-            while chunk := file.read(1 << 20):
-                yield chunk
+        yield from pieces(path)
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode()
 
