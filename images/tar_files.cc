@@ -3,8 +3,8 @@
 namespace lxmgr::images {
 namespace {
 
-constexpr std::size_t kBatchFiles = 32;
-constexpr std::size_t kBatchBytes = std::size_t{1} << 20;
+constexpr std::size_t kTarBatchFiles = 32;
+constexpr std::size_t kTarBatchBytes = std::size_t{1} << 20;
 constexpr std::uint64_t kCarriedBytes = std::uint64_t{128}
                                         << 10;  // of one file; copying more costs more than it saves
 
@@ -15,7 +15,7 @@ Result<> TarFiles::add(FileWriter file, TarReader& tar) {
     std::vector<Block> blocks;
     const auto take = [&](std::uint64_t offset, const char* data, std::size_t size) -> Result<> {
         // A sparse file may bring more than its size says: that is written here, too.
-        if (large || content_.size() + size > kBatchBytes) return file.write(offset, data, size);
+        if (large || content_.size() + size > kTarBatchBytes) return file.write(offset, data, size);
         blocks.push_back({offset, content_.size(), size});
         content_.append(data, size);
         return {};
@@ -23,7 +23,7 @@ Result<> TarFiles::add(FileWriter file, TarReader& tar) {
     LX_TRY(tar.read(take));
     if (large) return file.finish();
     filling_.push_back({std::move(file), std::move(blocks)});
-    if (filling_.size() < kBatchFiles && content_.size() < kBatchBytes - kCarriedBytes) return {};
+    if (filling_.size() < kTarBatchFiles && content_.size() < kTarBatchBytes - kCarriedBytes) return {};
     return hand_over();
 }
 

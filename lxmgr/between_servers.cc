@@ -38,27 +38,11 @@ public:
           mode_(std::move(requests.mode)) {}
 
     Result<> run() {
-        LX_TRY_AS(Reachable from, reachable(source_));
-        LX_TRY_AS(Reachable to, reachable(target_));
-        if (mode_ == "relay") return relay();
-        if (mode_ == "push") from.urls.clear();
-        if (mode_ == "pull") to.urls.clear();
-        if (!mode_.empty() && from.urls.empty() && to.urls.empty()) {
-            return fail(
-                Status::bad_request,
-                fmt::format("The {} cannot be reached by the other server: set core.https_address there",
-                            mode_ == "pull" ? "source" : "target"));
-        }
-        Result<> done = fail(Status::unavailable, "The servers do not reach each other");
-        for (const auto& url : from.urls) {
-            done = pull(url, from.certificate);
-            if (done || !is_out_of_reach(done.error())) return done;
-        }
-        for (const auto& url : to.urls) {
-            done = push(url, to.certificate);
-            if (done || !is_out_of_reach(done.error())) return done;
-        }
-        return mode_.empty() ? relay() : done;
+        return transfer(
+            source_, target_, mode_,
+            {.pull = [this](const auto& url, const auto& certificate) { return pull(url, certificate); },
+             .push = [this](const auto& url, const auto& certificate) { return push(url, certificate); },
+             .relay = [this] { return relay(); }});
     }
 
 private:
@@ -69,16 +53,10 @@ private:
         body_["source"]["operation"] = url + plain_url(offered.operation);
         body_["source"]["certificate"] = certificate;
         body_["source"]["secrets"] = member(offered.metadata, "metadata");
-        auto asked = target_.send("POST", target_path_, body_);
-        if (!asked) {
-            cancel(source_, offered.operation);
-            return std::unexpected(std::move(asked).error());
-        }
-        if (auto made = target_.wait(asked->operation, {doing_}); !made) {
-            cancel(source_, offered.operation);
-            return std::unexpected(std::move(made).error());
-        }
-        return {};
+        auto made = target_.call("POST", target_path_, body_, {doing_});
+        if (made) return {};
+        cancel(source_, offered.operation);
+        return std::unexpected(std::move(made).error());
     }
 
     /// The source brings it.
@@ -128,10 +106,6 @@ private:
         }
         LX_TRY(source_.wait(offered.operation, {}));
         return {};
-    }
-
-    static void cancel(Client& client, const std::string& operation) {
-        [[maybe_unused]] const auto cancelled = client.send("DELETE", operation, nullptr);
     }
 
     Client& source_;
@@ -198,8 +172,7 @@ Result<int> copy_between_servers(Client& source, const Args& args, const Between
         .body = target_body(instance, args, wanted, name),
         .doing = doing_of(wanted.move, from),
         .mode = args.text("mode")};
-    Transfer transfer(source, target, std::move(requests));
-    if (auto done = transfer.run(); !done)
+    if (auto done = Transfer(source, target, std::move(requests)).run(); !done)
         return std::unexpected(explain(object, wanted.move ? "Moving" : "Copying", std::move(done).error()));
     if (wanted.move) LX_TRY(source.call("DELETE", object.path, nullptr));
     return 0;
@@ -245,8 +218,7 @@ Result<int> copy_volume_between_servers(Client& source, const Args& args, const 
                                  {"refresh", !move && args.flag("refresh")}}}},
                       .doing = doing_of(move, "volume " + from.name),
                       .mode = args.text("mode")};
-    Transfer transfer(source, target, std::move(requests));
-    if (auto done = transfer.run(); !done)
+    if (auto done = Transfer(source, target, std::move(requests)).run(); !done)
         return std::unexpected(explain(object, move ? "Moving" : "Copying", std::move(done).error()));
     if (move) LX_TRY(source.call("DELETE", object.path, nullptr));
     return 0;

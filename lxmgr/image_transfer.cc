@@ -21,25 +21,12 @@ public:
           doing_("Copying image " + fingerprint_.substr(0, 12)) {}
 
     Result<> run() {
-        if (wanted_.mode == "relay") return relay();
-        LX_TRY_AS(Reachable from, reachable(source_));
-        LX_TRY_AS(Reachable to, reachable(target_));
-        if (wanted_.mode == "push") from.urls.clear();
-        if (wanted_.mode == "pull" || !wanted_.alias.empty()) to.urls.clear();
-        Result<> done =
-            fail(Status::bad_request, fmt::format("The {} cannot be reached by the other server: set "
-                                                  "core.https_address there",
-                                                  wanted_.mode == "push" ? "target" : "source"));
-        for (const auto& url : from.urls) {
-            done = pull(url, from.certificate);
-            if (done || !is_out_of_reach(done.error())) return done;
-        }
-        for (const auto& url : to.urls) {
-            done = push(url, to.certificate);
-            if (done || !is_out_of_reach(done.error())) return done;
-        }
         // What is to be kept up to date must be fetched.
-        return wanted_.mode.empty() && wanted_.alias.empty() ? relay() : done;
+        return transfer(
+            source_, target_, wanted_.alias.empty() ? wanted_.mode : "pull",
+            {.pull = [this](const auto& url, const auto& certificate) { return pull(url, certificate); },
+             .push = [this](const auto& url, const auto& certificate) { return push(url, certificate); },
+             .relay = [this] { return relay(); }});
     }
 
 private:
@@ -93,10 +80,6 @@ private:
         cancel(target_, waiting.operation);
         return std::unexpected(std::move(sent).error());
     }
-    static void cancel(Client& client, const std::string& operation) {
-        [[maybe_unused]] const auto cancelled = client.send("DELETE", operation, nullptr);
-    }
-
     /// Through us, where neither reaches the other one.
     Result<> relay() {
         LX_TRY_AS(const TemporaryDirectory folder, TemporaryDirectory::create("/var/tmp"));
