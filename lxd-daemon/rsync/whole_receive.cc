@@ -15,6 +15,9 @@ constexpr std::size_t kMaxName = 255, kMaxTarget = 4096, kMaxAttribute = std::si
 constexpr std::uint32_t kMaxAttributes = 1024;
 /// More of a file goes by splice(2).
 constexpr std::size_t kSpliced = std::size_t{1} << 15;
+/// From this size on the disk begins to write a file when it is complete: who waits at the end for all to be
+/// on the disk waits for little then. Small ones are many, and to begin with each costs more than it wins.
+constexpr std::uint64_t kWrittenEarly = std::uint64_t{1} << 16;
 
 class In {
 public:
@@ -148,16 +151,35 @@ private:
         }
         return true;
     }
-    /// The order counts: chown(2) takes privileges away, and any change the time.
+    struct Times {
+        explicit Times(const Meta& meta)
+            : both{{0, UTIME_OMIT},
+                   {static_cast<time_t>(meta.seconds), static_cast<long>(meta.nanoseconds)}} {}
+        timespec both[2];
+    };
+    /// For an open file or directory that was just made: what it is already is not said again, as most of it
+    /// is. The order counts: chown(2) takes privileges away, an ACL changes the mode, and any change the
+    /// time.
+    static bool apply(int fd, const Meta& meta) {
+        struct stat st{};
+        if (::fstat(fd, &st) != 0) return false;
+        const bool owned = st.st_uid == meta.uid && st.st_gid == meta.gid;
+        if (!owned && ::fchown(fd, meta.uid, meta.gid) != 0) return false;
+        for (const auto& one : meta.attributes) {
+            if (::fsetxattr(fd, one.name.c_str(), one.value.data(), one.value.size(), 0) != 0) return false;
+        }
+        const bool moded = owned && meta.attributes.empty() && ((st.st_mode ^ meta.mode) & 07777) == 0;
+        if (!moded && ::fchmod(fd, meta.mode & 07777) != 0) return false;
+        return ::futimens(fd, Times(meta).both) == 0;
+    }
+    /// For what is not to be opened.
     static bool apply(const char* name, const Meta& meta) {
         if (::lchown(name, meta.uid, meta.gid) != 0) return false;
         for (const auto& one : meta.attributes) {
             if (::lsetxattr(name, one.name.c_str(), one.value.data(), one.value.size(), 0) != 0) return false;
         }
         if (!S_ISLNK(meta.mode) && ::chmod(name, meta.mode & 07777) != 0) return false;
-        const timespec times[2]{{0, UTIME_OMIT},
-                                {static_cast<time_t>(meta.seconds), static_cast<long>(meta.nanoseconds)}};
-        return ::utimensat(AT_FDCWD, name, times, AT_SYMLINK_NOFOLLOW) == 0;
+        return ::utimensat(AT_FDCWD, name, Times(meta).both, AT_SYMLINK_NOFOLLOW) == 0;
     }
 
     bool enter(const std::string& name) {
@@ -181,7 +203,7 @@ private:
     bool leave() {
         if (open_.empty()) return In::bad();
         const Open& done = open_.back();
-        if (!apply(".", done.meta)) return false;
+        if (!apply(done.fd, done.meta)) return false;
         if (done.fd != root_) ::close(done.fd);
         path_.resize(done.path_bytes);
         open_.pop_back();
@@ -196,23 +218,32 @@ private:
             if (number != linked_.size() + 1) return In::bad();
             linked_.push_back(path_.substr(1));
         }
-        if (::unlink(name.c_str()) != 0 && errno != ENOENT)
-            return false;  // an instance has a metadata.yaml already
-        const int fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        const int fd = create(name.c_str(), meta.mode);
         if (fd < 0) return false;
-        const bool good = parts(fd, size) && ::ftruncate(fd, static_cast<off_t>(size)) == 0;
+        std::uint64_t end = 0;
+        const bool good = parts(fd, size, end) &&
+                          (end == size || ::ftruncate(fd, static_cast<off_t>(size)) == 0) && apply(fd, meta);
         const int error = errno;
+        if (good && size >= kWrittenEarly) ::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);  // a wish
         ::close(fd);
         errno = error;
-        return good && apply(name.c_str(), meta);
+        return good;
     }
-    bool parts(int fd, std::uint64_t size) {
+    static int create(const char* name, mode_t mode) {
+        constexpr int kNew = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+        const int fd = ::open(name, kNew, mode & 0777);
+        // An instance has a metadata.yaml already.
+        return fd >= 0 || errno != EEXIST || ::unlink(name) != 0 ? fd : ::open(name, kNew, mode & 0777);
+    }
+    /// @param end  of what there is of it
+    bool parts(int fd, std::uint64_t size, std::uint64_t& end) {
         for (;;) {
             std::uint64_t at = 0, length = 0;
             if (!in_.number(at) || !in_.number(length)) return false;
             if (length == 0) return true;
             if (at > size || length > size - at) return In::bad();
             if (!in_.content(fd, static_cast<off_t>(at), length)) return false;
+            if (at + length > end) end = at + length;
         }
     }
     bool symlink(const std::string& name) {

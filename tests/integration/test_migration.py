@@ -1,10 +1,12 @@
 """Instances and volumes copied and moved between two servers: with another lxmgrd, and with the real LXD 5.0.2."""
+import base64
 import concurrent.futures
 import contextlib
 import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import unittest
 
@@ -148,16 +150,26 @@ class LxmgrTest(Migration, DaemonCase):
                            "cd /home; dd if=/dev/urandom of=big bs=1M count=9 2> /dev/null; ln -s /no/where lost; "
                            "ln -s \"$(printf 'two\\nlines')\" 'na me'; touch -h -d '2001-02-03 04:05:06' lost; "
                            "mkdir shut; chmod 0 shut; chown 1000:1000 big; chmod 2751 big; touch empty; mkdir -m 1777 all; "
-                           "ln big all/other")
+                           "ln big all/other; echo own > suid; chmod 4755 suid; echo own > none; chmod 0 none; "
+                           "mkdir -m 2775 group; echo x > tail; touch acl; mkdir acls; "
+                           "dd if=/dev/null of=tail bs=1M count=0 seek=1 2> /dev/null")
         root = f"/proc/{self.api.state('odd')['pid']}/root/home"
         inside = ["nsenter", "-t", str(self.api.state("odd")["pid"]), "-U", "-S0", "-G0", "--preserve-credentials", "--"]
         for key, value in (("user.note", "x" * 3000), ("user.none", "")):
             subprocess.run(["setfattr", "-n", key, "-v", value, f"{root}/big"], check=True)
         subprocess.run([*inside, "setcap", "cap_net_raw=ep", f"{root}/empty"], check=False)  # where it may
+        nobody = (1 << 32) - 1
+        # Version 2: the owner rw, user 1000 rw, the group r, at most rw, others r.
+        acl = base64.b64encode(struct.pack("<I" + "HHI" * 5, 2, 1, 6, nobody, 2, 6, 1000, 4, 4, nobody,
+                                           16, 6, nobody, 32, 4, nobody)).decode()
+        for name, kind in (("acl", "access"), ("acls", "default")):
+            key = f"system.posix_acl_{kind}"
+            subprocess.run([*inside, "setfattr", "-n", key, "-v", f"0s{acl}", f"{root}/{name}"], check=True)
+        self.api.sh("odd", "echo inherited > /home/acls/child")
         self.api.stop("odd")
         self.client("copy", "a:odd", "b:odd")
         seen = [self.seen(api, "odd") for api in (self.api, self.there)]
-        self.assertEqual(len(seen[0]), 308)
+        self.assertEqual(len(seen[0]), 315)
         self.assertEqual(seen[0], seen[1])
         self.client("copy", "a:odd", "b:odd", "--refresh")
         self.assertEqual(self.seen(self.there, "odd"), seen[0])
