@@ -157,10 +157,10 @@ asio::awaitable<Result<std::shared_ptr<Websocket>>> WebsocketLink::dial_one(
     LX_CO_TRY_AS(UniqueFd tcp, co_await std::move(connecting));
     if (self->ended_) co_return fail(Status::unavailable, "The migration was cancelled");
     auto shaking = dial_tls(self->io_, std::move(tcp), self->url_, self->peer_.where.certificate);
-    LX_CO_TRY_AS(Socket socket, co_await std::move(shaking));
+    LX_CO_TRY_AS(TlsStream stream, co_await std::move(shaking));
     if (self->ended_) co_return fail(Status::unavailable, "The migration was cancelled");
     const std::string target = self->url_.path + "/websocket?secret=" + url_encode(secret);
-    auto asking = Websocket::connect(std::move(socket), self->url_.host, target);
+    auto asking = Websocket::connect(std::move(stream), self->url_.host, target);
     co_return co_await std::move(asking);
 }
 

@@ -30,24 +30,31 @@ std::unexpected<Error> ended(const error_code& error) {
     return fail(Status::unavailable, "The websocket has ended: " + error.message());
 }
 
-/// The socket as Beast sees it. Only its teardown differs: Beast's own waits after the close frames until the
+/// The stream as Beast sees it. Only its teardown differs: Beast's own waits after the close frames until the
 /// client closes too, for ever if it does not.
-class Wire : public Socket {
+template <typename Stream>
+class Wire : public Stream {
 public:
-    explicit Wire(Socket&& socket) : Socket(std::move(socket)) {}
+    explicit Wire(Stream&& stream) : Stream(std::move(stream)) {}
 };
 
-template <typename Handler>
-void async_teardown(beast::role_type, Wire& wire, Handler&& handler) {
+void end_sending(Socket& socket) {
     error_code ignored;
-    wire.shutdown(Socket::shutdown_send, ignored);
+    socket.shutdown(Socket::shutdown_send, ignored);
+}
+void end_sending(TlsStream& stream) { stream.end_sending(); }
+
+template <typename Stream, typename Handler>
+void async_teardown(beast::role_type, Wire<Stream>& wire, Handler&& handler) {
+    end_sending(wire);
     asio::post(wire.get_executor(), beast::bind_front_handler(std::forward<Handler>(handler), error_code{}));
 }
 
-class BeastWebsocket final : public Websocket, public std::enable_shared_from_this<BeastWebsocket> {
+template <typename Stream>
+class BeastWebsocket final : public Websocket, public std::enable_shared_from_this<BeastWebsocket<Stream>> {
 public:
-    BeastWebsocket(Socket socket, Lease lease)
-        : stream_(Wire(std::move(socket))), timer_(stream_.get_executor()), lease_(std::move(lease)) {
+    BeastWebsocket(Stream stream, Lease lease)
+        : stream_(Wire<Stream>(std::move(stream))), timer_(stream_.get_executor()), lease_(std::move(lease)) {
         stream_.auto_fragment(false);
         stream_.read_message_max(0);  // data is taken in chunks; read_message() has a limit of its own
     }
@@ -80,8 +87,8 @@ public:
     void close() override {
         if (std::exchange(closing_, true) || aborted_) return;
         timer_.cancel();
-        asio::co_spawn(stream_.get_executor(), say_goodbye(shared_from_this()), asio::detached);
-        asio::co_spawn(stream_.get_executor(), abort_later(shared_from_this()), asio::detached);
+        asio::co_spawn(stream_.get_executor(), say_goodbye(this->shared_from_this()), asio::detached);
+        asio::co_spawn(stream_.get_executor(), abort_later(this->shared_from_this()), asio::detached);
     }
 
     void abort() override {
@@ -152,7 +159,7 @@ private:
         self->abort();
     }
 
-    websocket::stream<Wire, /*deflateSupported=*/false> stream_;
+    websocket::stream<Wire<Stream>, /*deflateSupported=*/false> stream_;
     asio::steady_timer timer_;
     std::optional<asio::steady_timer> goodbye_timer_;
     Lease lease_;
@@ -176,16 +183,16 @@ asio::awaitable<Result<std::shared_ptr<Websocket>>> Websocket::accept(Socket& so
     if (!websocket::is_upgrade(handshake) || version != "13" || !request.header("sec-websocket-key")) {
         co_return fail(Status::bad_request, "Bad websocket handshake");
     }
-    auto stream = std::make_shared<BeastWebsocket>(std::move(socket), std::move(lease));
-    auto pending = BeastWebsocket::shake_hands(stream, std::move(handshake));
+    auto stream = std::make_shared<BeastWebsocket<Socket>>(std::move(socket), std::move(lease));
+    auto pending = BeastWebsocket<Socket>::shake_hands(stream, std::move(handshake));
     LX_CO_TRY(co_await std::move(pending));
     co_return std::shared_ptr<Websocket>(std::move(stream));
 }
 
-asio::awaitable<Result<std::shared_ptr<Websocket>>> Websocket::connect(Socket socket, std::string host,
+asio::awaitable<Result<std::shared_ptr<Websocket>>> Websocket::connect(TlsStream tls, std::string host,
                                                                        std::string target) {
-    auto stream = std::make_shared<BeastWebsocket>(std::move(socket), Lease{});
-    auto pending = BeastWebsocket::ask(stream, std::move(host), std::move(target));
+    auto stream = std::make_shared<BeastWebsocket<TlsStream>>(std::move(tls), Lease{});
+    auto pending = BeastWebsocket<TlsStream>::ask(stream, std::move(host), std::move(target));
     LX_CO_TRY(co_await std::move(pending));
     co_return std::shared_ptr<Websocket>(std::move(stream));
 }

@@ -8,6 +8,7 @@
 
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/rest/connection.h"
+#include "lxd-daemon/rest/https/tls_stream.h"
 
 namespace lxmgr::rest {
 
@@ -44,10 +45,11 @@ public:
     static boost::asio::awaitable<Result<std::shared_ptr<Websocket>>> accept(Socket& socket,
                                                                              const Request& request,
                                                                              Lease lease);
-    /// The other side: begins the handshake with a server at the other end of the socket.
+    /// The other side: begins the handshake with a server at the other end of the stream.
     /// @param target  path and query
     /// Errors: `bad_request` with what the server answers.
-    static boost::asio::awaitable<Result<std::shared_ptr<Websocket>>> connect(Socket socket, std::string host,
+    static boost::asio::awaitable<Result<std::shared_ptr<Websocket>>> connect(TlsStream stream,
+                                                                              std::string host,
                                                                               std::string target);
 };
 

@@ -57,6 +57,7 @@ Result<TlsContext> make_tls_context(const auth::ServerCertificate& certificate) 
     SSL_CTX_set_num_tickets(context.get(), 0);
     // HTTP says itself where a message ends.
     SSL_CTX_set_options(context.get(), SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_TICKET);
+    SSL_CTX_set_read_ahead(context.get(), 1);  // the header of a record and its body in one call
     SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                         SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return context;

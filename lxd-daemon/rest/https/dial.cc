@@ -7,17 +7,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/local/connect_pair.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <memory>
-#include <vector>
 
 #include "images/web/address.h"
 #include "lxd-daemon/auth/certificate.h"
@@ -31,11 +22,11 @@ namespace {
 namespace asio = boost::asio;
 using boost::system::error_code;
 using Tcp = asio::ip::tcp;
-using Local = asio::local::stream_protocol::socket;
 
 constexpr std::chrono::seconds kAddressTime{10}, kHostTime{20};
 constexpr std::chrono::seconds kDialHandshakeTime{10};
-constexpr std::size_t kTlsChunk = 65536;
+/// Several records in one call.
+constexpr std::size_t kTlsReadBytes = std::size_t{1} << 17;
 
 Result<UniqueFd> dial_address(const addrinfo& address, std::chrono::milliseconds limit) {
     UniqueFd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -52,58 +43,23 @@ Result<UniqueFd> dial_address(const addrinfo& address, std::chrono::milliseconds
     return fail_errno("connect", "");
 }
 
-/// The context lives as long as the connection.
-class Dialled : public std::enable_shared_from_this<Dialled> {
-public:
-    Dialled(asio::ssl::context context, Tcp::socket tcp, Local local)
-        : context_(std::move(context)), tls_(std::move(tcp), context_), local_(std::move(local)) {}
+using SslContext = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
 
-    asio::ssl::stream<Tcp::socket>& tls() { return tls_; }
+Result<TlsStream::SslOwner> prepare_tls(int tcp) {
+    const SslContext context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+    if (!context || SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) != 1)
+        return auth::openssl_error("Preparing TLS");
+    SSL_CTX_set_default_verify_paths(context.get());
+    SSL_CTX_set_options(context.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(context.get(), 1);
+    SSL_CTX_set_default_read_buffer_len(context.get(), kTlsReadBytes);
+    TlsStream::SslOwner ssl(SSL_new(context.get()), SSL_free);
+    if (!ssl || SSL_set_fd(ssl.get(), tcp) != 1) return auth::openssl_error("Preparing TLS");
+    return ssl;
+}
 
-    static asio::awaitable<void> pump_in(std::shared_ptr<Dialled> self) {
-        std::vector<char> chunk(kTlsChunk);
-        for (;;) {
-            error_code error;
-            auto reading = self->tls_.async_read_some(asio::buffer(chunk),
-                                                      asio::redirect_error(asio::use_awaitable, error));
-            const std::size_t size = co_await std::move(reading);
-            if (error) break;
-            auto writing = asio::async_write(self->local_, asio::buffer(chunk.data(), size),
-                                             asio::redirect_error(asio::use_awaitable, error));
-            co_await std::move(writing);
-            if (error) break;
-        }
-        self->close();
-    }
-    static asio::awaitable<void> pump_out(std::shared_ptr<Dialled> self) {
-        std::vector<char> chunk(kTlsChunk);
-        for (;;) {
-            error_code error;
-            auto reading = self->local_.async_read_some(asio::buffer(chunk),
-                                                        asio::redirect_error(asio::use_awaitable, error));
-            const std::size_t size = co_await std::move(reading);
-            if (error) break;
-            auto writing = asio::async_write(self->tls_, asio::buffer(chunk.data(), size),
-                                             asio::redirect_error(asio::use_awaitable, error));
-            co_await std::move(writing);
-            if (error) break;
-        }
-        self->close();
-    }
-
-private:
-    void close() {
-        error_code ignored;
-        local_.close(ignored);
-        tls_.next_layer().close(ignored);
-    }
-    asio::ssl::context context_;
-    asio::ssl::stream<Tcp::socket> tls_;
-    Local local_;
-};
-
-Result<> trust(asio::ssl::stream<Tcp::socket>& tls, const std::string& certificate, const std::string& host) {
-    SSL* const ssl = tls.native_handle();
+Result<> trust(SSL* ssl, const std::string& certificate, const std::string& host) {
     in6_addr literal{};
     const bool is_name = ::inet_pton(AF_INET, host.c_str(), &literal) != 1 &&
                          ::inet_pton(AF_INET6, host.c_str(), &literal) != 1;
@@ -123,6 +79,14 @@ Result<> check_pinned(SSL* ssl, const std::string& certificate) {
     const auth::X509Ptr shown(SSL_get1_peer_certificate(ssl));
     if (shown && X509_cmp(shown.get(), wanted.get()) == 0) return {};
     return fail(Status::bad_request, "The other server has another certificate than was said");
+}
+
+/// In OpenSSL's words.
+std::string why_not_shaken(SSL* ssl) {
+    if (const long verified = SSL_get_verify_result(ssl); verified != X509_V_OK)
+        return X509_verify_cert_error_string(verified);
+    const char* const reason = ERR_reason_error_string(ERR_peek_error());
+    return reason != nullptr ? reason : "the connection was lost, or took too long";
 }
 
 }  // namespace
@@ -179,39 +143,29 @@ Result<UniqueFd> dial_tcp(const ServerUrl& url, Reach reach) {
                                                  dialled.error().message));
 }
 
-asio::awaitable<Result<Local>> dial_tls(asio::io_context& io, UniqueFd tcp, ServerUrl url,
-                                        std::string certificate) {
-    asio::ssl::context context(asio::ssl::context::tls_client);
-    SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
-    SSL_CTX_set_options(context.native_handle(), SSL_OP_IGNORE_UNEXPECTED_EOF);
-    error_code error;
-    if (certificate.empty()) context.set_default_verify_paths(error);
+asio::awaitable<Result<TlsStream>> dial_tls(asio::io_context& io, UniqueFd tcp, ServerUrl url,
+                                            std::string certificate) {
+    LX_CO_TRY_AS(auto ssl, prepare_tls(tcp.get()));
+    LX_CO_TRY(trust(ssl.get(), certificate, url.host));
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
     ::getpeername(tcp.get(), reinterpret_cast<sockaddr*>(&peer), &size);
     const auto protocol = peer.ss_family == AF_INET6 ? Tcp::v6() : Tcp::v4();
-    Tcp::socket socket(io, protocol, tcp.release());
-    Local ours(io), theirs(io);
-    asio::local::connect_pair(ours, theirs, error);
-    if (error) co_return fail(Status::internal, "socketpair: " + error.message());
-    const auto dialled = std::make_shared<Dialled>(std::move(context), std::move(socket), std::move(theirs));
-    LX_CO_TRY(trust(dialled->tls(), certificate, url.host));
+    // The timer may find it given away already.
+    const auto stream = std::make_shared<TlsStream>(Tcp::socket(io, protocol, tcp.release()), std::move(ssl));
     asio::steady_timer limit(io, kDialHandshakeTime);
-    limit.async_wait([dialled](error_code cancelled) {
+    limit.async_wait([stream](error_code cancelled) {
         error_code ignored;
-        if (!cancelled) dialled->tls().next_layer().close(ignored);
+        if (!cancelled) stream->close(ignored);
     });
-    auto shaking = dialled->tls().async_handshake(asio::ssl::stream_base::client,
-                                                  asio::redirect_error(asio::use_awaitable, error));
-    co_await std::move(shaking);
+    auto shaking = stream->shake_hands();
+    const bool shaken = co_await std::move(shaking);
     limit.cancel();
-    if (error)
-        co_return fail(Status::bad_request,
-                       fmt::format("TLS with '{}' port {}: {}", url.host, url.port, error.message()));
-    LX_CO_TRY(check_pinned(dialled->tls().native_handle(), certificate));
-    asio::co_spawn(io, Dialled::pump_in(dialled), asio::detached);
-    asio::co_spawn(io, Dialled::pump_out(dialled), asio::detached);
-    co_return ours;
+    if (!shaken)
+        co_return fail(Status::bad_request, fmt::format("TLS with '{}' port {}: {}", url.host, url.port,
+                                                        why_not_shaken(stream->ssl())));
+    LX_CO_TRY(check_pinned(stream->ssl(), certificate));
+    co_return std::move(*stream);
 }
 
 }  // namespace lxmgr::rest

@@ -1,11 +1,11 @@
 #pragma once
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <string>
 
 #include "lxd-daemon/base/own.h"
 #include "lxd-daemon/base/result.h"
+#include "lxd-daemon/rest/https/tls_stream.h"
 
 /// Connections to other servers.
 namespace lxmgr::rest {
@@ -29,10 +29,11 @@ enum class Reach {
 /// `bad_request`, `forbidden`.
 Result<UniqueFd> dial_tcp(const ServerUrl& url, Reach reach);
 
-/// TLS over it: bytes written to the socket that is given back reach the server, until either side closes.
+/// TLS over it.
+/// @param tcp          does not block
 /// @param certificate  the server has this one (PEM); empty: one for the host, of an authority that is
-/// trusted Errors: `bad_request`.
-boost::asio::awaitable<Result<boost::asio::local::stream_protocol::socket>> dial_tls(
-    boost::asio::io_context& io, UniqueFd tcp, ServerUrl url, std::string certificate);
+/// trusted. Errors: `bad_request`.
+boost::asio::awaitable<Result<TlsStream>> dial_tls(boost::asio::io_context& io, UniqueFd tcp, ServerUrl url,
+                                                   std::string certificate);
 
 }  // namespace lxmgr::rest

@@ -28,11 +28,11 @@ using boost::system::error_code;
 
 constexpr std::chrono::seconds kHandshakeTime{10};
 constexpr std::chrono::seconds kGoodbyeTime{2};
-constexpr unsigned kRoundsBeforeOthers = 16;
+constexpr unsigned kRoundsBeforeOthers = 4;
 
-/// For bytes that are not kept beyond the next suspension.
+/// For bytes that are not kept beyond the next suspension: of several records.
 std::span<char> scratch() {
-    thread_local std::array<char, 16384> buffer;
+    thread_local std::array<char, 65536> buffer;
     return buffer;
 }
 
@@ -94,8 +94,7 @@ asio::awaitable<bool> Tunnel::wait_local(Local::wait_type what) {
     co_return !error && !aborted_;
 }
 
-asio::awaitable<bool> Tunnel::wait_for(int ssl_result) {
-    const int why = SSL_get_error(ssl_.get(), ssl_result);
+asio::awaitable<bool> Tunnel::wait_for(int why) {
     if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE) {
         auto waiting = wait_tcp(why == SSL_ERROR_WANT_READ ? Tcp::wait_read : Tcp::wait_write);
         co_return co_await std::move(waiting);
@@ -213,17 +212,23 @@ asio::awaitable<bool> Tunnel::deliver(std::string_view bytes) {
 asio::awaitable<void> Tunnel::pump_in(std::shared_ptr<Tunnel> self) {
     for (unsigned round = 1; !self->aborted_; ++round) {
         const auto buffer = scratch();
-        ERR_clear_error();
-        const int size = SSL_read(self->ssl_.get(), buffer.data(), static_cast<int>(buffer.size()));
-        if (size <= 0) {
-            auto waiting = self->wait_for(size);
-            if (!co_await std::move(waiting)) break;
-            continue;
+        std::size_t filled = 0;
+        int size = 1;
+        while (size > 0 && filled < buffer.size()) {
+            ERR_clear_error();
+            const auto rest = buffer.subspan(filled);
+            size = SSL_read(self->ssl_.get(), rest.data(), static_cast<int>(rest.size()));
+            if (size > 0) filled += static_cast<std::size_t>(size);
         }
         // After the session's end what still comes is read and thrown away: see end_out().
-        if (!self->out_ended_) {
-            auto delivering = self->deliver({buffer.data(), static_cast<std::size_t>(size)});
+        const int why = size > 0 ? SSL_ERROR_NONE : SSL_get_error(self->ssl_.get(), size);
+        if (filled > 0 && !self->out_ended_) {
+            auto delivering = self->deliver({buffer.data(), filled});
             co_await std::move(delivering);
+        }
+        if (size <= 0) {
+            auto waiting = self->wait_for(why);
+            if (!co_await std::move(waiting)) break;
         }
         if (round % kRoundsBeforeOthers == 0) {
             auto yielding = asio::post(self->hosting_->services.io, asio::use_awaitable);
@@ -244,7 +249,7 @@ asio::awaitable<bool> Tunnel::encrypt(std::string_view bytes) {
             continue;
         }
         if (kept.empty()) bytes = kept = std::string(bytes);
-        auto waiting = wait_for(written);
+        auto waiting = wait_for(SSL_get_error(ssl_.get(), written));
         if (!co_await std::move(waiting)) co_return false;
     }
     co_return true;

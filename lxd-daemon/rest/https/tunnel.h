@@ -69,8 +69,9 @@ private:
     boost::asio::awaitable<bool> shake_hands();
     boost::asio::awaitable<bool> wait_tcp(Tcp::wait_type what);
     boost::asio::awaitable<bool> wait_local(Local::wait_type what);
-    /// For a step of OpenSSL that could not go on: false when there is nothing to wait for.
-    boost::asio::awaitable<bool> wait_for(int ssl_result);
+    /// For a step of OpenSSL that could not go on, as SSL_get_error(3) says why: false when there is nothing
+    /// to wait for.
+    boost::asio::awaitable<bool> wait_for(int why);
     bool connect_session();
     std::string_view give(std::string_view bytes);
     static boost::asio::awaitable<void> pump_in(std::shared_ptr<Tunnel> self);
