@@ -221,7 +221,10 @@ class ExchangeTest(DaemonCase):
         self.api.do("POST", "/1.0/instances/trip/snapshots", {"name": "s1"})
         self.api.push("trip", "/root/second", b"two")
         file = os.path.join(self.daemon.base, "trip.tar.gz")
-        self.client("export", "a:trip", file, "--optimized-storage")
+        # Not compressed: LXD 5.0.2 kills one gzip and rewinds the file that it shares with the next, without waiting for
+        # the end of the first. Every tenth time, on a busy machine, that has read on, and LXD waits for ever
+        # (its stacks: tar.Reader.Next in btrfs.CreateVolumeFromBackup, of a pipe that nobody writes to).
+        self.client("export", "a:trip", file, "--optimized-storage", "--compression", "none")
         self.client("import", "b:", file, "-s", "fast")
         there = self.peer.api
         self.assertEqual(there.instance("trip")["config"]["user.note"], "kept")
