@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lxd-daemon/base/strings.h"
 #include "network/bridge_config.h"
 #include "network/firewall_policy.h"
 #include "network/tunnels.h"
@@ -30,6 +31,17 @@ Result<AnyAddress> target_of(const std::string& text, bool ipv6, const BridgeCon
 
 std::uint32_t length(const PortRange& range) {
     return static_cast<std::uint32_t>(range.last - range.first) + 1;
+}
+
+/// In one list, whose ranges parse_ports() has joined.
+bool names_a_port_twice(const std::string& text, const std::vector<PortRange>& joined) {
+    std::uint32_t named = 0, there = 0;
+    for (const auto& item : split(text, ',')) {
+        for (const PortRange& range : parse_ports(item).value_or(std::vector<PortRange>{}))
+            named += length(range);
+    }
+    for (const PortRange& range : joined) there += length(range);
+    return named != there;
 }
 
 /// Pairs of ranges of the same length: listen and target lists have as many ports, or the target has one.
@@ -80,6 +92,9 @@ Result<ForwardPorts> parse_port(const api::NetworkForwardPort& port, bool ipv6, 
             Status::bad_request,
             fmt::format("listen_port '{}' must be ports and ranges such as 80,8000-8080", port.listen_port));
     }
+    if (names_a_port_twice(port.listen_port, *listen))
+        return fail(Status::bad_request,
+                    fmt::format("listen_port '{}' names a port twice", port.listen_port));
     const auto target = parse_ports(port.target_port);
     if (!target && !port.target_port.empty()) {
         return fail(

@@ -86,6 +86,13 @@ std::optional<int> forwarded_port(const network::Forward& forward, const network
     return std::nullopt;
 }
 
+/// Those of the subnet that stand for all of it.
+bool is_of_all(const network::BridgeConfig& config, const network::AnyAddress& address) {
+    const auto* v4 = std::get_if<std::uint32_t>(&address);
+    const auto& net = config.ipv4.address;
+    return v4 != nullptr && net && net->contains(*v4) && (*v4 == net->network() || *v4 == net->broadcast());
+}
+
 std::unexpected<Error> no_acl() { return fail(Status::not_found, "Network ACL not found"); }
 std::unexpected<Error> no_forward() { return fail(Status::not_found, "Network forward not found"); }
 
@@ -233,10 +240,14 @@ Result<> NetworkRules::check_listen_address(const database::NetworkRecord& netwo
         if (!config) continue;
         const auto* v4 = std::get_if<std::uint32_t>(&*parsed);
         const auto* v6 = std::get_if<network::Ipv6>(&*parsed);
-        const bool taken = (v4 != nullptr && config->ipv4.address && config->ipv4.address->contains(*v4) &&
-                            *v4 != config->ipv4.address->address) ||
-                           (v6 != nullptr && config->ipv6.address && config->ipv6.address->contains(*v6) &&
-                            *v6 != config->ipv6.address->address);
+        const bool own = other->id == network.id;
+        const bool taken =
+            own ? is_of_all(*config, *parsed)
+                : (v4 != nullptr && config->ipv4.address && config->ipv4.address->contains(*v4) &&
+                   *v4 != config->ipv4.address->address) ||
+                      (v6 != nullptr && config->ipv6.address && config->ipv6.address->contains(*v6) &&
+                       *v6 != config->ipv6.address->address);
+        if (own) LX_TRY(check_unheld_address(network.name, address));
         if (taken) {
             return fail(Status::bad_request,
                         fmt::format("listen_address {} is one of network '{}', for its instances", address,
@@ -244,6 +255,24 @@ Result<> NetworkRules::check_listen_address(const database::NetworkRecord& netwo
         }
     }
     return {};
+}
+
+Result<> NetworkRules::check_unheld_address(const std::string& network, const std::string& address) const {
+    for (const auto& held : database_.networks().addresses(network)) {
+        if (canonical(held.ipv4) != address && canonical(held.ipv6) != address) continue;
+        return fail(Status::bad_request,
+                    fmt::format("listen_address {} is held by a NIC of instance '{}' on network '{}': choose "
+                                "another one",
+                                address, held.instance, network));
+    }
+    return {};
+}
+
+std::vector<std::string> NetworkRules::listen_addresses(std::int64_t network_id) const {
+    std::vector<std::string> out;
+    for (const auto& record : database_.network_objects().list(kForward, network_id))
+        out.push_back(record->name);
+    return out;
 }
 
 Result<> NetworkRules::create_forward(const database::NetworkRecord& network,

@@ -43,10 +43,13 @@ public:
     Result<> create_forward(const database::NetworkRecord& network, const api::NetworkForward& forward);
     Result<> replace_forward(const database::NetworkRecord& network, const api::NetworkForward& forward);
     Result<> remove_forward(const database::NetworkRecord& network, const std::string& address);
+    /// Of a network's forwards: no NIC is given one of them.
+    [[nodiscard]] std::vector<std::string> listen_addresses(std::int64_t network_id) const;
 
 private:
     [[nodiscard]] std::vector<std::string> networks_with(const std::string& acl) const;
     Result<> check_listen_address(const database::NetworkRecord& network, const std::string& address) const;
+    Result<> check_unheld_address(const std::string& network, const std::string& address) const;
 
     database::Database& database_;
     Networks& networks_;

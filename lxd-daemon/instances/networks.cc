@@ -342,6 +342,8 @@ Result<database::AddressRecord> Networks::claim_locked(database::AddressRecord w
         if (ours && any_ipv4 && !record.is_static) wanted.ipv4 = record.ipv4;
         if (ours && any_ipv6) wanted.ipv6 = record.ipv6;
     }
+    const auto listened = rules_->listen_addresses(database_.networks().find(wanted.network)->id);
+    for (const auto& address : listened) others.push_back({.ipv4 = address, .ipv6 = address});
     if (any_ipv4) {
         LX_TRY_AS(wanted.ipv4, live->choose_ipv4(to_claim(wanted), others));
     }
@@ -349,6 +351,12 @@ Result<database::AddressRecord> Networks::claim_locked(database::AddressRecord w
         LX_TRY_AS(wanted.ipv6, live->choose_ipv6(to_claim(wanted), others));
     }
     LX_TRY(check_unheld(wanted, held));
+    for (const auto& address : {wanted.ipv4, wanted.ipv6}) {
+        if (std::ranges::find(listened, address) == listened.end()) continue;
+        return fail(Status::conflict,
+                    fmt::format("Address {} is a forward's on network '{}': choose another one", address,
+                                wanted.network));
+    }
     LX_TRY(database_.networks().claim(wanted));
     LX_TRY(live->set_claim(to_claim(wanted)));
     follow_server(wanted.network, *live);

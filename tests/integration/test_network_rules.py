@@ -174,6 +174,27 @@ class ForwardTest(Case):
         self.assertNotEqual(wan.ask("tcp", "192.0.2.7", 80, 3), "192.0.2.2")
         self.assertNotIn("dnat", self.host("nft", "list", "ruleset"))
 
+    def test_an_address_of_the_own_subnet(self):
+        """As with LXD; one that nobody holds, and that nobody is given from then on."""
+        self.network(ipv4__dhcp__ranges="10.91.0.20-10.91.0.22")
+        wan = self.outside()
+        inner = self.launch("inner")
+        address = self.address("inner")
+        self.serve(inner, "tcp", 80)
+        said = self.assert_api_error(400, self.api.call, "POST", self.forwards(), {"listen_address": address})
+        self.assertIn("'inner'", said)
+        for whole in ("10.91.0.0", "10.91.0.255"):
+            self.assert_api_error(400, self.api.call, "POST", self.forwards(), {"listen_address": whole})
+        listen = next(one for one in ("10.91.0.20", "10.91.0.21") if one != address)
+        self.api.call("POST", self.forwards(), {"listen_address": listen, "config": {"target_address": address}})
+        wan.run("ip", "route", "add", f"{listen}/32", "via", "192.0.2.1")
+        self.assertEqual(wan.ask("tcp", listen, 80), "192.0.2.2")
+        self.launch("other")
+        self.assertEqual({address, listen, self.address("other")}, {"10.91.0.20", "10.91.0.21", "10.91.0.22"})
+        self.assertIn(listen, self.assert_api_error(400, self.api.update, "other", devices={
+            "eth0": {"type": "nic", "network": self.NETWORK, "name": "eth0", "ipv4.address": listen}}))
+        self.api.call("DELETE", f"{self.forwards()}/{listen}")
+
     def test_bad_values(self):
         self.network()
         self.network("keys1", ipv4__address="10.93.0.1/24")
@@ -188,7 +209,8 @@ class ForwardTest(Case):
                 self.assert_api_error(400, self.api.call, "POST", self.forwards(), {"listen_address": address})
         for keys in ({"target_address": "10.93.0.5"}, {"target_address": "fd00::1"}, {"target_address": "10.91.0.1"},
                      {"protocol": "icmp4"}, {"listen_port": ""}, {"listen_port": "1-3", "target_port": "1-2"},
-                     {"listen_port": "70000"}, {"target_port": "x"}, {"snat": True}):
+                     {"listen_port": "80,80"}, {"listen_port": "80-82,81"}, {"listen_port": "70000"}, {"target_port": "x"},
+                     {"snat": True}):
             with self.subTest(keys=keys):
                 self.assert_api_error(400, self.api.call, "PUT", f"{self.forwards()}/192.0.2.7",
                                       {"ports": [{**good, **keys}]})
