@@ -1,5 +1,8 @@
 #include "storage/rubbish.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -11,6 +14,9 @@ namespace {
 /// How long a caller is kept waiting before the rest goes to the thread: a volume that was never booted takes
 /// 0.1 ms, one that was takes ten, and what is done of it here is only waited for.
 constexpr std::chrono::microseconds kPatience{400};
+/// Of the thread, nice(2): what somebody waits for goes first. Not the last of all, as it holds the file
+/// system's journal now and then.
+constexpr int kNiceness = 10;
 
 }  // namespace
 
@@ -54,6 +60,7 @@ void Rubbish::drain() {
 }
 
 void Rubbish::work(const std::stop_token& stop) {
+    ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), kNiceness);  // a wish
     std::unique_lock lock(mutex_);
     while (changed_.wait(lock, stop, [this] { return !waiting_.empty(); })) {
         current_ = std::move(waiting_.front());
