@@ -9,6 +9,7 @@
 #include <deque>
 #include <thread>
 
+#include "storage/btrfs/same_tree.h"
 #include "storage/btrfs/send_stream.h"
 #include "storage/btrfs/streams.h"
 #include "storage/btrfs/subvolume.h"
@@ -71,33 +72,27 @@ Result<> note_uuid(const StreamCommand& command, std::string& uuid) {
     return {};
 }
 
+Result<> require_no_nested(int directory_fd) {
+    LX_TRY_AS(const auto nested, nested_subvolumes(directory_fd));
+    if (nested.empty()) return {};
+    return fail(Status::bad_request, fmt::format("There is a subvolume in it, {}, which a stream leaves out",
+                                                 nested.front().path));
+}
+
 class BtrfsSender final : public StreamSender {
 public:
     BtrfsSender(PoolDirectory& pool, TreeVolumes& trees) : pool_(pool), trees_(trees) {}
 
-    Result<Taken> take(const Volume& volume, const BesideTree& put) override {
-        // Makes what is on the disk 0-based where it is not.
-        const sys::IdMap as_inside = sys::IdMap::host();
-        LX_TRY(trees_.mount(volume, {.idmap = &as_inside, .read_only = true}));
-        LX_TRY_AS(const UniqueFd directory, pool_.open_volume(volume));
-        LX_TRY_AS(const UniqueFd from, reopen_directory(directory.get()));
-        LX_TRY_AS(const auto nested, nested_subvolumes(from.get()));
-        if (!nested.empty())
-            return fail(Status::bad_request,
-                        fmt::format("There is a subvolume in it, {}, which a stream leaves out: back it up "
-                                    "without optimized_storage",
-                                    nested.front().path));
-        LX_TRY_AS(Draft draft, pool_.begin_from([&](int tmp_fd, const std::string& name) {
-            return snapshot_subvolume(from.get(), tmp_fd, name);
-        }));
-        LX_TRY_AS(const UniqueFd root, reopen_directory(draft.fd()));
-        LX_TRY(put(root.get()));
-        LX_TRY(set_read_only(root.get()));
-        taken_.push_back(std::move(draft));
-        // Twice, because an archive says the size before the bytes, and a copy on the disk may not fit there.
-        Taken out;
+    Result<> take(const Volume& volume, const BesideTree& put) override { return keep(volume, put); }
+
+    Result<> take_base(const Volume& volume) override { return keep(volume, keep_tree_only); }
+
+    /// Apart from sending, because an archive says the size before the bytes, and a copy on the disk may not
+    /// fit there.
+    Result<Measured> measure(std::size_t number) override {
+        Measured out;
         SendStream beginning([&out](const StreamCommand& command) { return note_uuid(command, out.uuid); });
-        const auto sent = send(taken_.size() - 1, [&](std::string_view piece) -> Result<> {
+        const auto sent = send(number, [&](std::string_view piece) -> Result<> {
             out.bytes += piece.size();
             return out.uuid.empty() ? beginning.feed(piece) : Result<>();
         });
@@ -106,22 +101,65 @@ public:
     }
 
     Result<> send(std::size_t number, const StreamSink& sink) override {
-        LX_TRY_AS(const UniqueFd root, reopen_directory(taken_.at(number).fd()));
-        std::uint64_t base = 0;
-        if (number > 0) {
-            LX_TRY_AS(const UniqueFd base_root, reopen_directory(taken_.at(number - 1).fd()));
-            LX_TRY_AS(base, subvolume_id(base_root.get()));
-        }
-        return send_subvolume(root.get(), base, sink);
+        LX_TRY_AS(const Subvolumes taken, opened(number));
+        return send_subvolume(taken.root.get(), taken.base, sink);
+    }
+
+    Result<> write(std::size_t number, UniqueFd pipe) override {
+        LX_TRY_AS(const Subvolumes taken, opened(number));
+        return write_stream(taken.root.get(), taken.base, std::move(pipe));
     }
 
 private:
+    struct Subvolumes {
+        UniqueFd root;
+        std::uint64_t base = 0;  ///< what the stream begins with; 0: nothing
+    };
+
+    Result<Subvolumes> opened(std::size_t number) {
+        Subvolumes out;
+        LX_TRY_AS(out.root, reopen_directory(taken_.at(number).fd()));
+        if (number == 0) return out;
+        LX_TRY_AS(const UniqueFd base_root, reopen_directory(taken_.at(number - 1).fd()));
+        LX_TRY_AS(out.base, subvolume_id(base_root.get()));
+        return out;
+    }
+
+    Result<> keep(const Volume& volume, const BesideTree& change) {
+        // Makes what is on the disk 0-based where it is not.
+        const sys::IdMap as_inside = sys::IdMap::host();
+        LX_TRY(trees_.mount(volume, {.idmap = &as_inside, .read_only = true}));
+        LX_TRY_AS(const UniqueFd directory, pool_.open_volume(volume));
+        LX_TRY_AS(const UniqueFd from, reopen_directory(directory.get()));
+        LX_TRY(require_no_nested(from.get()));
+        LX_TRY_AS(Draft draft, pool_.begin_from([&](int tmp_fd, const std::string& name) {
+            return snapshot_subvolume(from.get(), tmp_fd, name);
+        }));
+        LX_TRY_AS(const UniqueFd root, reopen_directory(draft.fd()));
+        LX_TRY(change(root.get()));
+        LX_TRY(set_read_only(root.get()));
+        taken_.push_back(std::move(draft));
+        return {};
+    }
+
     PoolDirectory& pool_;
     TreeVolumes& trees_;
     std::deque<Draft> taken_;
 };
 
 }  // namespace
+
+Result<> BtrfsStreams::check(const Volume& volume) {
+    LX_TRY_AS(const UniqueFd directory, pool_.open_volume(volume));
+    LX_TRY_AS(const UniqueFd root, reopen_directory(directory.get()));
+    return require_no_nested(root.get());
+}
+
+Result<std::string> BtrfsStreams::identity(const Volume& volume) {
+    LX_TRY_AS(const UniqueFd directory, pool_.open_volume(volume));
+    LX_TRY_AS(const UniqueFd root, reopen_directory(directory.get()));
+    return identity_of(root.get());
+}
 
 std::unique_ptr<StreamSender> BtrfsStreams::sender() { return std::make_unique<BtrfsSender>(pool_, trees_); }
 

@@ -14,6 +14,8 @@ public:
     BtrfsStreams(PoolDirectory& pool, TreeVolumes& trees, const QgroupLimits& limits)
         : pool_(pool), trees_(trees), limits_(limits) {}
     [[nodiscard]] std::string_view form() const override { return "btrfs"; }
+    Result<> check(const Volume& volume) override;
+    Result<std::string> identity(const Volume& volume) override;
     std::unique_ptr<StreamSender> sender() override;
     std::unique_ptr<StreamReceiver> receiver() override;
 

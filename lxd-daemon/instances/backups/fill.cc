@@ -101,7 +101,7 @@ Result<> StreamedVolumes::finish(storage::StreamReceiver& receiver, const Part& 
         LX_TRY_AS(metadata_, read_instance_tree(directory_fd));
         return {};
     };
-    LX_TRY(receiver.finish(part.volume, source_.ids[part.place], beside));
+    LX_TRY(receiver.finish(part.volume, source_.ids[part.place], beside, ""));
     made_.push_back(part.volume);
     return {};
 }

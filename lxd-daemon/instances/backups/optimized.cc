@@ -32,18 +32,12 @@ Result<> put_file(int directory, const std::string& name, const std::string& con
 /// Into a copy that nobody else knows.
 Result<> put_beside(int directory, const json& config, const images::Metadata& metadata) {
     LX_TRY(put_file(directory, "backup.yaml", images::json_to_yaml(config), 0400));
-    LX_TRY(put_file(directory, "metadata.yaml", images::to_yaml(metadata), 0644));
-    if (metadata.files.empty()) return {};
-    if (::mkdirat(directory, "templates", 0755) != 0) return fail_errno("mkdir", "templates");
-    const UniqueFd templates(::openat(directory, "templates", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!templates) return fail_errno("Opening", "templates");
-    for (const auto& [name, content] : metadata.files) LX_TRY(put_file(templates.get(), name, content, 0644));
-    return {};
+    return put_metadata_beside(directory, metadata);
 }
 
 struct StreamedPart {
     std::string snapshot;  ///< empty: the instance itself
-    storage::StreamSender::Taken taken;
+    storage::StreamSender::Measured stream;
 };
 
 std::string place_of(const StreamedPart& part) {
@@ -58,17 +52,27 @@ Result<> write_parts(const std::vector<StreamedPart>& parts, storage::StreamSend
         header["subvolumes"].push_back({{"path", "/"},
                                         {"snapshot", part.snapshot},
                                         {"readonly", !part.snapshot.empty()},
-                                        {"uuid", part.taken.uuid}});
+                                        {"uuid", part.stream.uuid}});
     }
     LX_TRY(tar.add_text("backup/optimized_header.yaml", images::json_to_yaml(header), 0644));
     for (std::size_t i = 0; i < parts.size(); ++i) {
-        LX_TRY(tar.add_bytes(place_of(parts[i]), parts[i].taken.bytes, 0600,
+        LX_TRY(tar.add_bytes(place_of(parts[i]), parts[i].stream.bytes, 0600,
                              [&](const images::ByteSink& sink) { return sender.send(i, sink); }));
     }
     return {};
 }
 
 }  // namespace
+
+Result<> put_metadata_beside(int directory, const images::Metadata& metadata) {
+    LX_TRY(put_file(directory, "metadata.yaml", images::to_yaml(metadata), 0644));
+    if (metadata.files.empty()) return {};
+    if (::mkdirat(directory, "templates", 0755) != 0) return fail_errno("mkdir", "templates");
+    const UniqueFd templates(::openat(directory, "templates", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!templates) return fail_errno("Opening", "templates");
+    for (const auto& [name, content] : metadata.files) LX_TRY(put_file(templates.get(), name, content, 0644));
+    return {};
+}
 
 Result<> require_streams(Context& context, const std::string& pool) {
     LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(pool));
@@ -94,12 +98,20 @@ Result<> write_optimized_backup(Context& context, const database::InstanceRecord
     const auto sender = driver->streams()->sender();
     const auto put = [&](int directory) { return put_beside(directory, content.config, *metadata); };
     std::vector<StreamedPart> parts;
-    for (const auto& row : content.snapshots) {
-        LX_TRY_AS(auto taken, sender->take({storage::VolumeType::snapshot, row->volume}, put));
-        parts.push_back({row->name, std::move(taken)});
-    }
-    LX_TRY_AS(auto taken, sender->take(moment, put));
-    parts.push_back({"", std::move(taken)});
+    const auto take = [&](const std::string& snapshot, const storage::Volume& volume) -> Result<> {
+        if (auto taken = sender->take(volume, put); !taken) {
+            Error error = std::move(taken).error();
+            if (error.status == Status::bad_request)
+                error.message += ": back it up without optimized_storage";
+            return std::unexpected(std::move(error));
+        }
+        LX_TRY_AS(auto stream, sender->measure(parts.size()));
+        parts.push_back({snapshot, std::move(stream)});
+        return {};
+    };
+    for (const auto& row : content.snapshots)
+        LX_TRY(take(row->name, {storage::VolumeType::snapshot, row->volume}));
+    LX_TRY(take("", moment));
     failpoint("instances.backup.taken");
     return write_parts(parts, *sender, tar);
 }

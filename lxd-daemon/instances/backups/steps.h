@@ -54,6 +54,8 @@ Result<> write_instance_backup(Context& context, const database::InstanceRecord&
 /// The same in the form of the pool's driver.
 Result<> write_optimized_backup(Context& context, const database::InstanceRecord& record, bool with_snapshots,
                                 images::TarWriter& tar);
+/// Puts metadata.yaml and templates beside a tree, as read_instance_tree() finds them.
+Result<> put_metadata_beside(int directory, const images::Metadata& metadata);
 /// Errors: `bad_request` unless it can be.
 Result<> require_streams(Context& context, const std::string& pool);
 /// What both begin with.
