@@ -16,6 +16,10 @@ using std::chrono::seconds;
 constexpr std::array<std::string_view, 13> kArchitectures{"",       "i686",    "x86_64",  "armv7l", "aarch64",
                                                           "ppc",    "ppc64",   "ppc64le", "s390x",  "mips",
                                                           "mips64", "riscv32", "riscv64"};
+/// Fields of our own.
+constexpr std::uint32_t kFaithful = 1000, kBase = 1001, kWholeTree = 1002, kStreams = 1003,
+                        kStreamBase = 1004;
+constexpr std::uint32_t kIdentity = 1000;  ///< of a snapshot
 /// Go's zero time in seconds since the epoch.
 constexpr std::int64_t kGoZero = -62135596800;
 constexpr std::int64_t kLastSecond = std::numeric_limits<std::int64_t>::max() / 1'000'000'000 - 1;
@@ -80,6 +84,15 @@ Result<> read_device(std::string_view message, Allowance& left, api::DeviceMap& 
     return {};
 }
 
+/// It becomes part of what is noted beside a volume.
+Result<std::string> identity_in(const ProtoField& field) {
+    constexpr std::size_t kMaxIdentity = 64;
+    LX_TRY_AS(std::string text, text_of(field));
+    const auto is_plain = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || c == '-'; };
+    if (text.size() <= kMaxIdentity && std::ranges::all_of(text, is_plain)) return text;
+    return fail(Status::bad_request, "The other server gives a snapshot an identity that is none");
+}
+
 Result<Snapshot> read_snapshot(std::string_view message, Allowance& left) {
     Snapshot out;
     const auto read = [&out, &left](const ProtoField& field) -> Result<> {
@@ -115,6 +128,10 @@ Result<Snapshot> read_snapshot(std::string_view message, Allowance& left) {
             case 10:
                 out.expires_at = time_of(field);
                 return {};
+            case kIdentity: {
+                LX_TRY_AS(out.identity, identity_in(field));
+                return {};
+            }
             default:
                 return {};
         }
@@ -146,6 +163,7 @@ std::string to_wire(const Snapshot& snapshot) {
     out.flag(7, snapshot.stateful);
     out.number(8, wire_time(snapshot.created_at)).number(9, wire_time(snapshot.last_used_at));
     out.number(10, wire_time(snapshot.expires_at));
+    if (!snapshot.identity.empty()) out.bytes(kIdentity, snapshot.identity);
     return out.take();
 }
 
@@ -163,7 +181,6 @@ Result<IdEntry> read_ids(std::string_view message, Allowance& left) {
     return out;
 }
 
-constexpr std::uint32_t kFaithful = 1000, kBase = 1001, kWholeTree = 1002;
 /// How LXD says that memory stays behind.
 constexpr std::uint64_t kNoProcesses = 2;
 
@@ -246,6 +263,14 @@ Result<Header> parse_header(std::string_view message) {
             case kWholeTree:
                 out.whole = field.value != 0;
                 return {};
+            case kStreams: {
+                LX_TRY_AS(out.streams, text_of(field));
+                return {};
+            }
+            case kStreamBase: {
+                LX_TRY_AS(out.stream_base, text_of(field));
+                return {};
+            }
             default:
                 return {};
         }
@@ -270,6 +295,8 @@ std::string to_wire(const Header& header) {
     out.flag(9, header.refresh);
     if (!header.base.empty()) out.bytes(kBase, header.base);
     if (header.whole) out.flag(kWholeTree, true);
+    if (!header.streams.empty()) out.bytes(kStreams, header.streams);
+    if (!header.stream_base.empty()) out.bytes(kStreamBase, header.stream_base);
     return out.take();
 }
 

@@ -42,6 +42,9 @@ struct Snapshot {
     std::vector<std::string> profiles;
     bool ephemeral = false, stateful = false;
     Time created_at{}, last_used_at{}, expires_at{};  ///< whole seconds; the epoch: never
+    /// Our own, where the source offers `streams`: what storage::VolumeStreams::identity() says of it. LXD
+    /// leaves it out.
+    std::string identity;
     bool operator==(const Snapshot&) const = default;
 };
 
@@ -68,6 +71,11 @@ struct Header {
     /// Our own, of a source: it can send a tree whole (rsync.h). Of a target: the first one is to come so, as
     /// there is nothing that it begins with. LXD leaves it out.
     bool whole = false;
+    /// Our own: the form in which the source's storage driver can send volumes (storage::VolumeStreams). Of a
+    /// target: all come so. LXD leaves it out.
+    std::string streams;
+    /// Our own, of a target that wants streams: the snapshot that both have, with which the first one begins.
+    std::string stream_base;
     bool operator==(const Header&) const = default;
 };
 Result<Header> parse_header(std::string_view message);

@@ -26,6 +26,8 @@ Result<Header> agree_as_source(Link& link, const Header& offer) {
     LX_TRY_AS(Header answer, parse_header(message));
     if (answer.by != kByRsync)
         return fail(Status::bad_request, "The other server wants another way of transfer than rsync");
+    if (!answer.streams.empty() && answer.streams != offer.streams)
+        return fail(Status::bad_request, "The other server wants streams of a form that was not offered");
     answer.rsync = common(offer.rsync.value_or(RsyncFeatures{}), answer.rsync.value_or(RsyncFeatures{}));
     if (!answer.rsync->bidirectional)
         return fail(Status::bad_request, "The other server is too old: its streams have no end of their own");

@@ -11,12 +11,13 @@ VOLUMES = "/1.0/storage-pools/default/volumes/custom"
 
 class MigrationSweep(SweepCases):
     """The daemon that dies is the target; "kept" is at the other one."""
+    peer_kind = daemons.Daemon
     test_moments = None  # each takes as long as a copy, and most of that is rsync's
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.peer = pair.Peer(cls.daemon, daemons.Daemon)
+        cls.peer = pair.Peer(cls.daemon, cls.peer_kind)
         cls.addClassCleanup(cls.peer.daemon.close)
         cls.there = cls.peer.api
         cls.peer.daemon.import_image(images.tiny(), "tiny")

@@ -113,7 +113,7 @@ class Migration(PairCases):
         self.assertEqual(self.api.sh("user", "cat /d/file /d/more"), "twenty\nmore")
         self.api.stop("user")
         self.client("storage", "volume", "copy", "a:default/data", "b:default/pull", "--refresh")
-        self.api.call("PUT", "/1.0/storage-pools/default", {"config": {}})
+        self.api.call("PATCH", "/1.0/storage-pools/default", {"config": {"rsync.compression": ""}})
         self.client("storage", "volume", "copy", "b:default/pull", "a:default/back", "--refresh")
         self.api.start("user")
         self.assertEqual(self.api.sh("user", "ls /d"), "file")
@@ -126,6 +126,10 @@ class Migration(PairCases):
 
 class LxmgrTest(Migration, DaemonCase):
     peer_kind = daemons.Daemon
+    target_points = ("instances.migration.intent", "migration.receive", "instances.migration.volume=3",
+                     "instances.migration.arrived", "instances.migration.row")
+    source_points = ("instances.migration.moment", "migration.send=2")
+    too_big = 40 << 20
 
     def test_links_and_sparse_files(self):
         """What LXD's options for rsync leave out is carried between two of us."""
@@ -285,15 +289,14 @@ class LxmgrTest(Migration, DaemonCase):
         self.check(self.api, "kept")
 
     def volumes(self, daemon):
-        return {kind: os.listdir(os.path.join(daemon.root, "storage-pools/default", kind))
-                for kind in ("containers", "snapshots")}
+        pool = f"/proc/{daemon.sandbox.pid}/root{daemon.root}/storage-pools/default"  # mounted there only
+        return {kind: os.listdir(os.path.join(pool, kind)) for kind in ("containers", "snapshots")}
 
     def test_target_dies(self):
         """At any point: nothing of it is left there, and the source is as it was."""
         self.make("kept")
         before = self.volumes(self.daemon)
-        for point in ("instances.migration.intent", "migration.receive", "instances.migration.volume=3",
-                      "instances.migration.arrived", "instances.migration.row"):
+        for point in self.target_points:
             with self.subTest(point=point):
                 self.peer.daemon.kill()
                 self.peer.daemon.start(environment={"LXMGR_FAILPOINT": point})
@@ -315,7 +318,7 @@ class LxmgrTest(Migration, DaemonCase):
     def test_source_dies(self):
         self.make("kept")
         before = self.volumes(self.daemon)
-        for point in ("instances.migration.moment", "migration.send=2"):
+        for point in self.source_points:
             with self.subTest(point=point):
                 self.daemon.kill()
                 self.daemon.start(environment={"LXMGR_FAILPOINT": point})
@@ -358,13 +361,15 @@ class LxmgrTest(Migration, DaemonCase):
 
     def sent(self):
         """Bytes that went down the cable."""
-        shown = self.daemon.sandbox.run("ip", "-json", "-statistics", "link", "show", self.peer.link)
-        return json.loads(shown)[0]["stats64"]["tx"]["bytes"]
+        return self.statistics()["tx"]["bytes"]
+
+    def statistics(self):
+        return json.loads(self.daemon.sandbox.run("ip", "-json", "-statistics", "link", "show", self.peer.link))[0]["stats64"]
 
     def test_no_room(self):
         """The target's limit is less than what comes."""
         self.api.create("big", "tiny")
-        self.api.push("big", "/root/big", os.urandom(40 << 20))
+        self.api.push("big", "/root/big", os.urandom(self.too_big))
         limited = {"root": {"type": "disk", "path": "/", "pool": "default", "size": "24MiB"}}
         operation = self.source_operation("big")
         certificate = self.api.get("/1.0")["environment"]["certificate"]

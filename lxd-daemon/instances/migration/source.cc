@@ -50,26 +50,31 @@ public:
             out.snapshot_names.push_back(row->name);
             out.snapshots.push_back(offered(*row));
         }
+        LX_TRY(offer_streams(out));
         LX_TRY_AS(out.base, base());
         out.whole = context_.deps.pools.copy_rate({record_->pool}) == 0;  // rsync keeps to a rate
         return out;
     }
 
     Result<> send(migration::Link& link, operations::Operation& operation, const migration::Header& answer) {
+        if (!answer.streams.empty()) return send_streams(link, operation, answer);
         const std::string name(api::instance_name(record_->name));
         if (only_) return send_volume(link, operation, answer, only_->volume, name + "/" + only_->name);
         // A root in use cannot be mounted a second time, and goes on changing.
         LX_TRY(take_moment());
         for (const auto& row : snapshots_) {
-            const bool wanted =
-                std::ranges::find(answer.snapshot_names, row->name) != answer.snapshot_names.end();
-            if (answer.refresh && !wanted) continue;
+            if (!is_wanted(answer, row->name)) continue;
             LX_TRY(send_volume(link, operation, answer, row->volume, name + "/" + row->name));
         }
         return send_volume(link, operation, answer, moment_->name, name);
     }
 
 private:
+    static bool is_wanted(const migration::Header& answer, const std::string& snapshot) {
+        return !answer.refresh ||
+               std::ranges::find(answer.snapshot_names, snapshot) != answer.snapshot_names.end();
+    }
+
     Result<> take_moment() {
         if (moment_) return {};
         const auto moment = new_snapshot_volume();
@@ -77,6 +82,39 @@ private:
         moment_ = moment;
         failpoint("instances.migration.moment");
         return {};
+    }
+
+    Result<> offer_streams(migration::Header& out) {
+        if (driver_.streams() == nullptr) return {};
+        std::vector<storage::Volume> volumes;
+        for (const auto& row : snapshots_) volumes.push_back({storage::VolumeType::snapshot, row->volume});
+        if (!only_) LX_TRY(take_moment());
+        volumes.push_back(only_ ? storage::Volume{storage::VolumeType::snapshot, only_->volume} : *moment_);
+        LX_TRY_AS(out.streams, form_to_offer(context_, record_->pool, driver_, volumes));
+        if (out.streams.empty()) return {};
+        for (std::size_t i = 0; i < snapshots_.size(); ++i) {
+            LX_TRY_AS(out.snapshots[i].identity, driver_.streams()->identity(volumes[i]));
+        }
+        return {};
+    }
+
+    Result<> send_streams(migration::Link& link, operations::Operation& operation,
+                          const migration::Header& answer) {
+        const std::string name(api::instance_name(record_->name));
+        const auto put = [&](int directory) { return put_metadata_beside(directory, *metadata_); };
+        DepartingStreams streams(driver_);
+        const auto send_one = [&](const std::string& volume, const std::string& what) {
+            return streams.send(link, {storage::VolumeType::snapshot, volume}, put,
+                                show_progress(operation, what));
+        };
+        if (only_) return send_one(only_->volume, name + "/" + only_->name);
+        const auto is_base = [&](const auto& row) { return row->name == answer.stream_base; };
+        if (const auto base = std::ranges::find_if(snapshots_, is_base); base != snapshots_.end())
+            LX_TRY(streams.begin_with({storage::VolumeType::snapshot, (*base)->volume}));
+        for (const auto& row : snapshots_) {
+            if (is_wanted(answer, row->name)) LX_TRY(send_one(row->volume, name + "/" + row->name));
+        }
+        return send_one(moment_->name, name);
     }
 
     /// Of what goes first: each of the others begins as the one before it.

@@ -8,6 +8,7 @@
 #include "lxd-daemon/instances/context.h"
 #include "lxd-daemon/instances/copies.h"
 #include "lxd-daemon/instances/migration/service.h"
+#include "lxd-daemon/instances/migration/streams.h"
 #include "lxd-daemon/migration/messages.h"
 #include "lxd-daemon/migration/rsync.h"
 #include "lxd-daemon/migration/talk.h"
@@ -69,12 +70,20 @@ public:
     void begin_with_image(std::function<Result<>(const storage::Volume&)> make) { image_ = std::move(make); }
     /// The first one comes as a whole tree: it begins with nothing.
     void take_first_whole() { whole_ = true; }
-    /// @param tree   for an instance: what came beside its root, a detached mount; -1: for a custom volume
-    /// @param idmap  of the ids that arrive
+    /// All come in the form of the pool's driver, the first one as a difference from `base`.
+    Result<> take_streams(const std::optional<storage::Volume>& base);
+    /// @param tree     for an instance: what came beside its root, a detached mount; -1: for a custom volume
+    /// @param idmap    of the ids that arrive
+    /// @param same_as  the identity that the source gives a snapshot
     /// On failure the volume may be left.
-    Result<> add(const storage::Volume& volume, int tree, const sys::IdMap& idmap);
+    Result<> add(const storage::Volume& volume, int tree, const sys::IdMap& idmap,
+                 const std::string& same_as = {});
+    /// What came beside the last one's root, whose `tree` was given to add().
+    Result<images::Metadata> metadata(int tree);
 
 private:
+    Result<> add_stream(const storage::Volume& volume, bool of_instance, const sys::IdMap& idmap,
+                        const std::string& same_as);
     Result<> fill(storage::Driver& driver, const storage::Volume& volume, int tree);
     Result<> shift(storage::Driver& driver, const storage::Volume& from, const storage::Volume& to,
                    const sys::IdMap& idmap);
@@ -85,6 +94,9 @@ private:
     std::function<Result<>(const storage::Volume&)> image_;
     std::vector<storage::Volume> raw_;  ///< with the ids of the source
     bool whole_ = false;                ///< the next one comes so
+    DriverPtr stream_driver_;
+    std::unique_ptr<storage::StreamReceiver> receiver_;  ///< null: they come by rsync
+    images::Metadata metadata_;                          ///< that came in a stream
 };
 
 /// What POST /1.0/instances with source "migration" was turned into.

@@ -61,13 +61,13 @@ public:
             LX_TRY_AS(const auto idmap, source_idmap(answer.snapshots[i].config));
             LX_TRY_AS(const UniqueFd tree, make_instance_tree({}));
             LX_TRY(in_room_for(fmt::format("snapshot '{}/{}'", plan_.record.name, rows[i].name),
-                               volumes.add(volume, tree.get(), idmap)));
+                               volumes.add(volume, tree.get(), idmap, answer.snapshots[i].identity)));
         }
         LX_TRY_AS(const auto idmap, source_idmap(offer.idmap));
         LX_TRY_AS(const UniqueFd tree, make_instance_tree({}));
         LX_TRY(in_room_for(fmt::format("instance '{}'", plan_.record.name),
                            volumes.add(root, tree.get(), idmap)));
-        LX_TRY_AS(metadata_, read_instance_tree(tree.get()));
+        LX_TRY_AS(metadata_, volumes.metadata(tree.get()));
         return {};
     }
     /// Inside a transaction.
@@ -220,7 +220,9 @@ Result<> receive_instance(Context& context, const ArrivalPlan& plan, migration::
     const migration::TargetSteps steps{
         .choose = [&](const migration::Header& offer) -> Result<migration::Header> {
             auto answer = all_of(offer, plan.with_snapshots);
-            answer.whole = offer.whole && !base_image(context, record, offer.base);
+            const bool from_nothing = !base_image(context, record, offer.base);
+            if (from_nothing) answer.streams = form_to_take(*driver, offer.streams);
+            answer.whole = offer.whole && from_nothing && answer.streams.empty();
             LX_TRY(arriving_snapshots(context, plan, record.pool, answer));
             return answer;
         },
@@ -230,7 +232,9 @@ Result<> receive_instance(Context& context, const ArrivalPlan& plan, migration::
                 {link, *answer.rsync, show_progress(operation, std::string(api::instance_name(record.name))),
                  stop});
             const auto image = base_image(context, record, offer.base);
-            if (answer.whole) {
+            if (!answer.streams.empty()) {
+                LX_TRY(volumes.take_streams({}));
+            } else if (answer.whole) {
                 volumes.take_first_whole();
             } else if (image) {
                 volumes.begin_with_image([&, image](const storage::Volume& volume) {
@@ -267,6 +271,7 @@ Result<> receive_refresh(Context& context, const ArrivalPlan& plan, migration::L
     undo.add([&] { delete_snapshot_volume(context, target->pool, fresh.name); });
     Arrival arrival(context, plan, target->pool);
     std::vector<database::SnapshotPtr> gone;
+    std::optional<storage::Volume> base;  ///< of streams
     const auto choose = [&](const migration::Header& offer) -> Result<migration::Header> {
         migration::Header answer;
         answer.refresh = true;
@@ -275,8 +280,16 @@ Result<> receive_refresh(Context& context, const ArrivalPlan& plan, migration::L
         for (const auto& snapshot : offer.snapshots) {
             const auto mine = database.snapshots().find(target->id, snapshot.name);
             const bool same = mine && is_same_moment(mine->created_at, snapshot.created_at);
-            if (same) kept.insert(snapshot.name);
-            if (same) continue;
+            if (same) {
+                kept.insert(snapshot.name);
+                const storage::Volume volume{storage::VolumeType::snapshot, mine->volume};
+                if (is_same_tree(*driver, volume, snapshot.identity)) {
+                    base = volume;
+                    answer.stream_base = snapshot.name;
+                    answer.streams = form_to_take(*driver, offer.streams);
+                }
+                continue;
+            }
             answer.snapshot_names.push_back(snapshot.name);
             answer.snapshots.push_back(snapshot);
         }
@@ -290,6 +303,7 @@ Result<> receive_refresh(Context& context, const ArrivalPlan& plan, migration::L
         ArrivingVolumes volumes(
             context, target->pool,
             {link, *answer.rsync, show_progress(operation, std::string(api::instance_name(name))), stop});
+        if (!answer.streams.empty()) LX_TRY(volumes.take_streams(base));
         volumes.begin_with({storage::VolumeType::container, name});
         LX_TRY(arrival.take(offer, answer, fresh, volumes));
         failpoint("instances.migration.refreshed");

@@ -152,7 +152,9 @@ ArrivingVolumes::~ArrivingVolumes() {
     }
 }
 
-Result<> ArrivingVolumes::add(const storage::Volume& volume, int tree, const sys::IdMap& idmap) {
+Result<> ArrivingVolumes::add(const storage::Volume& volume, int tree, const sys::IdMap& idmap,
+                              const std::string& same_as) {
+    if (receiver_) return add_stream(volume, tree >= 0, idmap, same_as);
     if (stream_.stop.stop_requested()) return fail(Status::unavailable, "The migration was cancelled");
     LX_TRY_AS(const DriverPtr driver, context_.deps.pools.driver(pool_));
     const bool shifted = !idmap.uids.empty() || !idmap.gids.empty();

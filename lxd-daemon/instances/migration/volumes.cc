@@ -104,8 +104,10 @@ public:
 
     Result<Header> choose(const Header& offer) {
         Header answer;
+        LX_TRY_AS(const DriverPtr driver, context_.deps.pools.driver(plan_.record.pool));
         answer.refresh = target_ != nullptr;
-        answer.whole = offer.whole && !target_;
+        if (!target_) answer.streams = form_to_take(*driver, offer.streams);
+        answer.whole = offer.whole && !target_ && answer.streams.empty();
         if (!plan_.with_snapshots) return answer;
         auto& volumes = context_.deps.database.volumes();
         std::set<std::string> kept;
@@ -113,6 +115,12 @@ public:
             const auto mine = target_ ? volumes.find_snapshot(target_->id, snapshot.name) : nullptr;
             if (is_same_snapshot(mine, snapshot)) {
                 kept.insert(snapshot.name);
+                const storage::Volume volume{storage::VolumeType::custom, mine->volume};
+                if (is_same_tree(*driver, volume, snapshot.identity)) {
+                    stream_base_ = volume;
+                    answer.stream_base = snapshot.name;
+                    answer.streams = form_to_take(*driver, offer.streams);
+                }
                 continue;
             }
             answer.snapshot_names.push_back(snapshot.name);
@@ -130,6 +138,7 @@ public:
     Result<> receive(const Header& answer, ArrivingVolumes& volumes) {
         LX_TRY_AS(rows_, arriving_volume_snapshots(answer));
         LX_TRY_AS(const auto idmap, source_idmap({{"volatile.last_state.idmap", plan_.idmap}}));
+        if (!answer.streams.empty()) LX_TRY(volumes.take_streams(stream_base_));
         if (target_) volumes.begin_with({storage::VolumeType::custom, target_->volume});
         const auto& shaped = target_ ? *target_ : plan_.record;
         auto shape = shape_of(shaped), snapshot_shape = snapshot_shape_of(shaped);
@@ -141,7 +150,8 @@ public:
                       NewDirectory::begin(context_, plan_.record.pool, last ? shape : snapshot_shape));
             directories_.push_back(std::move(fresh));
             LX_TRY(in_room_for(fmt::format("storage volume '{}'", api::plain_name(plan_.record.name)),
-                               volumes.add(directories_.back().place().volume, -1, idmap)));
+                               volumes.add(directories_.back().place().volume, -1, idmap,
+                                           last ? "" : answer.snapshots[i].identity)));
             if (!last) rows_[i].volume = directories_.back().name();
         }
         failpoint("instances.migration.volume_arrived");
@@ -197,6 +207,7 @@ private:
     const VolumeArrivalPlan& plan_;
     database::VolumePtr target_;  ///< null: it is new
     std::optional<VolumeMounts::Hold> hold_;
+    std::optional<storage::Volume> stream_base_;
     std::vector<database::VolumeSnapshotPtr> gone_;
     std::vector<database::VolumeSnapshotRecord> rows_;
     std::vector<NewDirectory> directories_;
@@ -223,6 +234,21 @@ Result<> receive_volume_now(Context& context, const VolumeArrivalPlan& plan, mig
     return {};
 }
 
+/// The volume itself is what can change still: of its moment it is seen when that is taken.
+Result<> offer_volume_streams(Context& context, const database::VolumeRecord& record,
+                              const std::vector<database::VolumeSnapshotPtr>& snapshots,
+                              storage::Driver& driver, Header& offer) {
+    std::vector<storage::Volume> volumes;
+    for (const auto& row : snapshots) volumes.push_back({storage::VolumeType::custom, row->volume});
+    volumes.push_back({storage::VolumeType::custom, record.volume});
+    LX_TRY_AS(offer.streams, form_to_offer(context, record.pool, driver, volumes));
+    if (offer.streams.empty()) return {};
+    for (std::size_t i = 0; i < snapshots.size(); ++i) {
+        LX_TRY_AS(offer.snapshots[i].identity, driver.streams()->identity(volumes[i]));
+    }
+    return {};
+}
+
 Result<> send_volume_now(Context& context, const VolumeName& name, bool with_snapshots, migration::Link& link,
                          operations::Operation& operation) {
     LX_TRY_AS(const auto record, require_volume(context, name));
@@ -242,9 +268,15 @@ Result<> send_volume_now(Context& context, const VolumeName& name, bool with_sna
         offer.snapshot_names.push_back(row->name);
         offer.snapshots.push_back(std::move(snapshot));
     }
+    LX_TRY(offer_volume_streams(context, *record, snapshots, *driver, offer));
     bool first = true;
+    std::optional<DepartingStreams> streams;
     const auto send_one = [&](const std::string& directory, const Header& answer,
                               const std::string& what) -> Result<> {
+        if (streams)
+            return streams->send(
+                link, {storage::VolumeType::custom, directory}, [](int) { return Result<>(); },
+                show_progress(operation, what));
         LX_TRY_AS(const UniqueFd root,
                   mount_for_stream(*driver, {storage::VolumeType::custom, directory}, true));
         if (std::exchange(first, false) && answer.whole)
@@ -256,6 +288,10 @@ Result<> send_volume_now(Context& context, const VolumeName& name, bool with_sna
         LX_TRY_AS(const NewDirectory moment, NewDirectory::begin(context, record->pool));
         LX_TRY(copy_volume_now(context, *record, moment.place()));
         failpoint("instances.migration.volume_moment");
+        if (!answer.streams.empty()) streams.emplace(*driver);
+        const auto is_base = [&](const auto& row) { return row->name == answer.stream_base; };
+        if (const auto base = std::ranges::find_if(snapshots, is_base); streams && base != snapshots.end())
+            LX_TRY(streams->begin_with({storage::VolumeType::custom, (*base)->volume}));
         for (const auto& row : snapshots) {
             const bool wanted =
                 std::ranges::find(answer.snapshot_names, row->name) != answer.snapshot_names.end();

@@ -79,6 +79,9 @@ TEST(MessagesTest, HeadersComeBackAsTheyWere) {
     header.refresh = true;
     header.base = std::string(64, 'a');
     header.whole = true;
+    header.streams = "btrfs";
+    header.stream_base = "a";
+    header.snapshots[1].identity = "0123-abcdef";
     const auto read = parse_header(to_wire(header));
     ASSERT_TRUE(read.has_value()) << read.error().message;
     EXPECT_EQ(*read, header);
@@ -95,6 +98,14 @@ TEST(MessagesTest, VerdictsAreAsLxdWritesThem) {
 TEST(MessagesTest, RefusesNamesThatAreNoText) {
     EXPECT_FALSE(parse_header("\x22\x02\xff\xfe"s).has_value());
     EXPECT_FALSE(parse_header("\x22\x05"s).has_value());
+}
+
+TEST(MessagesTest, RefusesIdentitiesThatAreNone) {
+    for (const std::string& identity : {"../x"s, "a b"s, std::string(65, 'a')}) {
+        Header header;
+        header.snapshots = {{.name = "a", .identity = identity}};
+        EXPECT_FALSE(parse_header(to_wire(header)).has_value()) << identity;
+    }
 }
 
 std::string many(const std::string& field, std::size_t count) {
