@@ -23,6 +23,8 @@ namespace {
 /// Once nobody is at the other ends of its pipes.
 constexpr std::chrono::seconds kEndTime{20};
 constexpr std::size_t kErrorBytes = 16384;
+/// A wish: the fewer times two programs take turns, the better.
+constexpr int kRsyncPipe = 1 << 20;
 /// Exit code of who finds nobody at the other end, rsync(1).
 constexpr int kPeerLost = 12;
 
@@ -33,7 +35,7 @@ struct Ends {
 Result<Ends> make_rsync_pipe(int flags) {
     int fds[2];
     if (::pipe2(fds, O_CLOEXEC | flags) != 0) return fail_errno("pipe2", "for rsync");
-    ::fcntl(fds[0], F_SETPIPE_SZ, 1 << 18);
+    ::fcntl(fds[0], F_SETPIPE_SZ, kRsyncPipe);
     return Ends{UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 

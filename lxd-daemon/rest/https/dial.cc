@@ -45,11 +45,12 @@ Result<UniqueFd> dial_address(const addrinfo& address, std::chrono::milliseconds
 
 using SslContext = std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)>;
 
-Result<TlsStream::SslOwner> prepare_tls(int tcp) {
+/// @param pinned  the certificate is known: to read all that are trusted takes longer than the handshake
+Result<TlsStream::SslOwner> prepare_tls(int tcp, bool pinned) {
     const SslContext context(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
     if (!context || SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) != 1)
         return auth::openssl_error("Preparing TLS");
-    SSL_CTX_set_default_verify_paths(context.get());
+    if (!pinned) SSL_CTX_set_default_verify_paths(context.get());
     SSL_CTX_set_options(context.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(context.get(), SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_read_ahead(context.get(), 1);
@@ -145,7 +146,7 @@ Result<UniqueFd> dial_tcp(const ServerUrl& url, Reach reach) {
 
 asio::awaitable<Result<TlsStream>> dial_tls(asio::io_context& io, UniqueFd tcp, ServerUrl url,
                                             std::string certificate) {
-    LX_CO_TRY_AS(auto ssl, prepare_tls(tcp.get()));
+    LX_CO_TRY_AS(auto ssl, prepare_tls(tcp.get(), !certificate.empty()));
     LX_CO_TRY(trust(ssl.get(), certificate, url.host));
     sockaddr_storage peer{};
     socklen_t size = sizeof peer;
