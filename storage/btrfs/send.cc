@@ -11,6 +11,7 @@
 
 #include "storage/btrfs/same_tree.h"
 #include "storage/btrfs/send_stream.h"
+#include "storage/btrfs/stream_size.h"
 #include "storage/btrfs/streams.h"
 #include "storage/btrfs/subvolume.h"
 #include "storage/tree/list.h"
@@ -21,7 +22,8 @@ namespace {
 constexpr int kPipeBytes = 1 << 20;
 
 /// The kernel writes the stream to `pipe`, and is ended by nobody reading it any more.
-Result<> write_stream(int subvolume_fd, std::uint64_t base, UniqueFd pipe) {
+/// @param flags  of linux/btrfs.h, BTRFS_SEND_FLAG_...
+Result<> write_stream(int subvolume_fd, std::uint64_t base, UniqueFd pipe, __u64 flags = 0) {
     sigset_t broken_pipe;
     ::sigemptyset(&broken_pipe);
     ::sigaddset(&broken_pipe, SIGPIPE);
@@ -30,6 +32,7 @@ Result<> write_stream(int subvolume_fd, std::uint64_t base, UniqueFd pipe) {
     btrfs_ioctl_send_args args{};
     args.send_fd = pipe.get();
     args.parent_root = base;
+    args.flags = flags;
     args.clone_sources = &shared;
     args.clone_sources_count = base == 0 ? 0 : 1;
     if (::ioctl(subvolume_fd, BTRFS_IOC_SEND, &args) != 0) return fail_errno_at("Sending", subvolume_fd, "");
@@ -47,14 +50,14 @@ Result<> read_stream(int pipe, const StreamSink& sink) {
     }
 }
 
-Result<> send_subvolume(int subvolume_fd, std::uint64_t base, const StreamSink& sink) {
+Result<> send_subvolume(int subvolume_fd, std::uint64_t base, const StreamSink& sink, __u64 flags = 0) {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) return fail_errno("pipe2", "");
     UniqueFd reading(ends[0]), writing(ends[1]);
     ::fcntl(reading.get(), F_SETPIPE_SZ, kPipeBytes);  // a wish
     Result<> written;
-    std::jthread kernel([&written, subvolume_fd, base, pipe = std::move(writing)]() mutable {
-        written = write_stream(subvolume_fd, base, std::move(pipe));
+    std::jthread kernel([&written, subvolume_fd, base, flags, pipe = std::move(writing)]() mutable {
+        written = write_stream(subvolume_fd, base, std::move(pipe), flags);
     });
     const auto read = read_stream(reading.get(), sink);
     reading.reset();
@@ -88,15 +91,21 @@ public:
     Result<> take_base(const Volume& volume) override { return keep(volume, keep_tree_only); }
 
     /// Apart from sending, because an archive says the size before the bytes, and a copy on the disk may not
-    /// fit there.
+    /// fit there. What is in the files is not read for it.
     Result<Measured> measure(std::size_t number) override {
         Measured out;
-        SendStream beginning([&out](const StreamCommand& command) { return note_uuid(command, out.uuid); });
-        const auto sent = send(number, [&](std::string_view piece) -> Result<> {
-            out.bytes += piece.size();
-            return out.uuid.empty() ? beginning.feed(piece) : Result<>();
+        StreamSize size;
+        SendStream commands([&](const StreamCommand& command) -> Result<> {
+            LX_TRY(note_uuid(command, out.uuid));
+            return size.add(command);
         });
-        LX_TRY(sent);
+        LX_TRY_AS(const Subvolumes taken, opened(number));
+        const auto count = [&](std::string_view piece) {
+            out.bytes += piece.size();
+            return commands.feed(piece);
+        };
+        LX_TRY(send_subvolume(taken.root.get(), taken.base, count, BTRFS_SEND_FLAG_NO_FILE_DATA));
+        out.bytes += size.more_bytes();
         return out;
     }
 

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "storage/btrfs/stream_applier.h"
+#include "storage/btrfs/stream_size.h"
 
 namespace lxmgr::storage {
 namespace {
@@ -63,6 +64,33 @@ protected:
     }
     std::vector<std::string> paths_;
 };
+
+TEST_F(SendStreamTest, LengthIsToldWithoutContent) {
+    const auto length = [](const std::string& commands, std::uint64_t& more) {
+        StreamSize size;
+        SendStream stream([&size](const StreamCommand& one) { return size.add(one); });
+        EXPECT_TRUE(stream.feed(commands));
+        more = size.more_bytes();
+        return commands.size();
+    };
+    const std::string rest =
+        command(Kind::make_file, {{Attribute::path, "a/b"}, {Attribute::inode, number(7)}});
+    const auto write = [](std::uint64_t offset, std::size_t size) {
+        return command(Kind::write, {{Attribute::path, "a/b"},
+                                     {Attribute::offset, number(offset)},
+                                     {Attribute::data, std::string(size, 'x')}});
+    };
+    const auto extent = [](std::uint64_t offset, std::uint64_t size) {
+        return command(
+            Kind::update_extent,
+            {{Attribute::path, "a/b"}, {Attribute::offset, number(offset)}, {Attribute::size, number(size)}});
+    };
+    std::uint64_t more = 0;
+    const auto whole = preamble() + rest + write(0, 49152) + write(49152, 1) + write(98304, 49152) + end();
+    EXPECT_EQ(length(preamble() + rest + extent(0, 49153) + extent(98304, 49152) + end(), more) + more,
+              whole.size());
+    EXPECT_EQ(length(whole, more) + more, whole.size());
+}
 
 TEST_F(SendStreamTest, SumIsThatOfTheKernel) {
     EXPECT_EQ(stream_crc("123456789", ~0U), ~0xE3069283U);  // CRC-32C's check value, RFC 3720
