@@ -119,7 +119,7 @@ Result<> Daemon::Parts::open_state(const Options& options) {
     pools.emplace(*database, options.root);
     networks.emplace(*database, options.root);
     pools->open_all();
-    return instances::ImageStore(*database, *pools, options.root).recover();
+    return instances::ImageStore(*database, *pools).recover();
 }
 
 Result<> Daemon::Parts::open_runtime(const Options& options) {

@@ -122,6 +122,13 @@ Result<> file_system(std::string_view, std::string_view value) {
 }
 Result<> volume_size(std::string_view, std::string_view value) { return parses(parse_size(value)); }
 
+Result<> volume_place(std::string_view, std::string_view value) {
+    const auto slash = value.find('/');
+    const bool one = slash != std::string_view::npos && slash == value.rfind('/');
+    if (one && slash > 0 && slash + 1 < value.size()) return {};
+    return must("POOL/VOLUME, the pool and the name of a custom volume");
+}
+
 Result<> hugepage_limit(std::string_view, std::string_view value) { return parses(parse_size(value)); }
 
 Result<> swap_limit(std::string_view key, std::string_view value) {

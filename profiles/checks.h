@@ -45,6 +45,8 @@ Result<> fuse_programs(std::string_view key, std::string_view value);
 Result<> module_loading(std::string_view key, std::string_view value);
 /// A size, or nothing at all when it is "0".
 Result<> hugepage_limit(std::string_view key, std::string_view value);
+/// POOL/VOLUME
+Result<> volume_place(std::string_view key, std::string_view value);
 /// Of a volume; 0 is none.
 Result<> volume_type(std::string_view key, std::string_view value);
 Result<> file_system(std::string_view key, std::string_view value);

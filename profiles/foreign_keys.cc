@@ -209,8 +209,6 @@ constexpr std::string_view kServer[] = {
     "rbac.api.key",
     "rbac.api.url",
     "rbac.expiry",
-    "storage.backups_volume",
-    "storage.images_volume",
     "storage.linstor.ca_cert",
     "storage.linstor.client_cert",
     "storage.linstor.client_key",

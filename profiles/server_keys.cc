@@ -70,6 +70,10 @@ constexpr ConfigKey kServerKeys[] = {
     {KeyScope::server, "core.dns_address", "string", "", Live::yes, nullptr,
      "Where zones are given to their peers by DNS: an IP address, with a port unless that is 53. Unset: "
      "nowhere."},
+    {KeyScope::server, "storage.backups_volume", "string", "", Live::yes, check::volume_place,
+     "`POOL/VOLUME`: the custom volume on which the files of backups are kept. Unset: the state directory."},
+    {KeyScope::server, "storage.images_volume", "string", "", Live::yes, check::volume_place,
+     "`POOL/VOLUME`: the custom volume on which the files of images are kept. Unset: the state directory."},
     {KeyScope::server, "user.*", "string", "", Live::yes, check::text, "Free-form data of the user."},
 };
 

@@ -68,7 +68,7 @@ public:
         return context_.deps.database.pools().find(pool) != nullptr;
     }
     Result<> check_volume(const devices::VolumeUse& use) override {
-        if (const auto row = find_used_volume(context_, use)) return check_attachable(*row);
+        if (const auto row = find_used_volume(context_, use)) return check_attachable(context_, *row);
         return fail(Status::not_found,
                     fmt::format("storage volume '{}' not found in pool '{}'", use.volume, use.pool));
     }

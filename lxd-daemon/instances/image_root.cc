@@ -2,6 +2,7 @@
 
 #include "images/image.h"
 #include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/image_store.h"
 #include "lxd-daemon/instances/settings.h"
 #include "profiles/config_keys.h"
 
@@ -12,8 +13,8 @@ namespace {
 Result<> unpack_to(const Context& context, storage::Driver& driver, const storage::Volume& volume,
                    const database::ImageRecord& image, operations::Operation* operation,
                    std::stop_token stop) {
-    const std::string base = fmt::format("{}/images/{}", context.deps.state_dir, image.fingerprint);
-    const images::ImageFiles files{base, image.split ? base + ".rootfs" : ""};
+    const ImageStore store(context.deps.database, context.deps.pools);
+    const images::ImageFiles files = store.files_of(image);
     std::mutex progress_mutex;  // called from the threads that unpack
     int shown = -1;
     const auto progress = [&](int percent) {

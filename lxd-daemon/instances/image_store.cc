@@ -132,31 +132,32 @@ Result<> create_image_aliases(database::Database& database, std::vector<database
 }
 
 images::ImageFiles ImageStore::files_of(const database::ImageRecord& record) const {
-    images::ImageFiles out{fmt::format("{}/{}", directory_, record.fingerprint), ""};
+    images::ImageFiles out{fmt::format("{}/{}", directory(), record.fingerprint), ""};
     if (record.split) out.rootfs_path = out.metadata_path + std::string(kRootfsSuffix);
     return out;
 }
 
 Result<> ImageStore::remove_remains(const std::string& fingerprint) {
     LX_TRY(pools_.remove_image(fingerprint));
-    const std::string path = fmt::format("{}/{}", directory_, fingerprint);
+    const std::string path = fmt::format("{}/{}", directory(), fingerprint);
     LX_TRY(remove_file(path));
     failpoint("image-delete-between-files");
     LX_TRY(remove_file(path + std::string(kRootfsSuffix)));
-    return sync_directory(directory_);
+    // Without its volume the files stay: swept when that is there again.
+    return place_->trouble().empty() ? sync_directory(directory()) : Result<>{};
 }
 
 Result<database::ImagePtr> ImageStore::import(const ImageUpload& upload, std::stop_token stop) {
     LX_TRY(check_image_properties(upload.properties));
     const std::lock_guard lock(pools_.image_files_mutex());
-    LX_TRY_AS(const auto imported, images::import_upload(upload.files, directory_, stop));
+    LX_TRY_AS(const auto imported, images::import_upload(upload.files, directory(), stop));
     return add_row(upload, imported);
 }
 
 Result<database::ImagePtr> ImageStore::keep(const ImageUpload& upload, images::ImportedImage made) {
     LX_TRY(check_image_properties(upload.properties));
     const std::lock_guard lock(pools_.image_files_mutex());
-    LX_TRY_AS(made.files, images::keep_files(made.files, made.fingerprint, directory_));
+    LX_TRY_AS(made.files, images::keep_files(made.files, made.fingerprint, directory()));
     return add_row(upload, made);
 }
 
@@ -250,14 +251,15 @@ Result<> ImageStore::remove(const std::string& fingerprint, const std::string& p
 }
 
 Result<> ImageStore::sweep() {
-    LX_TRY_AS(const auto names, names_in(directory_));
+    if (!place_->trouble().empty()) return {};
+    LX_TRY_AS(const auto names, names_in(directory()));
     for (const std::string& name : names) {
         const bool is_rootfs = name.ends_with(kRootfsSuffix);
         const std::string fingerprint = is_rootfs ? name.substr(0, name.size() - kRootfsSuffix.size()) : name;
         const auto record = database_.images().find(fingerprint);
         if (record && (!is_rootfs || record->split)) continue;
         log::info("interrupted image import was cleaned up", {{"file", name}});
-        LX_TRY(remove_file(fmt::format("{}/{}", directory_, name)));
+        LX_TRY(remove_file(fmt::format("{}/{}", directory(), name)));
     }
     return {};
 }

@@ -8,13 +8,14 @@
 #include "lxd-daemon/api/image.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/database/database.h"
+#include "lxd-daemon/instances/kept_files/kept_files.h"
 #include "lxd-daemon/instances/pools.h"
 
 namespace lxmgr::instances {
 
 /// An upload and what the client said about it.
 struct ImageUpload {
-    images::ImageFiles files;                      ///< in STATE/tmp; consumed on success
+    images::ImageFiles files;                      ///< in KeptPlace::temporary(); consumed on success
     std::string filename;                          ///< shown to clients; empty: none
     std::string expected_fingerprint;              ///< empty: any
     api::ConfigMap properties;                     ///< win over those of metadata.yaml
@@ -38,15 +39,17 @@ Result<> create_image_aliases(database::Database& database, std::vector<database
 /// `forbidden`: one project wants to say of an image what would hold for others, too.
 std::unexpected<Error> shared_image();
 
-/// The images as rows and as files in STATE/images: both or neither. Calls that change the same image must
-/// not overlap: operations hold the lock kImageLock. What a crash interrupts is undone by recover().
+/// The images as rows and as files in STATE/images, or on the volume of storage.images_volume: both or
+/// neither. Calls that change the same image must not overlap: operations hold the lock kImageLock. What a
+/// crash interrupts is undone by recover().
 class ImageStore {
 public:
     /// The lock string of operations that import or delete.
     static constexpr const char* kImageLock = "images";
 
-    ImageStore(database::Database& database, Pools& pools, std::string state_dir)
-        : database_(database), pools_(pools), directory_(std::move(state_dir) + "/images") {}
+    /// For one task: as long as it lives, the files stay where they are (KeptFiles).
+    ImageStore(database::Database& database, Pools& pools)
+        : database_(database), pools_(pools), place_(pools.kept_files().place(Kept::images)) {}
 
     /// Files first, then the row. Errors: `bad_request` for what is wrong with the image or when it is there
     /// already.
@@ -71,9 +74,11 @@ private:
     Result<> remove_remains(const std::string& fingerprint);
     Result<> sweep();
 
+    [[nodiscard]] const std::string& directory() const { return place_->directory(); }
+
     database::Database& database_;
     Pools& pools_;
-    std::string directory_;
+    KeptPlacePtr place_;
 };
 
 }  // namespace lxmgr::instances

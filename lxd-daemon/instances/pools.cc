@@ -10,6 +10,7 @@
 #include "lxd-daemon/base/files.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/instances/kept_files/kept_files.h"
 #include "lxd-daemon/instances/pool_foundation.h"
 #include "lxd-daemon/instances/pool_keys.h"
 #include "lxd-daemon/instances/volume_size.h"
@@ -73,7 +74,10 @@ void Pools::drop_foreign_keys(const std::string& pool, api::ConfigMap& config) c
 }
 
 Pools::Pools(database::Database& database, std::string state_dir)
-    : database_(database), state_dir_(std::move(state_dir)) {}
+    : database_(database),
+      state_dir_(std::move(state_dir)),
+      kept_files_(std::make_unique<KeptFiles>(database_, *this, state_dir_)) {}
+Pools::~Pools() = default;
 
 Result<DriverPtr> Pools::open_driver(const database::PoolRecord& record) {
     LX_TRY_AS(const storage::DriverEntry* entry, known_driver(record.driver));
@@ -115,6 +119,7 @@ void Pools::open_all() {
         const std::unique_lock lock(mutex_);
         drivers_[record->name] = opened ? std::move(*opened) : nullptr;
     }
+    kept_files_->open();
 }
 
 Result<DriverPtr> Pools::driver(const std::string& pool) const {

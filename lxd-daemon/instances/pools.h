@@ -17,6 +17,7 @@ namespace lxmgr::instances {
 /// A pool's driver. Who makes something there holds it until a row names the pool: it is not deleted
 /// meanwhile.
 using DriverPtr = std::shared_ptr<storage::Driver>;
+class KeptFiles;  // kept_files/kept_files.h
 
 /// The storage pools as they are in use: the database's rows, each with its open driver. Thread-safe; a pool
 /// is deleted only when no row names it and nobody holds its driver.
@@ -25,6 +26,7 @@ public:
     /// @param state_dir the daemon's directory; pools live in state_dir/storage-pools/NAME
     Pools(database::Database& database, std::string state_dir);
     Pools(Pools&&) = delete;
+    ~Pools();
 
     /// Opens every pool of the database and removes what a crash left half-made. A pool that cannot be opened
     /// is kept, unusable, with a warning: the rest of the daemon goes on.
@@ -63,6 +65,8 @@ public:
     [[nodiscard]] sys::IdmapCache& idmaps() { return idmaps_; }
     /// Held while the files of an image come or go.
     [[nodiscard]] std::mutex& image_files_mutex() { return image_files_mutex_; }
+    /// What the daemon itself may keep on volumes.
+    [[nodiscard]] KeptFiles& kept_files() { return *kept_files_; }
 
 private:
     /// With source.recover=true: one that is there, as it is.
@@ -80,6 +84,7 @@ private:
     mutable std::shared_mutex mutex_;
     NamedTurns turns_;                          ///< what makes, takes over or deletes a pool of one name
     std::map<std::string, DriverPtr> drivers_;  ///< null: could not be opened
+    std::unique_ptr<KeptFiles> kept_files_;     ///< last: it is on the pools
 };
 
 /// A pool's volume.* keys without that prefix: what new custom volumes get where their request says nothing.

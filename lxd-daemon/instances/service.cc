@@ -61,6 +61,8 @@ void Service::ready(const std::string& name, Time at) {
 Result<> Service::recover() {
     LX_TRY(lxmgr::make_directory(deps_.state_dir + "/run", 0711));
     LX_TRY(lxmgr::make_directory(deps_.state_dir + "/logs", 0700));
+    for (const auto& [volume, key] : deps_.pools.kept_files().reserved())
+        LX_TRY(impl_->context.volume_mounts.reserve(volume, key));
     recover_running(impl_->context);
     recover_intents(impl_->context);
     remove_unknown_snapshot_volumes(impl_->context);
@@ -82,6 +84,11 @@ Result<> Service::recover() {
     recover_lxcfs(impl_->context);
     note_apparmor(impl_->context);
     return {};
+}
+
+Result<> Service::change_config(const api::ConfigMap& config, const std::function<Result<>()>& store) {
+    const operations::WorkerPool::Waiting waiting(deps_.workers);
+    return deps_.pools.kept_files().change(config, impl_->context.volume_mounts, store);
 }
 
 Result<database::InstancePtr> Service::require(const std::string& name) const {

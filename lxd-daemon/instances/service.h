@@ -69,6 +69,9 @@ public:
     /// After a daemon start: finds running instances, finishes or undoes what a crash interrupted, removes
     /// leftovers.
     Result<> recover();
+    /// Lives by the server's config that `store` stores: images and backups are moved to the volumes it names
+    /// for them. Errors: nothing has changed.
+    Result<> change_config(const api::ConfigMap& config, const std::function<Result<>()>& store);
     /// Others have taken NICs of running instances out of their bridges, or their rules away: all are looked
     /// at.
     void repair_nics();

@@ -53,7 +53,8 @@ Result<> set_custom_limit(Context& context, const database::VolumeRecord& row, s
             error.message.replace(at, row.volume.size(), api::plain_name(row.name));
         return std::unexpected(std::move(error));
     };
-    if (!context.volume_mounts.instances(row.id).empty()) return resize(true);
+    if (context.volume_mounts.is_reserved(row.id) || !context.volume_mounts.instances(row.id).empty())
+        return resize(true);
     LX_TRY_AS(const auto hold, context.volume_mounts.hold(row.id));
     return resize(false);
 }

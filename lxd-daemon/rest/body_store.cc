@@ -13,7 +13,7 @@ constexpr std::uint64_t kWriteback = std::uint64_t{8} << 20;
 
 }  // namespace
 
-Result<std::unique_ptr<BodyStore>> BodyStore::open(std::string directory, std::string_view content_type,
+Result<std::unique_ptr<BodyStore>> BodyStore::open(BodyDirectory directory, std::string_view content_type,
                                                    bool split_parts, UniqueFd place) {
     auto store = std::unique_ptr<BodyStore>(new BodyStore(std::move(directory)));
     if (place) {
@@ -38,10 +38,11 @@ Result<std::unique_ptr<BodyStore>> BodyStore::open(std::string directory, std::s
 
 Result<> BodyStore::begin_file(std::string part_name, std::string filename) {
     auto file = std::make_shared<BodyFile>();
-    std::string path = fmt::format("{}/upload-{}", directory_, random_hex(12));
+    std::string path = fmt::format("{}/upload-{}", directory_.path, random_hex(12));
     file->fd.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!file->fd) return fail_errno("Creating", path);
     file->path = std::move(path);
+    file->held = directory_.held;
     file->part_name = std::move(part_name);
     file->filename = std::move(filename);
     files_.push_back(std::move(file));

@@ -10,14 +10,19 @@
 
 namespace lxmgr::rest {
 
-/// Writes a big body to files in STATE/tmp: one, or one per part of multipart/form-data. Blocking: for the
+/// Where a big body's files are made: a directory of the daemon's own, which stays there while `held` is.
+struct BodyDirectory {
+    std::string path;
+    std::shared_ptr<const void> held;
+};
+
+/// Writes a big body to files: one, or one per part of multipart/form-data. Blocking: for the
 /// worker pool.
 class BodyStore {
 public:
-    /// @param directory exists, is the daemon's own
     /// @param split_parts false: multipart bodies are kept whole too
     /// @param place when valid: takes the place of the one file in `directory`
-    static Result<std::unique_ptr<BodyStore>> open(std::string directory, std::string_view content_type,
+    static Result<std::unique_ptr<BodyStore>> open(BodyDirectory directory, std::string_view content_type,
                                                    bool split_parts, UniqueFd place);
     Result<> write(std::string_view bytes);
     /// The one file that all bytes go to, positioned at their end; null: the parts have to be told apart.
@@ -26,11 +31,11 @@ public:
     Result<std::vector<std::shared_ptr<BodyFile>>> finish();
 
 private:
-    explicit BodyStore(std::string directory) : directory_(std::move(directory)) {}
+    explicit BodyStore(BodyDirectory directory) : directory_(std::move(directory)) {}
     Result<> begin_file(std::string part_name, std::string filename);
     Result<> append(std::string_view bytes);
 
-    std::string directory_;
+    BodyDirectory directory_;
     std::unique_ptr<api::MultipartParser> parser_;  ///< null: one plain file
     std::vector<std::shared_ptr<BodyFile>> files_;
 };

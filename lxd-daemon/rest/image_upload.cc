@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/rest/services.h"
 #include "lxd-daemon/rest/target.h"
 #include "profiles/config_keys.h"
 
@@ -78,6 +79,13 @@ Result<images::ImageFiles> read_files(const Request& request) {
 }
 
 }  // namespace
+
+Result<BodyDirectory> image_upload_directory(const Services& services) {
+    if (services.pools == nullptr) return BodyDirectory{services.root + "/tmp", nullptr};
+    LX_TRY_AS(auto writing, services.pools->kept_files().write(instances::Kept::images));
+    std::string path = writing.place->temporary();
+    return BodyDirectory{std::move(path), std::make_shared<const instances::KeptWriting>(std::move(writing))};
+}
 
 Result<instances::ImageUpload> read_image_upload(const Request& request) {
     instances::ImageUpload out;

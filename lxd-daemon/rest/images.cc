@@ -80,9 +80,7 @@ Result<database::ImagePtr> require_image(const Request& request, const Services&
     return fail(Status::not_found, "Image not found");
 }
 
-instances::ImageStore store_of(Services& services) {
-    return {*services.database, *services.pools, services.root};
-}
+instances::ImageStore store_of(Services& services) { return {*services.database, *services.pools}; }
 
 Handled images_get(const Request& request, Services& services) {
     LX_CO_TRY(check_project(request));
@@ -296,7 +294,8 @@ Handled image_delete(const Request& request, Services& services) {
 Handled image_export(const Request& request, Services& services) {
     LX_CO_TRY_AS(const auto record, require_image(request, services));
     auto open = [&services, record] {
-        return instances::open_image_export(record->fingerprint, store_of(services).files_of(*record));
+        const auto store = store_of(services);
+        return instances::open_image_export(record->fingerprint, store.files_of(*record));
     };
     auto pending = on_worker(services, std::move(open));
     LX_CO_TRY_AS(auto opened, co_await std::move(pending));

@@ -43,14 +43,15 @@ enum class Access {
 };
 
 /// Where the bytes of a big body are: streamed to a file before the handler runs (routes with `Body::file`).
-/// Whoever keeps the pointer (an operation's body) keeps the file; the last owner removes it from STATE/tmp
+/// Whoever keeps the pointer (an operation's body) keeps the file; the last owner removes it
 /// unless it was moved away by then.
 struct BodyFile {
     BodyFile() = default;
     BodyFile(BodyFile&&) = delete;
     ~BodyFile();
-    UniqueFd fd;       ///< read-write, positioned at 0
-    std::string path;  ///< in STATE/tmp, mode 0600; empty: a file without a name, from the route's Place
+    UniqueFd fd;                       ///< read-write, positioned at 0
+    std::string path;                  ///< mode 0600; empty: a file without a name, from the route's Place
+    std::shared_ptr<const void> held;  ///< what keeps its directory where it is
     std::uint64_t size_bytes = 0;
     std::string part_name;  ///< of a multipart part ("metadata", "rootfs"); empty for a plain body
     std::string filename;   ///< of a multipart part, last path component only

@@ -66,8 +66,10 @@ Handled change_config(const Request& request, Services& services, api::ConfigMap
         co_return std::unexpected(std::move(named).error());
     }
     auto store = [&services, prepared]() -> Result<> {
-        LX_TRY(services.server->store_config(prepared));
-        if (services.instances != nullptr) services.instances->images().changed();
+        const auto keep = [&] { return services.server->store_config(prepared); };
+        if (services.instances == nullptr) return keep();
+        LX_TRY(services.instances->change_config(prepared, keep));
+        services.instances->images().changed();
         return {};
     };
     auto storing = on_worker(services, std::move(store));

@@ -8,6 +8,7 @@
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/rest/body_store.h"
 #include "lxd-daemon/rest/bulk.h"
+#include "lxd-daemon/rest/image_upload.h"
 #include "lxd-daemon/rest/session.h"
 
 // What a session reads after a request's head, and what it writes.
@@ -100,9 +101,13 @@ asio::awaitable<Result<>> Session::store_body(Request& request, const Route& rou
     // A copy: the work may outlive this coroutine when the daemon ends.
     const auto asked = std::make_shared<const Request>(route.place != nullptr ? request : Request());
     auto open = [asked, place_of = route.place, split = route.body == Body::file, type = request.content_type,
-                 &services = hosting_->services] {
+                 &services = hosting_->services]() -> Result<std::unique_ptr<BodyStore>> {
         UniqueFd place = place_of != nullptr ? place_of(*asked, services) : UniqueFd();
-        return BodyStore::open(services.root + "/tmp", type, split, std::move(place));
+        BodyDirectory directory{services.root + "/tmp", nullptr};
+        if (split) {
+            LX_TRY_AS(directory, image_upload_directory(services));
+        }
+        return BodyStore::open(std::move(directory), type, split, std::move(place));
     };
     auto opening = on_worker(hosting_->services, std::move(open));
     LX_CO_TRY_AS(auto opened, co_await std::move(opening));

@@ -31,7 +31,8 @@ Result<database::BackupPtr> BackupService::require(const std::string& instance,
 }
 
 Result<UniqueFd> BackupService::open(const database::BackupRecord& backup) const {
-    const std::string path = backups_dir(context_) + "/" + backup.file;
+    const auto place = backups_place(context_);
+    const std::string path = place->directory() + "/" + backup.file;
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
     if (!fd) return fail_errno("Opening", path);
     return fd;

@@ -38,15 +38,15 @@ std::string next_name(const std::vector<database::BackupPtr>& taken) {
     return fmt::format("{}{}", kStem, next);
 }
 
-Result<> write_file(Context& context, const std::string& path, const api::BackupsPost& post,
-                    std::stop_token stop, const BackupWriter& write) {
+Result<> write_file(const std::string& path, const api::BackupsPost& post, std::stop_token stop,
+                    const BackupWriter& write) {
     LX_TRY_AS(const auto compression, images::parse_compression(post.compression_algorithm));
     UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!fd) return fail_errno("Creating", path);
     LX_TRY_AS(auto tar, images::TarWriter::open(std::move(fd), compression, std::move(stop)));
     LX_TRY(write(tar));
     LX_TRY(tar.finish());
-    return sync_directory(backups_dir(context));
+    return sync_directory(path.substr(0, path.rfind('/')));
 }
 
 Result<database::BackupPtr> require_backup(const Context& context, const BackupSubject& subject,
@@ -58,7 +58,9 @@ Result<database::BackupPtr> require_backup(const Context& context, const BackupS
 
 }  // namespace
 
-std::string backups_dir(const Context& context) { return context.deps.state_dir + "/backups"; }
+KeptPlacePtr backups_place(const Context& context) {
+    return context.deps.pools.kept_files().place(Kept::backups);
+}
 
 BackupSubject subject_of(const database::InstanceRecord& record) {
     return {record.id, 0, project_of(record), "/1.0/instances/" + record.name, "instance-backup"};
@@ -96,7 +98,8 @@ Result<> complete_post(Context& context, const BackupSubject& subject, api::Back
 }
 
 void remove_backup_file(const Context& context, const std::string& file) {
-    const std::string path = backups_dir(context) + "/" + file;
+    const auto place = backups_place(context);
+    const std::string path = place->directory() + "/" + file;
     if (::unlink(path.c_str()) != 0 && errno != ENOENT)
         log::warn("backup file left for the next start", {{"path", path}});
 }
@@ -104,8 +107,9 @@ void remove_backup_file(const Context& context, const std::string& file) {
 void remove_unknown_backup_files(Context& context) {
     std::set<std::string> known;
     for (const auto& backup : context.deps.database.backups().list_all()) known.insert(backup->file);
+    const auto place = backups_place(context);
     std::error_code error;
-    for (std::filesystem::directory_iterator at(backups_dir(context), error), end; !error && at != end;
+    for (std::filesystem::directory_iterator at(place->directory(), error), end; !error && at != end;
          at.increment(error)) {
         const std::string name = at->path().filename();
         if (!known.contains(name)) remove_backup_file(context, name);
@@ -117,7 +121,9 @@ Result<> create_backup(Context& context, const BackupSubject& subject, const api
     auto& backups = context.deps.database.backups();
     if (backups.find(subject.instance_id, subject.volume_id, post.name))
         return fail(Status::conflict, fmt::format("Backup \"{}\" already exists", post.name));
-    LX_TRY(lxmgr::make_directory(backups_dir(context), 0700));
+    LX_TRY_AS(const auto writing, context.deps.pools.kept_files().write(Kept::backups));
+    const std::string& directory = writing.place->directory();
+    LX_TRY(lxmgr::make_directory(directory, 0700));
     database::BackupRecord row;
     row.instance_id = subject.instance_id;
     row.volume_id = subject.volume_id;
@@ -129,7 +135,7 @@ Result<> create_backup(Context& context, const BackupSubject& subject, const api
     row.optimized = post.optimized_storage;
     Revert undo;
     undo.add([&] { remove_backup_file(context, row.file); });
-    LX_TRY(write_file(context, backups_dir(context) + "/" + row.file, post, std::move(stop), write));
+    LX_TRY(write_file(directory + "/" + row.file, post, std::move(stop), write));
     failpoint("instances.backup.written");
     LX_TRY(backups.create(row));
     undo.commit();

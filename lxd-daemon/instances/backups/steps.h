@@ -9,13 +9,14 @@
 #include "images/tar_writer.h"
 #include "lxd-daemon/instances/backups/service.h"
 #include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/instances/kept_files/kept_files.h"
 
 /// Private to the room: what backups are made of. The tarball is as LXD 5.0.2 writes it: backup/index.yaml,
 /// backup/container/{backup.yaml,metadata.yaml,templates,rootfs}, backup/snapshots/NAME/{...}.
 namespace lxmgr::instances {
 
-/// STATE/backups
-std::string backups_dir(const Context& context);
+/// STATE/backups, or on the volume of storage.backups_volume.
+KeptPlacePtr backups_place(const Context& context);
 /// Failures are logged: the next start of the daemon removes files that no row knows.
 void remove_backup_file(const Context& context, const std::string& file);
 void remove_unknown_backup_files(Context& context);

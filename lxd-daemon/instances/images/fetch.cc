@@ -142,7 +142,8 @@ ImageUpload upload_of(const RemoteImage& wanted, const images::OfferedImage& fou
 Result<database::ImagePtr> download(Context& context, images::ImageServer& server,
                                     const images::OfferedImage& found, const RemoteImage& wanted,
                                     operations::Operation& operation, const std::stop_token& stop) {
-    const std::string prefix = fmt::format("{}/tmp/image-{}", context.deps.state_dir, random_hex(8));
+    LX_TRY_AS(const auto writing, context.deps.pools.kept_files().write(Kept::images));
+    const std::string prefix = fmt::format("{}/image-{}", writing.place->temporary(), random_hex(8));
     DownloadReport report(operation);
     const auto shown = [&report](std::string_view what, std::uint64_t done, std::uint64_t total) {
         report.at(what, done, total);
@@ -154,7 +155,7 @@ Result<database::ImagePtr> download(Context& context, images::ImageServer& serve
         if (!files.rootfs_path.empty()) ::unlink(files.rootfs_path.c_str());
     });
     failpoint("image-fetch-downloaded");
-    ImageStore store(context.deps.database, context.deps.pools, context.deps.state_dir);
+    ImageStore store(context.deps.database, context.deps.pools);
     return store.import(upload_of(wanted, found, std::move(files)), stop);
 }
 

@@ -105,9 +105,10 @@ Result<database::ImagePtr> publish_image(Context& context, const PublishPlan& pl
         return fail(Status::bad_request, "Cannot export a running instance as an image");
     }
     LX_TRY_AS(const Root root, open_root(context, *record, volume));
+    LX_TRY_AS(const auto writing, context.deps.pools.kept_files().write(Kept::images));
     images::PackRequest request{
         .packing = plan.packing,
-        .prefix = fmt::format("{}/tmp/publish-{}", context.deps.state_dir, random_hex(8)),
+        .prefix = fmt::format("{}/publish-{}", writing.place->temporary(), random_hex(8)),
         .root_fd = root.directory.get()};
     LX_TRY_AS(request.metadata, metadata_for(context, *record, plan.post));
     ByteReport report(operation, "create_image_from_container_pack_progress", "Image pack: ");
@@ -119,7 +120,7 @@ Result<database::ImagePtr> publish_image(Context& context, const PublishPlan& pl
         if (!files.rootfs_path.empty()) ::unlink(files.rootfs_path.c_str());
     });
     failpoint("image-publish-packed");
-    ImageStore store(context.deps.database, context.deps.pools, context.deps.state_dir);
+    ImageStore store(context.deps.database, context.deps.pools);
     LX_TRY_AS(auto image, store.keep(published_upload(context, plan.post, made), made));
     const std::string project = image_project(context, plan.post.in_project);
     events::publish_lifecycle(context.deps.events, "image-created",

@@ -34,7 +34,7 @@ Result<> check_push(const api::ImageExportPost& wanted) {
 
 Result<> send_image(Context& context, const database::ImageRecord& image, const api::ImageExportPost& wanted,
                     operations::Operation& operation, std::stop_token stop) {
-    const ImageStore store(context.deps.database, context.deps.pools, context.deps.state_dir);
+    const ImageStore store(context.deps.database, context.deps.pools);
     LX_TRY_AS(const auto opened, open_image_export(image.fingerprint, store.files_of(image)));
     database::ImageSource peer;
     peer.certificate = wanted.certificate;

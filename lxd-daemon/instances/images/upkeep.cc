@@ -44,7 +44,7 @@ void move_aliases(Context& context, const database::ImageRecord& from, const std
 
 /// From the projects that have it as the record says.
 Result<> remove_image(Context& context, const database::ImageRecord& image, const std::string& requestor) {
-    ImageStore store(context.deps.database, context.deps.pools, context.deps.state_dir);
+    ImageStore store(context.deps.database, context.deps.pools);
     for (const auto& project : image.projects) {
         LX_TRY(store.remove(image.fingerprint, project));
         events::publish_lifecycle(context.deps.events, "image-deleted",

@@ -167,6 +167,7 @@ Result<> move_to_other_pool(Context& context, const database::VolumeRecord& row,
 }  // namespace
 
 Result<> copy_volume_now(Context& context, const database::VolumeRecord& source, const Place& to) {
+    LX_TRY(context.volume_mounts.require_free(source.id));
     const Place from = copy_place_of(source.pool, source.volume);
     const auto users = context.volume_mounts.instances(source.id);
     if (from.pool == to.pool) {

@@ -16,8 +16,8 @@ VolumeMounts::Hold::~Hold() {
 
 Result<> VolumeMounts::use(std::int64_t volume, const std::string& instance, const std::string& device) {
     const std::lock_guard lock(mutex_);
-    if (held_.contains(volume))
-        return fail(Status::bad_request, "The storage volume is being changed: try again in a moment");
+    LX_TRY(require_idle_locked(volume));
+    LX_TRY(require_free_locked(volume));
     uses_[{instance, device}] = volume;
     return {};
 }
@@ -45,12 +45,56 @@ std::vector<std::string> VolumeMounts::instances_locked(std::int64_t volume) con
     return out;
 }
 
+Result<> VolumeMounts::require_unused_locked(std::int64_t volume) const {
+    const auto users = instances_locked(volume);
+    if (users.empty()) return {};
+    return fail(Status::bad_request,
+                fmt::format("Volume is still in use by running instances: {}", fmt::join(users, ", ")));
+}
+
+Result<> VolumeMounts::require_idle_locked(std::int64_t volume) const {
+    if (!held_.contains(volume)) return {};
+    return fail(Status::bad_request, "The storage volume is being changed: try again in a moment");
+}
+
+Result<> VolumeMounts::require_free_locked(std::int64_t volume) const {
+    const auto found = reserved_.find(volume);
+    if (found == reserved_.end()) return {};
+    return fail(Status::bad_request,
+                fmt::format("The storage volume is still in use by the server itself: unset {} of its "
+                            "config first",
+                            found->second));
+}
+
+Result<> VolumeMounts::require_free(std::int64_t volume) const {
+    const std::lock_guard lock(mutex_);
+    return require_free_locked(volume);
+}
+
+bool VolumeMounts::is_reserved(std::int64_t volume) const {
+    const std::lock_guard lock(mutex_);
+    return reserved_.contains(volume);
+}
+
+Result<> VolumeMounts::reserve(std::int64_t volume, const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    LX_TRY(require_unused_locked(volume));
+    LX_TRY(require_idle_locked(volume));
+    reserved_.emplace(volume, key);
+    return {};
+}
+
+void VolumeMounts::end_reservation(std::int64_t volume, const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    const auto [first, last] = reserved_.equal_range(volume);
+    const auto found = std::find_if(first, last, [&](const auto& entry) { return entry.second == key; });
+    if (found != last) reserved_.erase(found);
+}
+
 Result<VolumeMounts::Hold> VolumeMounts::hold(std::int64_t volume) {
     const std::lock_guard lock(mutex_);
-    const auto users = instances_locked(volume);
-    if (!users.empty())
-        return fail(Status::bad_request,
-                    fmt::format("Volume is still in use by running instances: {}", fmt::join(users, ", ")));
+    LX_TRY(require_free_locked(volume));
+    LX_TRY(require_unused_locked(volume));
     ++held_[volume];
     return Hold(*this, volume);
 }

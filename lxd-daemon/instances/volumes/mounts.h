@@ -36,12 +36,24 @@ public:
     /// Errors: `bad_request` naming the instances that have it mounted.
     Result<Hold> hold(std::int64_t volume);
 
+    /// From now on it is the daemon's own, as `key` of the server's config says: nobody else mounts, copies
+    /// or changes it. Errors: `bad_request` while somebody has or holds it.
+    Result<> reserve(std::int64_t volume, const std::string& key);
+    void end_reservation(std::int64_t volume, const std::string& key);
+    [[nodiscard]] bool is_reserved(std::int64_t volume) const;
+    /// Errors: `bad_request` naming the key when it is reserved.
+    [[nodiscard]] Result<> require_free(std::int64_t volume) const;
+
 private:
     [[nodiscard]] std::vector<std::string> instances_locked(std::int64_t volume) const;
+    [[nodiscard]] Result<> require_free_locked(std::int64_t volume) const;
+    [[nodiscard]] Result<> require_unused_locked(std::int64_t volume) const;
+    [[nodiscard]] Result<> require_idle_locked(std::int64_t volume) const;
 
     mutable std::mutex mutex_;
     std::map<std::pair<std::string, std::string>, std::int64_t> uses_;  ///< by instance and device
     std::map<std::int64_t, int> held_;
+    std::multimap<std::int64_t, std::string> reserved_;  ///< with the keys
 };
 
 }  // namespace lxmgr::instances

@@ -180,8 +180,8 @@ Result<> restore_volume(Context& context, const VolumeName& name, const std::str
     return {};
 }
 
-Result<> check_attachable(const database::VolumeRecord& row) {
-    if (!is_block(row)) return {};
+Result<> check_attachable(const Context& context, const database::VolumeRecord& row) {
+    if (!is_block(row)) return context.volume_mounts.require_free(row.id);
     return fail(Status::bad_request, "Custom block volumes cannot be used on containers");
 }
 
@@ -199,7 +199,7 @@ Result<UniqueFd> mount_custom_volume(Context& context, const devices::VolumeUse&
     // Read again: until now it could get another content, name or pool.
     const auto row = context.deps.database.volumes().find_id(found->id);
     if (!row) return fail(Status::not_found, "Storage volume not found");
-    LX_TRY(check_attachable(*row));
+    LX_TRY(check_attachable(context, *row));
     LX_TRY_AS(const DriverPtr driver, context.deps.pools.driver(row->pool));
     storage::MountRequest request;
     if (!flag_of(row->config, "security.unmapped")) request.idmap = &idmap;

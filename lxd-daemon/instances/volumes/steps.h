@@ -60,7 +60,7 @@ Result<> delete_volume_snapshot(Context& context, const VolumeName& name, const 
                                 const std::string& requestor);
 
 /// `bad_request` for a volume that no container can have.
-Result<> check_attachable(const database::VolumeRecord& row);
+Result<> check_attachable(const Context& context, const database::VolumeRecord& row);
 /// The volume that a device of an instance names; null: there is none.
 database::VolumePtr find_used_volume(const Context& context, const devices::VolumeUse& use);
 /// For a device of an instance: the mount, noted as in use.

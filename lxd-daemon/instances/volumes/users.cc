@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "lxd-daemon/api/project_keys.h"
+#include "lxd-daemon/instances/kept_files/place.h"
 #include "profiles/expand.h"
 
 namespace lxmgr::instances {
@@ -63,6 +64,7 @@ std::vector<std::string> VolumeUsers::urls() const {
     std::vector<std::string> out;
     for (const auto& key : instances) out.push_back(api::instance_url(key));
     for (const auto& key : profiles) out.push_back(api::profile_url(key));
+    if (daemon) out.emplace_back("/1.0");
     return out;
 }
 
@@ -80,6 +82,11 @@ VolumeUserIndex::VolumeUserIndex(database::Database& database) {
     for (const auto& record : database.instances().list())
         note(devices_of(database, *record), &VolumeUsers::instances, record->name,
              api::split_instance_key(record->name).project);
+    const auto config = database.server_config().all();
+    for (const auto& kind : kept_kinds()) {
+        const auto [pool, name] = split_kept_volume(api::value_of(config, kind.key));
+        if (!pool.empty()) users_[{pool, name}].daemon = true;
+    }
     for (const auto& profile : database.profiles().list())
         note(profile->devices, &VolumeUsers::profiles, profile->name,
              api::split_object_key(profile->name).project);

@@ -12,8 +12,9 @@ namespace lxmgr::instances {
 struct VolumeUsers {
     std::vector<std::string> instances;  ///< by their own devices or those of their profiles
     std::vector<std::string> profiles;
+    bool daemon = false;  ///< keeps images or backups there
     [[nodiscard]] std::vector<std::string> urls() const;
-    [[nodiscard]] bool empty() const { return instances.empty() && profiles.empty(); }
+    [[nodiscard]] bool empty() const { return instances.empty() && profiles.empty() && !daemon; }
 };
 
 /// The users of all volumes at the moment it was made.

@@ -105,6 +105,10 @@ TEST(ValidateInstanceConfigTest, VolatileKeysNeedPermission) {
 TEST(ValidateServerConfigTest, TellsUnsupportedFromUnknown) {
     EXPECT_TRUE(validate_server_config({{"user.a", "b"}}));
     EXPECT_TRUE(validate_server_config({{"core.https_address", "[::]"}}));
+    EXPECT_TRUE(validate_server_config({{"storage.images_volume", "pool/volume"}}));
+    for (const char* place : {"volume", "/volume", "pool/", "pool/a/b"})
+        EXPECT_THAT(validate_server_config({{"storage.backups_volume", place}}).error().message,
+                    HasSubstr("must be POOL/VOLUME"));
     EXPECT_EQ(validate_server_config({{"core.debug_address", "true"}}).error().message,
               "Server option \"core.debug_address\" is not supported by this server (yet)");
     EXPECT_EQ(validate_server_config({{"core.bogus", "1"}}).error().message,

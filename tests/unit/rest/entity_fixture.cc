@@ -74,8 +74,8 @@ EntityRoutesTest::EntityRoutesTest()
     auto opened = database::Database::open(directory_ + "/database/lxmgr.db");
     EXPECT_TRUE(opened);
     database_ = *std::move(opened);
-    std::filesystem::create_directories(directory_ + "/storage-pools");
-    pools_ = std::make_unique<instances::Pools>(*database_, directory_);
+    std::filesystem::create_directories(daemon_.root() + "/storage-pools");
+    pools_ = std::make_unique<instances::Pools>(*database_, daemon_.root());
     networks_ = std::make_unique<instances::Networks>(*database_, directory_);
     EXPECT_EQ(::mkdir((daemon_.root() + "/images").c_str(), 0700), 0);
     daemon_.on_io([this] {

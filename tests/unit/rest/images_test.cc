@@ -171,7 +171,7 @@ TEST_F(ImageRoutesTest, RecoveryRemovesWhatHasNoRow) {
     std::ofstream(root() + "/images/" + fingerprint + ".rootfs") << "of a unified image";
     ASSERT_TRUE(db().intents().add("delete-image", {{"fingerprint", std::string(64, 'b')}}));
     ASSERT_TRUE(db().intents().add("create-instance", {{"name", "another room's"}}));
-    instances::ImageStore store(db(), pools(), root());
+    instances::ImageStore store(db(), pools());
     ASSERT_TRUE(store.recover());
     EXPECT_THAT(files("images"), ElementsAre(fingerprint));
     EXPECT_EQ(db().intents().list()->size(), 1U);
