@@ -17,7 +17,7 @@ constexpr std::uint32_t kMaxAttributes = 1024;
 constexpr std::size_t kSpliced = std::size_t{1} << 15;
 /// From this size on the disk begins to write a file when it is complete: who waits at the end for all to be
 /// on the disk waits for little then. Small ones are many, and to begin with each costs more than it wins.
-constexpr std::uint64_t kWrittenEarly = std::uint64_t{1} << 16;
+constexpr std::uint64_t kWrittenEarly = std::uint64_t{1} << 14;
 
 class In {
 public:

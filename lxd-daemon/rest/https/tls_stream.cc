@@ -8,6 +8,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <limits>
 
+#include "lxd-daemon/rest/https/corked.h"
+
 namespace lxmgr::rest {
 namespace asio = boost::asio;
 
@@ -52,6 +54,7 @@ TlsStream::Step TlsStream::read(void* data, std::size_t size) {
 }
 
 TlsStream::Step TlsStream::write(const void* data, std::size_t size) {
+    const Corked corked(tcp_.native_handle(), size);
     Step out;
     while (out.size < size) {
         ERR_clear_error();

@@ -14,6 +14,7 @@
 #include "lxd-daemon/auth/openssl.h"
 #include "lxd-daemon/base/log.h"
 #include "lxd-daemon/database/database.h"
+#include "lxd-daemon/rest/https/corked.h"
 #include "lxd-daemon/rest/https/listening.h"
 #include "lxd-daemon/rest/https/proxy_header.h"
 #include "lxd-daemon/rest/identify.h"
@@ -238,21 +239,28 @@ asio::awaitable<void> Tunnel::pump_in(std::shared_ptr<Tunnel> self) {
     self->end_in();
 }
 
+/// As much as can go now.
+int Tunnel::encrypt_now(std::string_view& bytes) {
+    const Corked corked(tcp_.native_handle(), bytes.size());
+    int written = 1;
+    while (written > 0 && !bytes.empty()) {
+        ERR_clear_error();
+        written = SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
+        if (written > 0) bytes.remove_prefix(static_cast<std::size_t>(written));
+    }
+    return written > 0 ? SSL_ERROR_NONE : SSL_get_error(ssl_.get(), written);
+}
+
 /// False: the connection is broken.
 asio::awaitable<bool> Tunnel::encrypt(std::string_view bytes) {
     std::string kept;
-    while (!bytes.empty()) {
-        ERR_clear_error();
-        const int written = SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
-        if (written > 0) {
-            bytes.remove_prefix(static_cast<std::size_t>(written));
-            continue;
-        }
+    for (;;) {
+        const int why = encrypt_now(bytes);
+        if (bytes.empty()) co_return true;
         if (kept.empty()) bytes = kept = std::string(bytes);
-        auto waiting = wait_for(SSL_get_error(ssl_.get(), written));
+        auto waiting = wait_for(why);
         if (!co_await std::move(waiting)) co_return false;
     }
-    co_return true;
 }
 
 asio::awaitable<void> Tunnel::pump_out(std::shared_ptr<Tunnel> self) {

@@ -77,6 +77,8 @@ private:
     static boost::asio::awaitable<void> pump_in(std::shared_ptr<Tunnel> self);
     static boost::asio::awaitable<void> pump_out(std::shared_ptr<Tunnel> self);
     boost::asio::awaitable<bool> deliver(std::string_view bytes);
+    /// Takes off what has gone. What stopped it, as SSL_get_error(3) says.
+    int encrypt_now(std::string_view& bytes);
     boost::asio::awaitable<bool> encrypt(std::string_view bytes);
     void end_in();
     void end_out();
