@@ -37,7 +37,14 @@ TlsStream::Step TlsStream::failed(int result) {
     return out;
 }
 
+TlsStream::Step TlsStream::closed() {
+    Step out;
+    out.error = asio::error::bad_descriptor;
+    return out;
+}
+
 TlsStream::Step TlsStream::read(void* data, std::size_t size) {
+    if (!tcp_.is_open()) return closed();
     Step out;
     while (out.size < size) {
         ERR_clear_error();
@@ -54,6 +61,7 @@ TlsStream::Step TlsStream::read(void* data, std::size_t size) {
 }
 
 TlsStream::Step TlsStream::write(const void* data, std::size_t size) {
+    if (!tcp_.is_open()) return closed();
     const Corked corked(tcp_.native_handle(), size);
     Step out;
     while (out.size < size) {
@@ -84,6 +92,7 @@ asio::awaitable<bool> TlsStream::shake_hands() {
 }
 
 void TlsStream::end_sending() {
+    if (!tcp_.is_open()) return;
     ERR_clear_error();
     SSL_shutdown(ssl_.get());
     Code ignored;

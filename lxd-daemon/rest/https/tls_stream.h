@@ -53,6 +53,8 @@ private:
     Step read(void* data, std::size_t size);
     Step write(const void* data, std::size_t size);
     Step failed(int result);
+    /// OpenSSL knows the number only, which may be another one's descriptor by now.
+    static Step closed();
 
     template <typename Buffer, typename Buffers>
     static Buffer first(const Buffers& buffers) {
