@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cctype>
 #include <string>
 
@@ -127,6 +128,17 @@ Result<> volume_place(std::string_view, std::string_view value) {
     const bool one = slash != std::string_view::npos && slash == value.rfind('/');
     if (one && slash > 0 && slash + 1 < value.size()) return {};
     return must("POOL/VOLUME, the pool and the name of a custom volume");
+}
+
+Result<> stripes(std::string_view, std::string_view value) {
+    if (const auto number = parse_int(value); number && *number >= 1 && *number <= 128) return {};
+    return must("an integer between 1 and 128");
+}
+
+Result<> stripe_size(std::string_view, std::string_view value) {
+    LX_TRY_AS(const auto bytes, parse_size(value));
+    if (bytes >= 4096 && std::has_single_bit(bytes)) return {};
+    return must("4KiB or a higher power of two");
 }
 
 Result<> hugepage_limit(std::string_view, std::string_view value) { return parses(parse_size(value)); }

@@ -50,6 +50,9 @@ Result<> volume_place(std::string_view key, std::string_view value);
 /// Of a volume; 0 is none.
 Result<> volume_type(std::string_view key, std::string_view value);
 Result<> file_system(std::string_view key, std::string_view value);
+/// How many devices LVM spreads a volume over, and how much goes to one at a time.
+Result<> stripes(std::string_view key, std::string_view value);
+Result<> stripe_size(std::string_view key, std::string_view value);
 Result<> volume_size(std::string_view key, std::string_view value);
 /// true, false or a size.
 Result<> swap_limit(std::string_view key, std::string_view value);

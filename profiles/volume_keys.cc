@@ -17,6 +17,11 @@ constexpr ConfigKey kVolumeKeys[] = {
      "Permission bits of a new volume's root directory, in octal."},
     {V, "initial.uid", "integer", "0", Live::no, check::owner_id,
      "Owner of a new volume's root directory, as instances see it."},
+    {V, "lvm.stripes", "integer", "1", Live::no, check::stripes,
+     "Over how many devices of the volume group the volume is spread, on pools of driver lvm. Volumes in "
+     "a thin pool are spread as that is."},
+    {V, "lvm.stripes.size", "size", "64KiB", Live::no, check::stripe_size,
+     "How much goes to one of those devices before the next one's turn: 4KiB or a higher power of two."},
     {V, "security.shared", "bool", "false", Live::yes, check::boolean,
      "Of block volumes: whether several virtual machines may have it at once. There are none here: it goes "
      "along "

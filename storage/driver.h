@@ -19,6 +19,12 @@ namespace lxmgr::storage {
 /// rename.
 enum class VolumeType { container, image, custom, snapshot };
 
+/// Over how many devices, and how much goes to one before the next one's turn; 0: as LVM has it.
+struct Stripes {
+    unsigned count = 0;
+    std::uint64_t bytes = 0;
+};
+
 /// Names one volume of a pool. The name has been validated by the caller: no '/', no control characters, not
 /// "." or "..".
 struct Volume {
@@ -32,6 +38,8 @@ struct Volume {
     /// For those that make it, where the driver gives each volume a file system of its own ("ext4", ...);
     /// empty: what the pool says.
     std::string file_system = {};
+    /// Where the driver can spread a volume over several devices; what is 0 is as the pool says.
+    Stripes stripes = {};
     /// Of a copy without a limit: in such a driver it has its source's size. Snapshots always do so.
     bool like_source = false;
 };
@@ -44,6 +52,7 @@ struct PoolConfig {
     api::ConfigMap config;
     std::uint64_t size_bytes = 0;      ///< what the key "size" says; 0: it is not there
     std::uint64_t metadata_bytes = 0;  ///< the same of "lvm.thinpool_metadata_size"
+    Stripes stripes = {};              ///< what "volume.lvm.stripes" and its size say
 };
 
 struct PoolSpace {

@@ -26,9 +26,11 @@ constexpr std::array<std::string_view, 8> kLvmKeys = {"source",
                                                       "lvm.thinpool_name",
                                                       "lvm.use_thinpool",
                                                       "lvm.vg.force_reuse"};
-constexpr std::array<std::string_view, 3> kLvmLiveKeys = {"size", "volume.block.filesystem",
-                                                          "volume.block.mount_options"};
-constexpr std::array<std::string_view, 2> kBlockKeys = {"block.filesystem", "block.mount_options"};
+constexpr std::array<std::string_view, 5> kLvmLiveKeys = {"size", "volume.block.filesystem",
+                                                          "volume.block.mount_options", "volume.lvm.stripes",
+                                                          "volume.lvm.stripes.size"};
+constexpr std::array<std::string_view, 4> kBlockKeys = {"block.filesystem", "block.mount_options",
+                                                        "lvm.stripes", "lvm.stripes.size"};
 
 constexpr std::array kDrivers = {
     DriverEntry{

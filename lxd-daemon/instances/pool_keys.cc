@@ -40,7 +40,7 @@ Result<> check_pool_value(const std::string& key, const std::string& value) {
 }  // namespace
 
 bool is_foreign_volume_key(const std::string& key, const storage::DriverEntry& driver) {
-    return key.starts_with("block.") &&
+    return (key.starts_with("block.") || key.starts_with("lvm.")) &&
            std::ranges::find(driver.volume_keys, key) == driver.volume_keys.end();
 }
 
@@ -49,6 +49,14 @@ api::ConfigMap volume_defaults(const api::ConfigMap& pool_config) {
     for (const auto& [key, value] : pool_config) {
         if (key.starts_with(kVolumeDefault)) out[key.substr(kVolumeDefault.size())] = value;
     }
+    return out;
+}
+
+storage::Stripes stripes_of(const api::ConfigMap& volume_config) {
+    storage::Stripes out;
+    out.count = static_cast<unsigned>(parse_uint(api::value_of(volume_config, "lvm.stripes")).value_or(0));
+    const std::string bytes = api::value_of(volume_config, "lvm.stripes.size");
+    if (!bytes.empty()) out.bytes = profiles::parse_size(bytes).value_or(0);
     return out;
 }
 

@@ -94,6 +94,7 @@ storage::PoolConfig Pools::config_of(const database::PoolRecord& record) const {
         out.size_bytes = profiles::parse_size(size->second).value_or(0);
     out.metadata_bytes =
         profiles::parse_size(api::value_of(record.config, "lvm.thinpool_metadata_size", "0")).value_or(0);
+    out.stripes = stripes_of(volume_defaults(record.config));
     return out;
 }
 

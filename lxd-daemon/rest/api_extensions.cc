@@ -224,6 +224,7 @@ const std::vector<std::string>& api_extensions() {
         "storage_lvm_use_thinpool",
         "storage_pool_source_wipe",
         "storage_lvm_lv_resizing",
+        "storage_lvm_stripes",
         "daemon_storage",
         "storage_block_filesystem_btrfs",
         "storage_api_volume_rename",

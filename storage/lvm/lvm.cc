@@ -32,7 +32,8 @@ void LvmDriver::set_defaults(const PoolConfig& config) {
         const auto found = config.config.find(key);
         return found == config.config.end() || found->second.empty() ? std::string(fallback) : found->second;
     };
-    defaults_ = {value("volume.block.filesystem", "ext4"), value("volume.block.mount_options", "discard")};
+    defaults_ = {value("volume.block.filesystem", "ext4"), value("volume.block.mount_options", "discard"),
+                 config.stripes};
 }
 
 Result<> LvmDriver::open_pool() {

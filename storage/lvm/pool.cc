@@ -88,7 +88,7 @@ Result<bool> has_lv(const LvmPlace& place, const std::string& lv) {
     return run_lvm_if_there({"lvs", "-q", place.group.name + "/" + lv});
 }
 
-Result<> make_thin_pool(const LvmPlace& place, std::uint64_t metadata_bytes) {
+Result<> make_thin_pool(const PoolConfig& config, const LvmPlace& place) {
     const VolumeGroup& group = place.group;
     LX_TRY_AS(const bool there, has_lv(place, group.thin_pool));
     if (there) return {};
@@ -98,8 +98,12 @@ Result<> make_thin_pool(const LvmPlace& place, std::uint64_t metadata_bytes) {
         "lvcreate", "-q",        "-y",           "--config", "activation/error_when_full=1",
         "--type",   "thin-pool", "--addtag",     group.tag,  "-l",
         "100%FREE", "-n",        group.thin_pool};
-    if (metadata_bytes > 0)
-        argv.insert(argv.end(), {"--poolmetadatasize", fmt::format("{}b", round_to_extents(metadata_bytes))});
+    if (config.metadata_bytes > 0) {
+        const auto bytes = round_to_extents(config.metadata_bytes);
+        argv.insert(argv.end(), {"--poolmetadatasize", fmt::format("{}b", bytes)});
+    }
+    const auto spread = stripe_options(config.stripes);
+    argv.insert(argv.end(), spread.begin(), spread.end());
     argv.push_back(group.name);
     LX_TRY(run_lvm(argv));
     failpoint("storage.lvm.prepare.thin_pool");
@@ -112,10 +116,10 @@ Result<> make_directory_lv(const PoolConfig& config, const LvmPlace& place) {
     const std::string lv = directory_lv(config);
     LX_TRY_AS(const bool taken, has_lv(place, lv));
     if (taken) return bad_pool(config, fmt::format("volume group {} has such a pool already", group.name));
-    auto made = create_lv(group, lv, kDirectoryBytes, false);
+    auto made = create_lv(group, lv, {kDirectoryBytes});
     if (!made && group.is_thin()) {
         LX_TRY_AS(const bool pool_there, run_lvm_if_there({"lvs", "-q", group.name + "/" + group.thin_pool}));
-        if (pool_there) made = create_lv(group, lv, kDirectoryBytes, true);
+        if (pool_there) made = create_lv(group, lv, {kDirectoryBytes, true});
     }
     LX_TRY(made);
     failpoint("storage.lvm.prepare.directory");
@@ -145,12 +149,28 @@ Result<> check_group(const PoolConfig& config, const VolumeGroup& group) {
                                 group.name, other));
 }
 
+/// A group of the daemon's own has one device.
+Result<> check_stripes(const PoolConfig& config, const LvmPlace& place) {
+    if (config.stripes.count < 2) return {};
+    std::uint64_t devices = 1;
+    if (place.kind == LvmKind::group) {
+        LX_TRY_AS(const auto text, run_lvm({"vgs", "--noheadings", "-o", "pv_count", place.group.name}));
+        devices = parse_uint(trim(text)).value_or(1);
+    }
+    if (config.stripes.count <= devices) return {};
+    return bad_pool(config,
+                    fmt::format("volume.lvm.stripes={} needs a volume group with as many devices; this "
+                                "one has {}",
+                                config.stripes.count, devices));
+}
+
 Result<> make_pool(const PoolConfig& config, const LvmPlace& place) {
     if (place.kind == LvmKind::group) LX_TRY(check_group(config, place.group));
+    LX_TRY(check_stripes(config, place));
     LX_TRY_AS(const auto loop, attach_file(place));
     if (place.kind != LvmKind::group) LX_TRY(make_group(config, place, loop ? loop->path : place.path));
     LX_TRY(make_directory_lv(config, place));
-    if (place.group.is_thin()) LX_TRY(make_thin_pool(place, config.metadata_bytes));
+    if (place.group.is_thin()) LX_TRY(make_thin_pool(config, place));
     return {};
 }
 

@@ -123,16 +123,30 @@ std::string device_of(const VolumeGroup& group, const std::string& lv) {
 
 std::uint64_t round_to_extents(std::uint64_t bytes) { return (bytes + kExtent - 1) / kExtent * kExtent; }
 
-Result<> create_lv(const VolumeGroup& group, const std::string& lv, std::uint64_t bytes, bool thin) {
-    const std::string size = fmt::format("{}b", round_to_extents(bytes));
+std::vector<std::string> stripe_options(const Stripes& stripes) {
+    if (stripes.count < 2) return {};
+    std::vector<std::string> out = {"--stripes", fmt::format("{}", stripes.count)};
+    if (stripes.bytes != 0) out.insert(out.end(), {"--stripesize", fmt::format("{}b", stripes.bytes)});
+    return out;
+}
+
+Result<> create_lv(const VolumeGroup& group, const std::string& lv, const LvShape& shape) {
+    const std::string size = fmt::format("{}b", round_to_extents(shape.bytes));
     std::vector<std::string> argv = {"lvcreate", "-q", "-y", "-ky", "-K", "--addtag", group.tag, "-n", lv};
-    if (thin) {
+    if (shape.thin) {
         argv.insert(argv.end(), {"-V", size, "--thinpool", group.thin_pool, group.name});
     } else {
-        argv.insert(argv.end(), {"-Wy", "-Zy", "-L", size, group.name});
+        argv.insert(argv.end(), {"-Wy", "-Zy", "-L", size});
+        const auto spread = stripe_options(shape.stripes);
+        argv.insert(argv.end(), spread.begin(), spread.end());
+        argv.push_back(group.name);
     }
-    LX_TRY(run_lvm(argv));
-    return {};
+    auto made = run_lvm(argv);
+    if (made) return {};
+    if (!made.error().message.contains("umber of stripes")) return std::unexpected(std::move(made).error());
+    return fail(Status::bad_request,
+                fmt::format("lvm.stripes={}: volume group {} has fewer devices than that",
+                            shape.stripes.count, group.name));
 }
 
 Result<> snapshot_lv(const VolumeGroup& group, const std::string& source, const std::string& lv) {
@@ -156,6 +170,11 @@ Result<std::uint64_t> lv_bytes(const VolumeGroup& group, const std::string& lv) 
     const auto bytes = parse_uint(trim(text));
     if (!bytes) return fail(Status::internal, fmt::format("lvs says '{}' of {}", trim(text), lv));
     return *bytes;
+}
+
+Result<std::uint64_t> lv_unit_bytes(const VolumeGroup& group, const std::string& lv) {
+    LX_TRY_AS(const auto text, run_lvm({"lvs", "--noheadings", "-o", "stripes", path_in_group(group, lv)}));
+    return kExtent * std::max<std::uint64_t>(1, parse_uint(trim(text)).value_or(1));
 }
 
 Result<> extend_lv(const VolumeGroup& group, const std::string& lv, std::uint64_t bytes) {

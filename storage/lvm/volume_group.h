@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lxd-daemon/base/result.h"
+#include "storage/driver.h"
 
 /// LVM by argv: lvm2 and dmsetup. Everything that a pool makes carries the pool's tag, and nothing without it
 /// is ever removed.
@@ -38,13 +39,23 @@ bool has_tag(const std::string& tags, const std::string& tag);
 
 /// "/dev/mapper/VG-LV"
 std::string device_of(const VolumeGroup& group, const std::string& lv);
-/// A new one, active, its first bytes zero. Never activated at boot.
-Result<> create_lv(const VolumeGroup& group, const std::string& lv, std::uint64_t bytes, bool thin);
+/// As options of lvcreate; none where one device has it all.
+std::vector<std::string> stripe_options(const Stripes& stripes);
+struct LvShape {
+    std::uint64_t bytes = 0;
+    bool thin = false;
+    Stripes stripes = {};  ///< of one that is not thin
+};
+/// A new one, active, its first bytes zero. Never activated at boot. Errors: `bad_request` where the group
+/// has fewer devices than it is to be spread over.
+Result<> create_lv(const VolumeGroup& group, const std::string& lv, const LvShape& shape);
 /// Thin; not active. What has the source mounted is held for a moment, so its file system is whole.
 Result<> snapshot_lv(const VolumeGroup& group, const std::string& source, const std::string& lv);
 /// An absent one is success. Errors: also while it is in use.
 Result<> remove_lv(const VolumeGroup& group, const std::string& lv);
 Result<std::uint64_t> lv_bytes(const VolumeGroup& group, const std::string& lv);
+/// Its size is a whole number of these: one extent from each device that it is spread over.
+Result<std::uint64_t> lv_unit_bytes(const VolumeGroup& group, const std::string& lv);
 Result<> extend_lv(const VolumeGroup& group, const std::string& lv, std::uint64_t bytes);
 Result<> activate_lv(const VolumeGroup& group, const std::string& lv);
 /// The kernel takes the device away with its last user, whoever is killed meanwhile; at once when it has

@@ -123,7 +123,10 @@ Result<Contents> LvmVolumes::begin(const Draft& draft, const Volume& volume) con
     const LogicalVolume lv{new_lv_name(), type, volume.size_bytes};
     LX_TRY(write_lv(draft.fd(), lv));
     failpoint("storage.lvm.begin.named");
-    LX_TRY(create_lv(group_, lv.name, bytes, group_.is_thin()));
+    const Stripes stripes{volume.stripes.count != 0 ? volume.stripes.count : defaults_.stripes.count,
+                          volume.stripes.bytes != 0 ? volume.stripes.bytes : defaults_.stripes.bytes};
+    if (auto made = create_lv(group_, lv.name, {bytes, group_.is_thin(), stripes}); !made)
+        return std::unexpected(in(describe(volume), std::move(made).error()));
     failpoint("storage.lvm.begin.made");
     LX_TRY(make_file_system(type, device_of(group_, lv.name), group_.is_thin()));
     LX_TRY_AS(Contents contents, open(draft.fd()));
@@ -184,7 +187,12 @@ Result<bool> LvmVolumes::change(const Volume& volume, int volume_fd) const {
         return true;
     LX_TRY(check_file_system(lv.file_system, wanted));
     LX_TRY_AS(const std::uint64_t now, lv_bytes(group_, lv.name));
+    // One that is spread over several devices is larger than was asked for, by less than its unit.
+    std::uint64_t rest = 0;
     if (wanted < now) {
+        LX_TRY_AS(rest, lv_unit_bytes(group_, lv.name));
+    }
+    if (wanted + rest <= now && wanted < now) {
         if (volume.size_bytes == 0) {
             lv.limit_bytes = 0;
             LX_TRY(write_lv(volume_fd, lv));

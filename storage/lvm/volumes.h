@@ -48,6 +48,7 @@ public:
     /// Both stay owned by the caller; `defaults` may be changed while no member runs.
     struct Defaults {
         std::string file_system, mount_options;
+        Stripes stripes;
     };
     LvmVolumes(const VolumeGroup& group, const Defaults& defaults) : group_(group), defaults_(defaults) {}
 

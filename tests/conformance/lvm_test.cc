@@ -33,14 +33,15 @@ protected:
         return info.f_blocks * info.f_frsize;
     }
     /// The kernel takes devices away behind the back of who closed them.
-    static bool becomes_idle(const char* name) {
+    bool becomes_idle() const {
         for (int tries = 0; tries < 200; ++tries) {
-            if (!run_checked({{"dmsetup", "ls"}}).value().contains(name)) return true;
+            if (!is_active("-lxv_")) return true;
         }
         return false;
     }
-    static bool is_active(const char* name) {
-        return run_checked({{"dmsetup", "ls"}}).value().contains(name);
+    /// Any device of the pool whose name goes on so.
+    bool is_active(const char* name) const {
+        return run_checked({{"dmsetup", "ls"}}).value().contains(pool_config(path_).name + name);
     }
 };
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(LvmTest);
@@ -83,17 +84,17 @@ TEST_P(LvmTest, GrownWhileInUseAndNotShrunk) {
 
 TEST_P(LvmTest, DevicesGoWithTheirLastUser) {
     EXPECT_OK(driver_->create_volume(container("a"), {}));
-    EXPECT_TRUE(becomes_idle("lxv_"));
+    EXPECT_TRUE(becomes_idle());
     {
         const UniqueFd root = mount(container("a"), kBase);
-        EXPECT_TRUE(is_active("lxv_"));
+        EXPECT_TRUE(is_active("-lxv_"));
         mount(container("a"), kBase);
-        EXPECT_TRUE(is_active("lxv_"));
+        EXPECT_TRUE(is_active("-lxv_"));
     }
-    EXPECT_TRUE(becomes_idle("lxv_"));
+    EXPECT_TRUE(becomes_idle());
     EXPECT_OK(driver_->delete_volume(container("a")));
     EXPECT_OK(driver_->delete_pool());
-    EXPECT_FALSE(is_active("trial"));
+    EXPECT_FALSE(is_active(""));
 }
 
 TEST_P(LvmTest, AFullPoolEndsItsWritersAndNobodyElse) {

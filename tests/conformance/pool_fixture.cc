@@ -61,7 +61,7 @@ storage::Abilities* abilities_of(storage::Driver& driver) {
 /// Where a driver that needs one has its file, on the same file system as the pool's directory.
 std::string file_of(const std::string& path) {
     const auto state = std::filesystem::path(path).parent_path().parent_path();
-    return (state / "disks" / "trial.img").string();
+    return (state / "disks" / (pool_config(path).name + ".img")).string();
 }
 
 }  // namespace
@@ -102,7 +102,10 @@ std::string case_name(const testing::TestParamInfo<Case>& info) {
                        kSuffix.at(static_cast<std::size_t>(info.param.kernel)));
 }
 
-storage::PoolConfig pool_config(const std::string& path) { return {"trial", path, {}}; }
+// Volume groups are the machine's: those of two processes side by side must have names of their own.
+storage::PoolConfig pool_config(const std::string& path) {
+    return {"trial" + path.substr(path.find_last_of("/-") + 1), path, {}};
+}
 
 sys::IdMap map_to(std::uint32_t base) { return {.uids = {{0, base, 65536}}, .gids = {{0, base, 65536}}}; }
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integra
 
 import test_recover  # noqa: E402
 from harness.case import DaemonCase, main  # noqa: E402
+from harness.sweep import SweepCases  # noqa: E402
 from test_storage_limits import LimitCase  # noqa: E402
 
 MIB = 1 << 20
@@ -22,16 +23,16 @@ def host(*argv):
 
 
 class LvmTest(DaemonCase):
-    def setUp(self):
-        super().setUp()
-        self.bare_devices = host("dmsetup", "ls")
-
-    def assert_idle(self):
-        """The kernel takes devices away behind the back of who closed them."""
+    def assert_idle(self, group):
+        """The kernel takes devices away behind the back of who closed them. Those of other groups are another test's."""
         deadline = time.monotonic() + 30
-        while (now := host("dmsetup", "ls")) != self.bare_devices and time.monotonic() < deadline:
+        while (now := self.devices(group)) and time.monotonic() < deadline:
             time.sleep(0.2)
-        self.assertEqual(now, self.bare_devices)
+        self.assertEqual(now, [])
+
+    @staticmethod
+    def devices(group):
+        return [line for line in host("dmsetup", "ls").splitlines() if line.startswith(f"{group}-")]
 
     def tearDown(self):
         for url in self.api.get(URL):
@@ -108,7 +109,7 @@ class LvmTest(DaemonCase):
         self.assertEqual(self.api.sh("renamed", "cat /mark"), "then")
         self.assertLessEqual(self.df("renamed"), 48 * MIB)
         self.end("thin")
-        self.assert_idle()
+        self.assert_idle("thin")
 
     def test_volumes(self):
         self.pool("thin", size="1200MiB")
@@ -142,7 +143,7 @@ class LvmTest(DaemonCase):
         for name in ("block", "v", "w"):
             self.api.do("DELETE", f"{volumes}/{name}")
         self.end("thin")
-        self.assert_idle()
+        self.assert_idle("thin")
 
     def test_group_of_somebody_else(self):
         image = os.path.join(self.daemon.base, "group.img")
@@ -196,6 +197,112 @@ class LvmTest(DaemonCase):
         self.api.do("DELETE", f"{URL}/p")
         self.api.start("a")
         self.end("q")
+
+    def test_stripes(self):
+        """Volumes over two devices: what the pool says, what a volume says, and a thin pool of both."""
+        devices = []
+        try:
+            for number in range(2):
+                image = os.path.join(self.daemon.base, f"half{number}.img")
+                host("truncate", "-s", "512M", image)
+                devices.append(host("losetup", "-f", "--show", image).strip())
+            host("vgcreate", "-q", "-y", "wide", *devices)
+            self.over_two_devices()
+            host("vgremove", "-q", "-f", "-y", "wide")
+            host("pvremove", "-q", "-y", *devices)
+        finally:
+            for device in devices:
+                host("losetup", "-d", device)
+        self.assertIn("as many devices", self.assert_api_error(400, self.pool, "p", size="1GiB", **{"volume.lvm.stripes": "2"}))
+
+    def stripes(self):
+        """Of everything in the group that has them: (how many, their size)."""
+        told = host("lvs", "-a", "--noheadings", "--units", "k", "--separator", ";", "-o", "lv_name,stripes,stripe_size", "wide")
+        rows = [line.strip().split(";") for line in told.splitlines()]
+        return {name.strip("[]"): (int(count), size) for name, count, size in rows}
+
+    def over_two_devices(self):
+        volumes = f"{URL}/p/volumes/custom"
+        for wrong in ({"lvm.stripes": "0"}, {"lvm.stripes": "x"}, {"lvm.stripes.size": "5000"}, {"lvm.stripes.size": "2KiB"}):
+            self.assert_api_error(400, self.pool, "p", source="wide", **{f"volume.{key}": value for key, value in wrong.items()})
+        self.assertIn("as many devices", self.assert_api_error(400, self.pool, "p", source="wide", **{"volume.lvm.stripes": "3"}))
+        spread = {"volume.lvm.stripes": "2", "volume.lvm.stripes.size": "16KiB"}
+        self.pool("p", source="wide", **spread, **{"lvm.use_thinpool": "false"})
+        self.assert_api_error(400, self.api.do, "POST", f"{URL}/default/volumes/custom",
+                              {"name": "v", "config": {"lvm.stripes": "2"}})
+        self.api.do("POST", volumes, {"name": "v", "config": {"size": "52MiB"}})
+        self.assertEqual([shape for name, shape in self.stripes().items() if name.startswith("lxv_")], [(2, "16.00k")])
+        self.assertEqual(self.api.get(f"{volumes}/v")["config"]["lvm.stripes"], "2")
+        disk = {"type": "disk", "pool": "p", "source": "v", "path": "/srv"}
+        self.api.launch("a", "tiny", devices={"v": disk})
+        self.api.sh("a", "echo one > /srv/mark")
+        for size in (53, 68):  # as large as it is in whole extents of both already, and more
+            self.api.do("PATCH", f"{volumes}/v", {"config": {"size": f"{size}MiB"}})
+        self.assertGreater(self.df("a", "/srv"), 56 * MIB)
+        self.assertEqual([shape for name, shape in self.stripes().items() if name.startswith("lxv_")], [(2, "16.00k")])
+        self.remove_instance("a")
+        self.api.do("DELETE", f"{volumes}/v")
+        self.assertIn("fewer devices", self.assert_api_error(
+            400, self.api.do, "POST", volumes, {"name": "w", "config": {"size": "32MiB", "lvm.stripes": "3"}}))
+        self.api.do("POST", volumes, {"name": "w", "config": {"size": "32MiB", "lvm.stripes": "1"}})
+        self.assertEqual([count for name, (count, _) in self.stripes().items() if name.startswith("lxv_")], [1])
+        self.api.do("DELETE", f"{volumes}/w")
+        self.end("p")
+        self.pool("p", source="wide", **spread)
+        self.assertEqual(self.stripes()["LXDThinPool_tdata"], (2, "16.00k"))
+        self.api.do("POST", volumes, {"name": "v", "config": {"size": "48MiB"}})
+        self.api.do("DELETE", f"{volumes}/v")
+        self.end("p")
+
+
+class GrowthSweep(SweepCases, DaemonCase):
+    """kill -9 at every point of the growth of a pool and of a volume in use: both end as large as asked for, and whole. The
+    pool grows from point to point, since making one takes long here."""
+
+    test_moments = None
+    volume = f"{URL}/grown/volumes/custom/v"
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.pool_mib, cls.volume_mib = 320, 32
+        cls.api.do("POST", URL, {"name": "grown", "driver": "lvm", "config": {"size": f"{cls.pool_mib}MiB"}})
+        cls.api.do("POST", f"{URL}/grown/volumes/custom", {"name": "v", "config": {"size": f"{cls.volume_mib}MiB"}})
+        cls.api.update("bystander", devices={"v": {"type": "disk", "pool": "grown", "source": "v", "path": "/srv"}})
+        cls.api.sh("bystander", "dd if=/dev/urandom of=/srv/much bs=1M count=8 2>/dev/null; md5sum /srv/much > /srv/sum; sync")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.api.stop("bystander")
+        cls.api.delete("bystander")
+        cls.api.do("DELETE", cls.volume)
+        cls.api.do("DELETE", f"{URL}/grown")
+        super().tearDownClass()
+
+    def room(self):
+        return int(self.api.sh("bystander", "df -k /srv").splitlines()[-1].split()[-5]) * 1024
+
+    def prepare(self):
+        self.bare = self.room()
+        self.before = {f"{URL}/grown": f"{self.pool_mib}MiB", self.volume: f"{self.volume_mib}MiB"}
+        type(self).pool_mib += 64
+        type(self).volume_mib += 16
+        self.wanted = {f"{URL}/grown": f"{self.pool_mib}MiB", self.volume: f"{self.volume_mib}MiB"}
+
+    def operate(self):
+        for url, size in self.wanted.items():
+            self.api.do("PATCH", url, {"config": {"size": size}})
+
+    def audit(self, point):
+        for url in self.wanted:
+            self.assertIn(self.api.get(url)["config"]["size"], (self.before[url], self.wanted[url]))
+        self.operate()
+        for url, size in self.wanted.items():
+            self.assertEqual(self.api.get(url)["config"]["size"], size)
+        # Beside the thin pool: 64 MiB of directories, and its metadata twice.
+        self.assertGreater(self.api.get(f"{URL}/grown/resources")["space"]["total"], (self.pool_mib - 110) * MIB)
+        self.assertGreater(self.room(), self.bare + 14 * MIB)  # the file system's own tables have grown, too
+        self.api.sh("bystander", "md5sum -c /srv/sum; echo still > /srv/writable; sync")
 
 
 class LvmRecoverTest(test_recover.BtrfsTest):

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lxd-daemon/instances/pool_keys.h"
 #include "lxd-daemon/instances/volume_size.h"
 #include "lxd-daemon/sys/path.h"
 
@@ -42,6 +43,7 @@ storage::Volume snapshot_shape_of(const database::VolumeRecord& record) {
     storage::Volume out;
     if (is_block(record)) out.content_bytes = block_size(record.config);
     out.file_system = api::value_of(record.config, "block.filesystem");
+    out.stripes = stripes_of(record.config);
     out.like_source = true;
     return out;
 }

@@ -108,7 +108,8 @@ Result<> update_volume(Context& context, const VolumeName& name, const api::Stor
                        const std::string& requestor) {
     LX_TRY_AS(const auto row, require_volume(context, name));
     LX_TRY(context.deps.pools.check_volume_config(name.pool, put.config));
-    for (const char* fixed : {"block.filesystem", "initial.gid", "initial.mode", "initial.uid"}) {
+    for (const char* fixed : {"block.filesystem", "initial.gid", "initial.mode", "initial.uid", "lvm.stripes",
+                              "lvm.stripes.size"}) {
         if (api::value_of(put.config, fixed) != api::value_of(row->config, fixed))
             return fail(Status::bad_request, fmt::format("{} cannot be changed", fixed));
     }

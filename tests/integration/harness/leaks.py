@@ -43,7 +43,9 @@ class LeakCheck:
         links = {link["ifname"] for link in json.loads(sandbox.run("ip", "-json", "link") or "[]")}
         routes = {f"{r['dst']} dev {r.get('dev')}" for r in json.loads(sandbox.run("ip", "-json", "route") or "[]")}
         tables = {line for line in sandbox.run("nft", "list", "ruleset").splitlines() if line.strip()}
-        loops = {path for path in glob.glob("/sys/block/loop*/loop/backing_file") if sandbox.marker in read(path)}
+        # By their files: a device that is detached and made again has another number where somebody else was quicker.
+        backing = [read(path).strip() for path in glob.glob("/sys/block/loop*/loop/backing_file")]
+        loops = {f"{file} #{backing[:at].count(file)}" for at, file in enumerate(backing) if sandbox.marker in file}
         return {"mount": mounts | host_mounts, "network link": links, "route": routes, "nft line": tables,
                 "loop device": loops, "cgroup": self.cgroups(), "process": self.processes(),
                 "file": self.files()}

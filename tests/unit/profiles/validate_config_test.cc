@@ -27,6 +27,11 @@ TEST(ValidateVolumeConfigTest, KeysOfVolumesAreKnownForeignOrUnknown) {
     EXPECT_THAT(complaint({{"block.type", "file"}}).message, HasSubstr("not supported"));
     EXPECT_TRUE(validate_volume_config({{"block.filesystem", "xfs"}, {"block.mount_options", "noatime"}}));
     EXPECT_THAT(complaint({{"block.filesystem", "vfat"}}).message, HasSubstr("must be ext4"));
+    EXPECT_TRUE(validate_volume_config({{"lvm.stripes", "2"}, {"lvm.stripes.size", "16KiB"}}));
+    for (const char* count : {"0", "129", "x"})
+        EXPECT_THAT(complaint({{"lvm.stripes", count}}).message, HasSubstr("between 1 and 128"));
+    for (const char* size : {"2KiB", "5000", "96KiB"})
+        EXPECT_THAT(complaint({{"lvm.stripes.size", size}}).message, HasSubstr("power of two"));
     EXPECT_THAT(complaint({{"size", "big"}}).message, HasSubstr("size"));
     EXPECT_THAT(complaint({{"bogus", "1"}}).message, HasSubstr("Invalid option"));
     EXPECT_THAT(complaint({{"snapshots.expiry", "soon"}}).message, HasSubstr("snapshots.expiry"));
