@@ -58,12 +58,17 @@ class MigrationSweep(SweepCases):
         return {"containers": len(instances), "custom": len(volumes),
                 "snapshots": sum(len(api.get(f"{one}/snapshots")) for one in instances)}
 
-    def check_both(self):
-        """Nothing goes on or is left at either of them."""
+    def wait_for_both(self):
+        """One that did not die hears of it, and then clears away what it had for the copy."""
         for daemon in (self.daemon, self.peer.daemon):
             for url in daemon.api.get("/1.0/operations").get("running", []):
                 ended = daemon.api.raw("GET", f"{url}/wait?timeout=60")  # 404: it ended a while ago
                 self.assertTrue(ended.status == 404 or ended.metadata["status"] != "Running", ended.body)
+
+    def check_both(self):
+        """Nothing goes on or is left at either of them."""
+        self.wait_for_both()
+        for daemon in (self.daemon, self.peer.daemon):
             self.assertEqual(self.on_disk(daemon), self.in_rows(daemon.api))
 
     def audit(self, point):
@@ -148,6 +153,7 @@ class VolumeSweep(MigrationSweep, DaemonCase):
         self.fetch(refresh=True)
 
     def audit(self, point):
+        self.wait_for_both()
         for daemon in (self.daemon, self.peer.daemon):
             rows = [url for url in daemon.api.get(VOLUMES) if "/snapshots/" not in url]
             count = sum(1 + len(daemon.api.get(f"{url}/snapshots")) for url in rows)

@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <memory>
 
 #include "lxd-daemon/auth/openssl.h"
 #include "lxd-daemon/base/log.h"
@@ -31,10 +32,12 @@ constexpr std::chrono::seconds kHandshakeTime{10};
 constexpr std::chrono::seconds kGoodbyeTime{2};
 constexpr unsigned kRoundsBeforeOthers = 4;
 
-/// For bytes that are not kept beyond the next suspension: of several records.
+/// For bytes that are not kept beyond the next suspension: of several records. From the heap: what is in the
+/// threads' own data is zeroed, and so there, in each thread.
 std::span<char> scratch() {
-    thread_local std::array<char, 65536> buffer;
-    return buffer;
+    using Buffer = std::array<char, 65536>;
+    thread_local const auto buffer = std::make_unique_for_overwrite<Buffer>();
+    return *buffer;
 }
 
 std::shared_ptr<const auth::Certificate> peer_certificate(SSL* ssl) {
