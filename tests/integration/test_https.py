@@ -100,6 +100,10 @@ class HttpsTest(unittest.TestCase):
         for address in [*sources, "2001:db8:0:2::1"]:
             self.daemon.sandbox.run(*lo, f"{address}/128", "dev", "lo", "nodad")
             self.addCleanup(self.daemon.sandbox.run, "ip", "-6", "address", "del", f"{address}/128", "dev", "lo")
+        deadline = time.monotonic() + 30
+        while self.daemon.sandbox.run("ip", "-6", "route", "show", "table", "local").count("2001:db8:0:") < len(sources) + 1:
+            self.assertLess(time.monotonic(), deadline, "a work queue of the kernel makes the routes to new addresses")
+            time.sleep(0.02)
 
         def ask(source):
             raw = remote.connect(self.daemon, "2001:db8:0:2::1", source=source)
