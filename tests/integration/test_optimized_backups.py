@@ -223,7 +223,8 @@ class ExchangeTest(DaemonCase):
         file = os.path.join(self.daemon.base, "trip.tar.gz")
         # Not compressed, so a compressed stream into LXD is not shown here: in 11 of 55 runs on a busy machine LXD 5.0.2 had
         # not ended that import after 40 to 180 s. Seen: its stacks (of three) stand in tar.Reader.Next of
-        # btrfs.CreateVolumeFromBackup, reading a pipe. Supposed, not proven: one decompressor reads on in the file that it shares with the next.
+        # btrfs.CreateVolumeFromBackup, reading a pipe. Supposed, not proven: one decompressor reads on
+        # in the file that it shares with the next.
         self.client("export", "a:trip", file, "--optimized-storage", "--compression", "none")
         self.client("import", "b:", file, "-s", "fast")
         there = self.peer.api
