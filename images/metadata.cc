@@ -18,6 +18,23 @@ std::unexpected<Error> bad(std::string_view key, std::string_view what) {
     return fail(Status::bad_request, fmt::format("metadata.yaml: '{}' {}", key, what));
 }
 
+/// Of UTF-8: code points that stand for no character
+/// (https://www.unicode.org/versions/Unicode15.0.0/ch23.pdf, "Noncharacters"). yaml-cpp writes others in
+/// their place.
+bool has_noncharacters(std::string_view utf8) {
+    const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(utf8[at]); };
+    for (std::size_t i = 0; i < utf8.size(); ++i) {
+        if (byte(i) == 0xef) {
+            const unsigned second = byte(i + 1), third = byte(i + 2);
+            if ((second == 0xb7 && third >= 0x90 && third <= 0xaf) || (second == 0xbf && third >= 0xbe))
+                return true;
+        } else if (byte(i) >= 0xf0) {
+            if ((byte(i + 1) & 0x0f) == 0x0f && byte(i + 2) == 0xbf && byte(i + 3) >= 0xbe) return true;
+        }
+    }
+    return false;
+}
+
 /// Walks a parsed document; every node looked at is counted.
 class Reader {
 public:
@@ -63,6 +80,7 @@ private:
         std::string value = node.Scalar();
         if (value.contains('\0')) return bad(key, "holds a NUL byte");
         if (!is_utf8(value)) return bad(key, "is not UTF-8");  // it goes on into JSON
+        if (has_noncharacters(value)) return bad(key, "holds a code point that is no character");
         return value;
     }
 
@@ -143,11 +161,19 @@ std::int64_t seconds_of(Time time) {
     return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
 }
 
+/// A key with its mark before it where it is long: without one, YAML ends it after 1024 characters
+/// (https://yaml.org/spec/1.2.2/#742-flow-mappings), and one byte may be written as four.
+YAML::Emitter& begin_key(YAML::Emitter& out, const std::string& key) {
+    constexpr std::size_t kLong = 128;
+    if (key.size() > kLong) out << YAML::LongKey;
+    return out << YAML::Key;
+}
+
 void emit_metadata(YAML::Emitter& out, const api::ConfigMap& map) {
     out << YAML::BeginMap;
     // Quoted: "22.04" and "no" are strings here, and the reader at the other end may be stricter than we are.
     for (const auto& [key, value] : map)
-        out << YAML::Key << key << YAML::Value << YAML::DoubleQuoted << value;
+        begin_key(out, key) << key << YAML::Value << YAML::DoubleQuoted << value;
     out << YAML::EndMap;
 }
 
@@ -186,7 +212,7 @@ std::string to_yaml(const Metadata& metadata) {
     emit_metadata(out, metadata.properties);
     out << YAML::Key << "templates" << YAML::Value << YAML::BeginMap;
     for (const auto& [path, entry] : metadata.templates) {
-        out << YAML::Key << YAML::DoubleQuoted << path << YAML::Value;
+        begin_key(out, path) << YAML::DoubleQuoted << path << YAML::Value;
         emit_metadata(out, entry);
     }
     out << YAML::EndMap << YAML::EndMap;

@@ -83,6 +83,26 @@ TEST(MetadataTest, IsTheSameAfterWritingAndReading) {
     EXPECT_EQ(again->templates, metadata.templates);
 }
 
+TEST(MetadataTest, LongKeysStayKeys) {
+    Metadata metadata;
+    const std::string key(1000, '\x19'), path = "/" + std::string(3000, 'p');
+    metadata.properties = {{key, "1"}, {key + "2", "2"}, {"os", "Debian"}};
+    metadata.templates[path] = {{"create"}, false, "a.tpl", {{key, "x"}}};
+    const auto again = parse_metadata(to_yaml(metadata));
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(again->properties, metadata.properties);
+    EXPECT_EQ(again->templates, metadata.templates);
+}
+
+TEST(MetadataTest, RefusesCodePointsThatAreNoCharacters) {
+    for (const char* text : {"\ufdd0", "\ufdef", "\ufffe", "\uffff", "\U0001fffe", "\U0010ffff"}) {
+        EXPECT_THAT(error_of("architecture: \"a" + std::string(text) + "b\""), HasSubstr("no character"));
+        EXPECT_THAT(error_of("properties: {\"" + std::string(text) + "\": b}"), HasSubstr("no character"));
+    }
+    for (const char* text : {"\ufdcf", "\ufdf0", "\ufffd", "\U0001f600", "\U0001fffd", "ﷺ"})
+        EXPECT_TRUE(parse_metadata("architecture: \"a" + std::string(text) + "\"")) << text;
+}
+
 TEST(MetadataTest, RefusesWhatIsNoMapOfPlainValues) {
     EXPECT_THAT(error_of("[1, 2]"), HasSubstr("not a map"));
     EXPECT_THAT(error_of("just text"), HasSubstr("not a map"));
