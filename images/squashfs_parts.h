@@ -1,7 +1,6 @@
 #pragma once
 #include <sqfs/compressor.h>
 #include <sqfs/data_reader.h>
-#include <sqfs/dir_reader.h>
 #include <sqfs/id_table.h>
 #include <sqfs/io.h>
 #include <sqfs/super.h>
@@ -38,15 +37,20 @@ struct SquashfsContent::Parts {
     std::vector<unsigned char> unpacked;
 };
 
+class SquashfsTables;
+
 struct SquashfsReader::Parts {
+    Parts();
+    Parts(Parts&&) = delete;
+    ~Parts();
     Budget* budget = nullptr;
-    sqfs_super_t super{};  // dir_reader keeps a pointer to it
+    sqfs_super_t super{};  // the tables keep a pointer to it
     SquashfsPtr<sqfs_file_t> file;
     SquashfsPtr<sqfs_compressor_t> decompressor;
     SquashfsPtr<sqfs_id_table_t> ids;
     SquashfsPtr<sqfs_xattr_reader_t> xattrs;
     bool has_xattrs = false;
-    SquashfsPtr<sqfs_dir_reader_t> directories;
+    std::unique_ptr<SquashfsTables> tables;
     std::unordered_map<std::uint32_t, std::string> linked;  ///< first name of inodes that have several
     std::unordered_set<std::uint32_t> seen_directories;
 };

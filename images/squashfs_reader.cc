@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "images/squashfs_parts.h"
+#include "images/squashfs_tables.h"
 
 namespace lxmgr::images {
 namespace {
@@ -22,9 +23,6 @@ constexpr std::uint32_t kMaxFragments = 4u
 constexpr std::uint32_t kMaxXattrs = 1024;      // of one entry
 constexpr std::uint32_t kMaxSquashfsXattrBytes = 64 << 10;  // XATTR_SIZE_MAX
 constexpr std::uint64_t kPendingBytes = 256;  // memory of a directory that waits for its turn, roughly
-
-template <typename T>
-using Block = std::unique_ptr<T, FreeSquashfs>;
 
 bool is_directory(const sqfs_inode_generic_t& inode) {
     return inode.base.type == SQFS_INODE_DIR || inode.base.type == SQFS_INODE_EXT_DIR;
@@ -86,6 +84,9 @@ std::string symlink_target(const sqfs_inode_generic_t& inode) {
 
 }  // namespace
 
+SquashfsReader::Parts::Parts() = default;
+SquashfsReader::Parts::~Parts() = default;
+
 void FreeSquashfs::operator()(void* memory) const { sqfs_free(memory); }
 
 SquashfsReader::SquashfsReader(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -126,8 +127,9 @@ Result<> SquashfsReader::load_tables() {
     Parts& p = *parts_;
     p.ids.reset(sqfs_id_table_create(0));
     p.xattrs.reset(sqfs_xattr_reader_create(0));
-    p.directories.reset(sqfs_dir_reader_create(&p.super, p.decompressor.get(), p.file.get(), 0));
-    if (!p.ids || !p.xattrs || !p.directories) return squashfs_error("opening it", SQFS_ERROR_ALLOC);
+    LX_TRY_AS(auto tables, SquashfsTables::open(p.super, *p.file, *p.decompressor));
+    p.tables = std::make_unique<SquashfsTables>(std::move(tables));
+    if (!p.ids || !p.xattrs) return squashfs_error("opening it", SQFS_ERROR_ALLOC);
     int rc = sqfs_id_table_read(p.ids.get(), p.file.get(), &p.super, p.decompressor.get());
     if (rc != 0) return squashfs_error("in its table of owners", rc);
     p.has_xattrs =
@@ -139,10 +141,7 @@ Result<> SquashfsReader::load_tables() {
 }
 
 Result<> SquashfsReader::walk(const Visitor& visit) {
-    sqfs_inode_generic_t* raw = nullptr;
-    const int rc = sqfs_dir_reader_get_root_inode(parts_->directories.get(), &raw);
-    SquashfsInode root(raw);
-    if (rc != 0) return squashfs_error("at its root", rc);
+    LX_TRY_AS(SquashfsInode root, parts_->tables->inode(parts_->super.root_inode_ref, "at its root"));
     LX_TRY_AS(Entry entry, convert("", *root));
     if (!is_directory(*root)) return squashfs_error("at its root", SQFS_ERROR_CORRUPTED);
     LX_TRY(visit(std::move(entry), nullptr));
@@ -168,23 +167,18 @@ Result<> SquashfsReader::walk_directory(Pending directory, std::vector<Pending>&
     if (!parts_->seen_directories.emplace(directory.inode->base.inode_number).second) {
         return refuse(directory.path, "is a directory that is in the image twice");
     }
-    sqfs_dir_reader_t* const reader = parts_->directories.get();
-    if (const int rc = sqfs_dir_reader_open_dir(reader, directory.inode.get(), 0); rc != 0)
+    SquashfsTables& tables = *parts_->tables;
+    sqfs_readdir_state_t place{};
+    if (const int rc = sqfs_readdir_state_init(&place, &parts_->super, directory.inode.get()); rc != 0)
         return squashfs_error(doing, rc);
     for (;;) {
-        sqfs_dir_entry_t* raw_name = nullptr;
-        int rc = sqfs_dir_reader_read(reader, &raw_name);
-        const Block<sqfs_dir_entry_t> dirent(raw_name);
-        if (rc > 0) return {};
-        if (rc < 0) return squashfs_error(doing, rc);
-        const std::string_view name(reinterpret_cast<const char*>(dirent->name));
+        LX_TRY_AS(const auto found, tables.next_name(place, doing));
+        if (!found) return {};
+        const std::string_view name = found->name;
         if (name.empty() || name == "." || name == ".." || name.contains('/')) {
             return refuse(directory.path, fmt::format("holds an entry with the name {}", shown(name)));
         }
-        sqfs_inode_generic_t* raw = nullptr;
-        rc = sqfs_dir_reader_get_inode(reader, &raw);
-        SquashfsInode inode(raw);
-        if (rc != 0) return squashfs_error(doing, rc);
+        LX_TRY_AS(SquashfsInode inode, tables.inode(found->inode, doing));
         LX_TRY_AS(std::string path,
                   entry_path(directory.path.empty() ? name : fmt::format("{}/{}", directory.path, name)));
         LX_TRY_AS(Entry entry, convert(path, *inode));
@@ -234,32 +228,16 @@ Result<Entry> SquashfsReader::convert(std::string path, const sqfs_inode_generic
 Result<> SquashfsReader::read_xattrs(const sqfs_inode_generic_t& inode, Entry& entry) {
     sqfs_u32 index = kNone;
     if (!parts_->has_xattrs || sqfs_inode_get_xattr_index(&inode, &index) != 0 || index == kNone) return {};
-    const auto failed = [&](int code) {
-        return squashfs_error(fmt::format("in the extended attributes of {}", shown(entry.path)), code);
-    };
-    sqfs_xattr_reader_t* const reader = parts_->xattrs.get();
+    const std::string doing = fmt::format("in the extended attributes of {}", shown(entry.path));
     sqfs_xattr_id_t description{};
-    if (const int rc = sqfs_xattr_reader_get_desc(reader, index, &description); rc != 0) return failed(rc);
+    if (const int rc = sqfs_xattr_reader_get_desc(parts_->xattrs.get(), index, &description); rc != 0)
+        return squashfs_error(doing, rc);
     if (description.count > kMaxXattrs || description.size > kMaxXattrs * kMaxSquashfsXattrBytes) {
         return refuse(entry.path, "has too many extended attributes");
     }
-    if (const int rc = sqfs_xattr_reader_seek_kv(reader, &description); rc != 0) return failed(rc);
-    for (sqfs_u32 i = 0; i < description.count; ++i) {
-        sqfs_xattr_entry_t* raw_key = nullptr;
-        int rc = sqfs_xattr_reader_read_key(reader, &raw_key);
-        const Block<sqfs_xattr_entry_t> key(raw_key);
-        if (rc != 0) return failed(rc);
-        sqfs_xattr_value_t* raw_value = nullptr;
-        rc = sqfs_xattr_reader_read_value(reader, key.get(), &raw_value);
-        const Block<sqfs_xattr_value_t> value(raw_value);
-        if (rc != 0) return failed(rc);
-        std::string name(reinterpret_cast<const char*>(key->key));
-        if (!is_image_xattr(name)) continue;
-        if (value->size > kMaxSquashfsXattrBytes)
-            return refuse(entry.path, "has an extended attribute that is too large");
-        entry.xattrs.push_back(
-            {std::move(name), std::string(reinterpret_cast<const char*>(value->value), value->size)});
-    }
+    LX_TRY_AS(auto all, parts_->tables->xattrs(description, doing));
+    std::erase_if(all, [](const Xattr& xattr) { return !is_image_xattr(xattr.name); });
+    entry.xattrs = std::move(all);
     return {};
 }
 

@@ -76,6 +76,34 @@ TEST_F(SquashfsTest, SurvivesAnyFlippedByte) {
     }
 }
 
+/// libsquashfs takes memory for a whole inode or attribute before it reads it.
+TEST_F(SquashfsTest, RefusesSizesThatAreOnlySaid) {
+    const auto sized = [](unsigned char size, std::string_view text) {
+        return std::string{static_cast<char>(size), 0, 0, 0}.append(text);
+    };
+    const std::string huge = "\xff\xff\xff\x7f", link = "targettarget", value = "valuevalue";
+    const auto add_xattr = [&](archive_entry* e) {
+        archive_entry_xattr_add_entry(e, "user.k", value.data(), value.size());
+    };
+    // Of one entry each: so small that the tables are not compressed.
+    const auto file = pack([&](Tar& t) { t.file("f", std::string(12345, 'x'), add_xattr); }, "xz");
+    ASSERT_OK(unpack(file));
+    const auto symlink = pack([&](Tar& t) { t.symlink("s", link); }, "xz");
+    ASSERT_OK(unpack(symlink));
+    const std::string_view in_file("\x39\x30\0\0\0\0\0\0", 8), petabyte("\0\0\0\0\0\0\x04\0", 8);
+    const std::pair<std::string, const char*> hostile[] = {
+        {patched(file, in_file, petabyte), "a file of 1125899906842624 bytes"},
+        {patched(symlink, sized(12, link), huge + link), "the target of a symbolic link is too long"},
+        {patched(file, sized(10, value), huge + value), "an extended attribute is too large"},
+    };
+    for (const auto& [bytes, why] : hostile) {
+        const auto result = unpack(bytes);
+        ASSERT_FALSE(result) << why;
+        EXPECT_EQ(result.error().status, Status::bad_request);
+        EXPECT_THAT(result.error().message, HasSubstr(why));
+    }
+}
+
 TEST_F(SquashfsTest, ReadsEveryCompressor) {
     for (const char* compressor : {"gzip", "lzma", "xz", "lz4", "zstd"}) {
         const std::string image = pack([](Tar& t) { t.file("f", std::string(300'000, 'x')); }, compressor);
