@@ -4,6 +4,17 @@
 #include "lxd-daemon/instances/migration/steps.h"
 
 namespace lxmgr::instances {
+namespace {
+
+/// Whether a volume that never changes holds what the other server's of that identity does.
+bool is_same_tree(storage::Driver& driver, const storage::Volume& volume, const std::string& identity) {
+    auto* const streams = driver.streams();
+    if (streams == nullptr || identity.empty()) return false;
+    const auto ours = streams->identity(volume);
+    return ours && *ours == identity;
+}
+
+}  // namespace
 
 Result<std::string> form_to_offer(const Context& context, const std::string& pool, storage::Driver& driver,
                                   const std::vector<storage::Volume>& volumes) {
@@ -23,11 +34,13 @@ std::string form_to_take(storage::Driver& driver, const std::string& offered) {
     return streams != nullptr && streams->form() == offered ? offered : std::string();
 }
 
-bool is_same_tree(storage::Driver& driver, const storage::Volume& volume, const std::string& identity) {
-    auto* const streams = driver.streams();
-    if (streams == nullptr || identity.empty()) return false;
-    const auto ours = streams->identity(volume);
-    return ours && *ours == identity;
+void begin_with_common(storage::Driver& driver, const storage::Volume& ours,
+                       const migration::Snapshot& theirs, const std::string& offered_form,
+                       migration::Header& answer, std::optional<storage::Volume>& base) {
+    if (!is_same_tree(driver, ours, theirs.identity)) return;
+    base = ours;
+    answer.stream_base = theirs.name;
+    answer.streams = form_to_take(driver, offered_form);
 }
 
 Result<> ArrivingVolumes::take_streams(const std::optional<storage::Volume>& base) {

@@ -1,10 +1,12 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lxd-daemon/instances/context.h"
+#include "lxd-daemon/migration/messages.h"
 #include "lxd-daemon/migration/stream.h"
 #include "storage/streams.h"
 
@@ -17,8 +19,11 @@ Result<std::string> form_to_offer(const Context& context, const std::string& poo
                                   const std::vector<storage::Volume>& volumes);
 /// The offered one, if this pool's driver has it; else empty.
 std::string form_to_take(storage::Driver& driver, const std::string& offered);
-/// Whether a volume that never changes holds what the other server's of that identity does.
-bool is_same_tree(storage::Driver& driver, const storage::Volume& volume, const std::string& identity);
+/// Of a snapshot that both servers have, called from the oldest to the newest: the first stream is to begin
+/// with it if `ours` holds what theirs does. Says so in the answer, and in `base`.
+void begin_with_common(storage::Driver& driver, const storage::Volume& ours,
+                       const migration::Snapshot& theirs, const std::string& offered_form,
+                       migration::Header& answer, std::optional<storage::Volume>& base);
 
 /// Volumes of one pool that depart one after the other.
 class DepartingStreams {

@@ -282,12 +282,8 @@ Result<> receive_refresh(Context& context, const ArrivalPlan& plan, migration::L
             const bool same = mine && is_same_moment(mine->created_at, snapshot.created_at);
             if (same) {
                 kept.insert(snapshot.name);
-                const storage::Volume volume{storage::VolumeType::snapshot, mine->volume};
-                if (is_same_tree(*driver, volume, snapshot.identity)) {
-                    base = volume;
-                    answer.stream_base = snapshot.name;
-                    answer.streams = form_to_take(*driver, offer.streams);
-                }
+                begin_with_common(*driver, {storage::VolumeType::snapshot, mine->volume}, snapshot,
+                                  offer.streams, answer, base);
                 continue;
             }
             answer.snapshot_names.push_back(snapshot.name);

@@ -115,12 +115,8 @@ public:
             const auto mine = target_ ? volumes.find_snapshot(target_->id, snapshot.name) : nullptr;
             if (is_same_snapshot(mine, snapshot)) {
                 kept.insert(snapshot.name);
-                const storage::Volume volume{storage::VolumeType::custom, mine->volume};
-                if (is_same_tree(*driver, volume, snapshot.identity)) {
-                    stream_base_ = volume;
-                    answer.stream_base = snapshot.name;
-                    answer.streams = form_to_take(*driver, offer.streams);
-                }
+                begin_with_common(*driver, {storage::VolumeType::custom, mine->volume}, snapshot,
+                                  offer.streams, answer, stream_base_);
                 continue;
             }
             answer.snapshot_names.push_back(snapshot.name);
