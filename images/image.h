@@ -56,8 +56,9 @@ struct ImportedImage {
 /// reads, squashfs by magic), reads and checks metadata.yaml, and verifies that a rootfs is there. `upload`
 /// files are on the same file system as `store_dir` and are consumed on success. `bad_request` for what the
 /// image got wrong.
-Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string& store_dir,
-                                    std::stop_token stop);
+/// @param fingerprint  made of the bytes while they were written; empty: to be made of the files
+Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string& fingerprint,
+                                    const std::string& store_dir, std::stop_token stop);
 
 /// Moves a whole image into the store, durably: one whose content and fingerprint are known. On failure the
 /// files are where they were.

@@ -62,8 +62,8 @@ Result<Metadata> check_content(const ImageFiles& upload, const std::stop_token& 
 
 }  // namespace
 
-Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string& store_dir,
-                                    std::stop_token stop) {
+Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string& fingerprint,
+                                    const std::string& store_dir, std::stop_token stop) {
     ImportedImage out;
     UniqueFd rootfs;
     LX_TRY_AS(const UniqueFd metadata, settle(upload.metadata_path, out.size_bytes));
@@ -75,14 +75,16 @@ Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string&
     auto syncing = std::async(std::launch::async, [&] { return make_durable(metadata, rootfs); });
     std::stop_source hash_stop;
     const std::stop_callback forward(stop, [&hash_stop] { hash_stop.request_stop(); });
-    auto hashing = std::async(std::launch::async, [&upload, token = hash_stop.get_token()] {
+    const auto how = fingerprint.empty() ? std::launch::async : std::launch::deferred;
+    auto hashing = std::async(how, [&, token = hash_stop.get_token()]() -> Result<std::string> {
+        if (!fingerprint.empty()) return fingerprint;
         return fingerprint_of(upload, token);
     });
     auto checked = check_content(upload, stop);
     if (!checked) hash_stop.request_stop();
-    auto fingerprint = hashing.get();
+    auto hashed = hashing.get();
     LX_TRY_AS(out.metadata, std::move(checked));
-    LX_TRY_AS(out.fingerprint, std::move(fingerprint));
+    LX_TRY_AS(out.fingerprint, std::move(hashed));
     LX_TRY(syncing.get());
 
     failpoint("image-import-checked");

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "images/write_all.h"
 #include "lxd-daemon/base/strings.h"
 
 namespace lxmgr::rest {
@@ -20,6 +21,9 @@ Result<std::unique_ptr<BodyStore>> BodyStore::open(BodyDirectory directory, std:
         store->files_.push_back(std::make_shared<BodyFile>());
         store->files_.back()->fd = std::move(place);
         return store;
+    }
+    if (split_parts) {
+        LX_TRY_AS(store->digest_, images::Sha256::open());
     }
     if (!split_parts || !to_lower(content_type).starts_with("multipart/form-data")) {
         LX_TRY(store->begin_file("", ""));
@@ -55,21 +59,32 @@ Result<> BodyStore::append(std::string_view bytes) {
     if ((file.size_bytes + bytes.size()) / kWriteback != file.size_bytes / kWriteback)
         ::sync_file_range(file.fd.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
     file.size_bytes += bytes.size();
-    while (!bytes.empty()) {
-        const ssize_t n = ::write(file.fd.get(), bytes.data(), bytes.size());
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return fail_errno("Writing", file.path);
-        bytes.remove_prefix(static_cast<std::size_t>(n));
+    if (digest_) {
+        LX_TRY(digest_->add(bytes));
+        digested_bytes_ += bytes.size();
     }
-    return {};
+    return images::write_all(file.fd.get(), bytes, file.path);
 }
 
 Result<> BodyStore::write(std::string_view bytes) { return parser_ ? parser_->feed(bytes) : append(bytes); }
 
+Result<> BodyStore::take(images::ByteSource& body) {
+    for (;;) {
+        LX_TRY_AS(const std::string_view bytes, body.next({}));
+        if (bytes.empty()) return {};
+        LX_TRY(write(bytes));
+    }
+}
+
 Result<std::vector<std::shared_ptr<BodyFile>>> BodyStore::finish() {
     if (parser_) LX_TRY(parser_->finish());
+    std::uint64_t bytes = 0;
     for (const auto& file : files_) {
+        bytes += file->size_bytes;
         if (::lseek(file->fd.get(), 0, SEEK_SET) != 0) return fail_errno("lseek", file->path);
+    }
+    if (digest_ && digested_bytes_ == bytes) {
+        LX_TRY_AS(sha256_, digest_->finish());
     }
     return std::move(files_);
 }

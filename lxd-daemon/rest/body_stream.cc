@@ -20,17 +20,21 @@ constexpr std::chrono::milliseconds kGlance{200};
 }  // namespace
 
 BodyStream::BodyStream(Services& services, std::uint64_t size_bytes)
-    : services_(services), size_bytes_(size_bytes), taken_(services.io), buffer_(kBufferBytes) {}
+    : services_(services),
+      size_bytes_(size_bytes),
+      taken_(services.io),
+      buffer_bytes_(size_bytes == 0 ? kBufferBytes : std::min<std::uint64_t>(size_bytes, kBufferBytes)),
+      buffer_(std::make_unique_for_overwrite<char[]>(buffer_bytes_)) {}
 
 asio::awaitable<std::span<char>> BodyStream::room(std::shared_ptr<BodyStream> self) {
     for (;;) {
         {
             const std::lock_guard lock(self->mutex_);
             if (self->abandoned_) co_return std::span<char>();
-            const std::size_t all = self->buffer_.size();
+            const std::size_t all = self->buffer_bytes_;
             const std::size_t begin = (self->read_at_ + self->filled_) % all;
             const std::size_t size = std::min(all - self->filled_, all - begin);
-            if (size > 0) co_return std::span<char>(self->buffer_.data() + begin, size);
+            if (size > 0) co_return std::span<char>(self->buffer_.get() + begin, size);
             // Under the lock, and woken by what is posted to this thread: no waking is missed.
             self->taken_.expires_at(asio::steady_timer::time_point::max());
         }
@@ -58,7 +62,7 @@ Result<> BodyStream::wait_for_bytes(std::unique_lock<std::mutex>& lock, const st
     // A client may take its time: others get a thread in place of this one.
     const operations::WorkerPool::Waiting waiting(services_.workers);
     while (!came_.wait_for(lock, stop, kGlance, [this] { return readable(); })) {
-        if (stop.stop_requested()) return fail(Status::unavailable, "Reading the backup was cancelled");
+        if (stop.stop_requested()) return fail(Status::unavailable, "Reading the body was cancelled");
         if (services_.io.stopped()) return fail(Status::unavailable, "The daemon is shutting down");
     }
     return {};
@@ -67,8 +71,8 @@ Result<> BodyStream::wait_for_bytes(std::unique_lock<std::mutex>& lock, const st
 Result<std::string_view> BodyStream::next(const std::stop_token& stop) {
     std::unique_lock lock(mutex_);
     if (const std::size_t read = std::exchange(lent_, 0); read > 0) {
-        const bool was_full = filled_ == buffer_.size();
-        read_at_ = (read_at_ + read) % buffer_.size();
+        const bool was_full = filled_ == buffer_bytes_;
+        read_at_ = (read_at_ + read) % buffer_bytes_;
         filled_ -= read;
         if (was_full) wake_writer();
     }
@@ -78,8 +82,8 @@ Result<std::string_view> BodyStream::next(const std::stop_token& stop) {
         return std::string_view();
     }
     // A part at a time, so that the writer gets room before all is read.
-    lent_ = std::min({filled_, buffer_.size() - read_at_, buffer_.size() / 4});
-    return std::string_view(buffer_.data() + read_at_, lent_);
+    lent_ = std::min({filled_, buffer_bytes_ - read_at_, std::max(buffer_bytes_ / 4, std::size_t{1})});
+    return std::string_view(buffer_.get() + read_at_, lent_);
 }
 
 bool BodyStream::is_abandoned() {

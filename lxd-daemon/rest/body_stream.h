@@ -8,7 +8,6 @@
 #include <mutex>
 #include <optional>
 #include <span>
-#include <vector>
 
 #include "images/byte_source.h"
 #include "lxd-daemon/rest/services.h"
@@ -50,7 +49,8 @@ private:
     std::function<void()> gone_;       ///< I/O thread only
     std::mutex mutex_;
     std::condition_variable_any came_;
-    std::vector<char> buffer_;
+    const std::size_t buffer_bytes_;
+    std::unique_ptr<char[]> buffer_;
     std::size_t read_at_ = 0, filled_ = 0;  ///< bytes [read_at_, read_at_ + filled_) wait, round the end
     std::size_t lent_ = 0;                  ///< of them, those that the reader looks at
     std::optional<Result<>> how_;

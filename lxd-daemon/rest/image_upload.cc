@@ -78,6 +78,13 @@ Result<images::ImageFiles> read_files(const Request& request) {
     return files;
 }
 
+/// Known where the files came in the order in which it is made of them.
+std::string fingerprint_of(const Request& request) {
+    const auto& files = request.files;
+    const bool in_order = files.size() == 1 || (files.size() == 2 && files.front()->part_name == "metadata");
+    return in_order ? request.files_sha256 : "";
+}
+
 }  // namespace
 
 Result<BodyDirectory> image_upload_directory(const Services& services) {
@@ -91,6 +98,7 @@ Result<instances::ImageUpload> read_image_upload(const Request& request) {
     instances::ImageUpload out;
     LX_TRY_AS(out.files, read_files(request));
     LX_TRY(read_headers(request, out));
+    out.fingerprint = fingerprint_of(request);
     if (out.filename.empty() && !request.files.empty()) out.filename = request.files.front()->filename;
     LX_TRY(check_filename(out.filename));
     return out;

@@ -66,6 +66,7 @@ struct Request {
     std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case
     std::string body;                                          ///< JSON routes: at most 1 MiB
     std::vector<std::shared_ptr<BodyFile>> files;  ///< routes with Body::file: one, or one per multipart part
+    std::string files_sha256;  ///< of their bytes, one file after the other; empty: not known
     std::string content_type;
     std::string guest;                ///< the instance that asks about itself; empty: an administrator asks
     std::string project = "default";  ///< that is asked for; names in `args` are keys then (rest/projects.h)

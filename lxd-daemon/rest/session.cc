@@ -77,6 +77,7 @@ asio::awaitable<Session::Head> Session::read_head() {
     parser_.emplace();
     body_received_ = false;
     streamed_ = false;
+    recheck_ = nullptr;
     if (std::exchange(piece_, kReadBytes) != kReadBytes && in_at_ == in_.size()) {
         in_ = {};  // a kept connection stays small
         in_at_ = 0;

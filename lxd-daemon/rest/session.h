@@ -53,7 +53,7 @@ public:
     }
     asio::awaitable<Result<std::size_t>> read_incoming(std::span<char> room) override;
     void stop_incoming() override;
-    Result<> check_incoming() override { return recheck_(); }
+    Result<> check_incoming() override { return recheck_ ? recheck_() : Result<>{}; }
 
 private:
     enum class Head { ready, closed, malformed };
@@ -92,10 +92,10 @@ private:
     std::size_t in_at_ = 0;
     std::size_t piece_ = kReadBytes;  ///< how much is read at a time: more while a file comes
     bool keep_alive_ = true;
-    bool body_received_ = false;    ///< beside the parser, which still waits for it
-    std::uint64_t plain_left_ = 0;  ///< of a body that the parser is passed by with
-    bool streamed_ = false;         ///< the body goes to a handler as it comes
-    std::function<Result<>()> recheck_;
+    bool body_received_ = false;         ///< beside the parser, which still waits for it
+    std::uint64_t plain_left_ = 0;       ///< of a body that the parser is passed by with
+    bool streamed_ = false;              ///< the body goes to a handler as it comes
+    std::function<Result<>()> recheck_;  ///< null: that comes when the body is there
     std::string requestor_json_;
     const Request* current_ = nullptr;
     std::string protocol_;

@@ -6,6 +6,7 @@
 #include <boost/asio/use_awaitable.hpp>
 
 #include "lxd-daemon/base/strings.h"
+#include "lxd-daemon/rest/body_reading.h"
 #include "lxd-daemon/rest/body_store.h"
 #include "lxd-daemon/rest/bulk.h"
 #include "lxd-daemon/rest/image_upload.h"
@@ -96,7 +97,7 @@ asio::awaitable<Result<>> Session::read_json_body(Request& request) {
     co_return Result<>{};
 }
 
-/// At constant memory, with back-pressure: the next chunk is read after the worker has written the last one.
+/// At constant memory, with back-pressure: a worker writes what has come while more comes.
 asio::awaitable<Result<>> Session::store_body(Request& request, const Route& route) {
     // A copy: the work may outlive this coroutine when the daemon ends.
     const auto asked = std::make_shared<const Request>(route.place != nullptr ? request : Request());
@@ -117,16 +118,15 @@ asio::awaitable<Result<>> Session::store_body(Request& request, const Route& rou
         auto receiving = receive_body(store, length);
         LX_CO_TRY(co_await std::move(receiving));
     }
-    piece_ = kBodyReadBytes;
-    const auto chunk = std::make_shared<std::vector<char>>(body_done() ? 0 : kFileChunk);
-    while (!body_done()) {
-        auto pending = read_body_chunk(chunk->data(), chunk->size());
-        LX_CO_TRY_AS(const std::size_t size, co_await std::move(pending));
-        auto write = [store, chunk, size] { return store->write({chunk->data(), size}); };
-        auto writing = on_worker(hosting_->services, std::move(write));
-        LX_CO_TRY(co_await std::move(writing));
+    if (!body_done()) {
+        piece_ = kBodyReadBytes;
+        plain_left_ = length;
+        auto keep = [store](std::shared_ptr<images::ByteSource> body) { return store->take(*body); };
+        auto keeping = read_on_worker<void>(*this, hosting_->services, std::move(keep));
+        LX_CO_TRY(co_await std::move(keeping));
     }
     LX_CO_TRY_AS(request.files, store->finish());
+    request.files_sha256 = store->sha256();
     co_return Result<>{};
 }
 
