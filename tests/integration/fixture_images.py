@@ -48,7 +48,7 @@ def build(suite):
 
 def main():
     if os.geteuid() != 0:
-        print("LXMGR_SKIP: building images needs root")
+        print("building images needs root")
         return
     for suite in sys.argv[1:] or SUITES:
         files = images.distro_files(suite)

@@ -25,7 +25,7 @@ class RulesTest(DaemonCase):
 
     def test_a_host_without_apparmor(self):
         if has_apparmor():
-            self.skipTest("LXMGR_SKIP: this host has AppArmor")
+            self.skipTest("this host has AppArmor")
         self.api.create("box", "tiny", config={"raw.apparmor": "# none\ndeny /etc/{motd,issue} w,"})
         self.assertIn("AppArmor", self.assert_api_error(400, self.api.start, "box"))
         self.api.update("box", config={"raw.apparmor": "# only a comment"})
@@ -37,7 +37,7 @@ class WithoutParserTest(DaemonCase):
 
     def setUp(self):
         if has_apparmor():
-            self.skipTest("LXMGR_SKIP: this host has AppArmor")
+            self.skipTest("this host has AppArmor")
         super().setUp()
         self.pretended = []
         self.addCleanup(self.drop)
@@ -84,7 +84,7 @@ class ProfileTest(DaemonCase):
     def setUp(self):
         super().setUp()
         if not has_apparmor():
-            self.skipTest("LXMGR_SKIP: this host has no AppArmor; tests/vm runs it on one that has")
+            self.skipTest("this host has no AppArmor; tests/vm runs it on one that has")
 
     def profile(self, where="1"):
         return self.api.sh("box", f"cat /proc/{where}/attr/current").rstrip("\0\n")
@@ -196,7 +196,7 @@ class SystemdTest(DaemonCase):
 
     def test_privileged_guests_boot(self):
         if not has_apparmor():
-            self.skipTest("LXMGR_SKIP: this host has no AppArmor; tests/vm runs it on one that has")
+            self.skipTest("this host has no AppArmor; tests/vm runs it on one that has")
         for suite in self.needs_images:
             self.api.launch(suite, suite, config={"security.privileged": "true"})
             state = self.wait_booted(suite)

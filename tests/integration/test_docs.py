@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 from harness import clients, daemon as daemons, images, pages
+from harness.case import main
 from harness.daemon import REPOSITORY
 
 DEV = "lxmgr launch debian/12 dev"
@@ -181,4 +182,4 @@ for page_path in PAGES:
     setattr(CommandsTest, "test_" + page_path.removesuffix(".md").replace("/", "_").replace("-", "_"), test_of(page_path))
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

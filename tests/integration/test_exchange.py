@@ -268,7 +268,7 @@ class LxmgrTest(Exchange, DaemonCase):
         self.peer.api.do("DELETE", f"/1.0/images/{self.fingerprint}")
 
 
-@unittest.skipUnless(shutil.which("lxd"), "LXMGR_SKIP: no lxd here")
+@unittest.skipUnless(shutil.which("lxd"), "no lxd here")
 class LxdTest(Exchange, DaemonCase):
     peer_kind = daemons.Lxd
 

@@ -15,7 +15,7 @@ class IpvlanTest(DaemonCase):
     @classmethod
     def setUpClass(cls):
         if subprocess.run(["unshare", "-n", "sh", "-c", PROBE], capture_output=True, check=False).returncode != 0:
-            raise unittest.SkipTest("LXMGR_SKIP: the kernel has no ipvlan (CONFIG_IPVLAN)")
+            raise unittest.SkipTest("the kernel has no ipvlan (CONFIG_IPVLAN)")
         super().setUpClass()
 
     def setUp(self):

@@ -337,7 +337,7 @@ class LimitsTest(DaemonCase):
     def test_a_monitor_that_does_not_hear_of_a_new_group(self):
         """The change fails, and nothing of it is in force: the group's limit neither."""
         if not self.on_v1("cpu"):
-            self.skipTest("LXMGR_SKIP: cgroup2 has no groups to join while an instance runs")
+            self.skipTest("cgroup2 has no groups to join while an instance runs")
         self.launch()
         door = os.path.join(self.daemon.root, "run/box/monitor.sock")
         os.rename(door, door + ".away")

@@ -383,7 +383,7 @@ class LxmgrTest(Migration, DaemonCase):
         self.assertEqual(self.volumes(self.peer.daemon), {"containers": [], "snapshots": []})
 
 
-@unittest.skipUnless(shutil.which("lxd"), "LXMGR_SKIP: no lxd here")
+@unittest.skipUnless(shutil.which("lxd"), "no lxd here")
 class LxdTest(Migration, DaemonCase):
     peer_kind = daemons.Lxd
     later = b"longer"  # LXD's rsync looks at size and second

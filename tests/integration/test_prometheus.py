@@ -27,7 +27,7 @@ scrape_configs:
 class PrometheusTest(unittest.TestCase):
     def setUp(self):
         if os.geteuid() != 0 or not shutil.which("prometheus"):
-            self.skipTest("LXMGR_SKIP: needs root and prometheus")
+            self.skipTest("needs root and prometheus")
         self.folder = tempfile.mkdtemp(prefix="lxmgr-prometheus-", dir="/var/tmp")
         self.addCleanup(shutil.rmtree, self.folder)
         self.daemon = daemons.Daemon()

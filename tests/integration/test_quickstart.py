@@ -4,6 +4,7 @@ import subprocess
 import unittest
 
 from harness import images
+from harness.case import main
 from harness.daemon import REPOSITORY, Daemon, binaries
 
 
@@ -57,4 +58,4 @@ class QuickstartTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

@@ -154,7 +154,7 @@ class SyscallsTest(KeysCase):
             file.write(self.OLD_PROGRAM)
         os.chmod(file.name, 0o755)
         if subprocess.run([file.name], check=False).returncode != 7:
-            self.skipTest("LXMGR_SKIP: the kernel runs no 32-bit programs")
+            self.skipTest("the kernel runs no 32-bit programs")
         for value, wanted in (("false", True), ("true", False)):
             self.launch(security__syscalls__deny_compat=value)
             self.api.push("box", "/root/old", self.OLD_PROGRAM, mode="0755")
@@ -189,7 +189,7 @@ class SyscallsTest(KeysCase):
             self.launch(raw__seccomp=f"2\nblacklist\n[{section}]\nexit\n")
             self.api.push("box", "/root/old", self.OLD_PROGRAM, mode="0755")
             if section == "x86_64" and self.exit_code("/root/old") == 126:
-                self.skipTest("LXMGR_SKIP: the kernel runs no 32-bit programs")
+                self.skipTest("the kernel runs no 32-bit programs")
             self.assertEqual(self.exit_code("/root/old"), wanted, section)
             self.remove_instance("box")
 

@@ -24,9 +24,9 @@ extendedKeyUsage = serverAuth
 class TestsslTest(unittest.TestCase):
     def setUp(self):
         if os.environ.get("LXMGR_TEST_VM") != "1":
-            self.skipTest("LXMGR_SKIP: testssl.sh takes a minute and is run with ./test --vm only")
+            self.skipTest("testssl.sh takes a minute and is run with ./test --vm only")
         if os.geteuid() != 0 or not shutil.which("testssl"):
-            self.skipTest("LXMGR_SKIP: needs root and testssl.sh")
+            self.skipTest("needs root and testssl.sh")
         self.folder = tempfile.mkdtemp(prefix="lxmgr-testssl-", dir="/var/tmp")
         self.addCleanup(shutil.rmtree, self.folder)
         self.daemon = daemons.Daemon()

@@ -15,7 +15,7 @@ class VlanTest(DaemonCase):
     @classmethod
     def setUpClass(cls):
         if subprocess.run(["unshare", "-n", "sh", "-c", PROBE], capture_output=True, check=False).returncode != 0:
-            raise unittest.SkipTest("LXMGR_SKIP: the kernel has no VLANs (CONFIG_VLAN_8021Q, CONFIG_BRIDGE_VLAN_FILTERING)")
+            raise unittest.SkipTest("the kernel has no VLANs (CONFIG_VLAN_8021Q, CONFIG_BRIDGE_VLAN_FILTERING)")
         super().setUpClass()
 
     def host(self, *argv, check=True):

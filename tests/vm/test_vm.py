@@ -16,6 +16,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent / "integration"))
 
 from harness import images  # noqa: E402
+from harness.case import main  # noqa: E402
 from harness.daemon import REPOSITORY, binaries  # noqa: E402
 from harness.package import pack, with_version  # noqa: E402
 
@@ -69,9 +70,9 @@ def library_packages():
 class VmTest(unittest.TestCase):
     def setUp(self):
         if os.environ.get("LXMGR_TEST_VM") != "1":
-            self.skipTest("LXMGR_SKIP: the virtual machine is started with ./test --vm only")
+            self.skipTest("the virtual machine is started with ./test --vm only")
         if not VMHOST.exists() or not shutil.which("qemu-system-x86_64"):
-            self.skipTest(f"LXMGR_SKIP: needs {VMHOST} and qemu")
+            self.skipTest(f"needs {VMHOST} and qemu")
 
     def run_in_machine(self, script, shares, *options):
         """Runs the script with these directories of ours at /lxmgr/NAME."""
@@ -88,7 +89,7 @@ class VmTest(unittest.TestCase):
     def test_storage_of_device_mapper_and_quotas(self):
         conformance = binaries().parent / "tests/conformance"
         if not (conformance / "conformance_storage").exists():
-            self.skipTest("LXMGR_SKIP: conformance_storage was not built with the preset failpoints")
+            self.skipTest("conformance_storage was not built with the preset failpoints")
         shares = {"bin": binaries(), "conformance": conformance, "tests": REPOSITORY / "tests", "docs": REPOSITORY / "docs"}
         self.run_in_machine(STORAGE_SCRIPT, shares, "--mem", "6G", "--timeout", "2400")
 
@@ -103,4 +104,4 @@ class VmTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

@@ -73,7 +73,7 @@ class SweepCases:
     def test_every_point(self):
         points = self.points()
         if not self.read_points(os.path.join(self.daemon.base, "failpoints")):
-            self.skipTest("LXMGR_SKIP: these binaries have no failpoints")
+            self.skipTest("these binaries have no failpoints")
         self.restart()
         baseline = LeakCheck(self.daemon)
         for name, count in points:

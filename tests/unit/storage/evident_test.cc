@@ -67,7 +67,7 @@ TEST_F(EvidentTest, DoesNotHoldForOtherContentThatLooksAlike) {
 TEST_F(EvidentTest, DoesNotHoldForMovedDirectories) {
     fs::create_directories(path_ / "upper/etc/moved");
     if (::setxattr((path_ / "upper/etc/moved").c_str(), "trusted.overlay.redirect", "old", 3, 0) != 0)
-        GTEST_SKIP() << "LXMGR_SKIP: no trusted xattrs here";
+        GTEST_SKIP() << "no trusted xattrs here";
     EXPECT_FALSE(evident());
 }
 
