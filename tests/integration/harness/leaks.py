@@ -5,6 +5,7 @@ import os
 import re
 import time
 
+from .rest import PATIENCE
 from .sandbox import is_zombie, namespace, parent, read
 
 CGROUP_ROOTS = ["/sys/fs/cgroup"]
@@ -24,6 +25,23 @@ def cgroup_directories(prefix):
                 for folder, _, _ in os.walk(top):
                     found.add(folder)
     return found
+
+
+def keepers(loop):
+    """Of one of picture()'s: what is on the device, and who has it open."""
+    file, found = loop.rpartition(" #")[0], []
+    for backing in glob.glob("/sys/block/loop*/loop/backing_file"):
+        if read(backing).strip() != file:
+            continue
+        device = backing.split("/")[3]
+        found += [f"{device} has {name}" for name in os.listdir(f"/sys/block/{device}/holders")]
+        for link in glob.glob("/proc/[0-9]*/fd/*"):
+            try:
+                if os.readlink(link) == f"/dev/{device}":
+                    found.append(f"{device} is open in {describe(int(link.split('/')[2]))}")
+            except OSError:
+                pass
+    return f" ({', '.join(found) or 'nobody has it'})"
 
 
 class LeakCheck:
@@ -92,7 +110,8 @@ class LeakCheck:
 
     def problems(self):
         now = self.picture()
-        found = [f"{kind} left behind: {one}" for kind, was in self.before.items() for one in sorted(now[kind] - was)]
+        found = [f"{kind} left behind: {one}{keepers(one) if kind == 'loop device' else ''}"
+                 for kind, was in self.before.items() for one in sorted(now[kind] - was)]
         found += [f"{kind} is gone: {one}" for kind in ("mount", "network link", "route", "process")
                   for one in sorted(self.before[kind] - now[kind])
                   if kind != "mount" or self.daemon.base in one]  # others may unmount things of theirs meanwhile
@@ -100,7 +119,7 @@ class LeakCheck:
 
     def compare(self, timeout=10):
         """Problems that are still there after `timeout` seconds: cleaning up may go on after a reply."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * PATIENCE
         while (found := self.problems()) and time.monotonic() < deadline:
             time.sleep(0.1)
         return found
