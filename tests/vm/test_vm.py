@@ -33,7 +33,8 @@ stat -f -c 'cgroups: %T' /sys/fs/cgroup; uname -r
 python3 -B /lxmgr/tests/integration/test_limits.py {' '.join(f'LimitsTest.test_{name}' for name in LIMITS)}
 python3 -B /lxmgr/tests/integration/test_vlans.py
 python3 -B /lxmgr/tests/integration/test_ipvlan.py
-python3 -B /lxmgr/tests/integration/test_apparmor.py
+# Those for a host without it are skipped.
+python3 -B /lxmgr/tests/integration/test_apparmor.py || test $? = 77
 python3 -B /lxmgr/tests/integration/test_raw_lxc.py
 python3 -B /lxmgr/tests/integration/test_hot_devices.py HotDevicesTest.test_privileged
 python3 -B /lxmgr/tests/integration/test_distros.py
