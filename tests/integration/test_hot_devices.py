@@ -60,6 +60,13 @@ class HotDevicesTest(DaemonCase):
             self.assertLess(time.monotonic(), deadline, self.inside())
             time.sleep(0.02)
 
+    def wait_noted(self, there):
+        """What the daemon has done about the device is whole, not only begun."""
+        deadline = time.monotonic() + 60
+        while ("volatile.stick.last_state.nodes" in self.api.instance("box")["config"]) != there:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
+
     def watchers(self):
         """Sockets that listen to the kernel's events, of the daemon's network namespace."""
         pid = self.daemon.pid
@@ -168,10 +175,7 @@ class HotDevicesTest(DaemonCase):
         self.api.update("box", devices={"stick": self.node()})
         self.api.sh("box", "umount /dev/plugged")
         self.unplug()
-        deadline = time.monotonic() + 60
-        while "volatile.stick.last_state.nodes" in self.api.instance("box")["config"]:
-            self.assertLess(time.monotonic(), deadline)
-            time.sleep(0.02)
+        self.wait_noted(False)
         self.plug()
         self.wait_inside(True)
         remove("stick", "umount /dev/plugged")  # it was given twice, and taken back twice
@@ -193,6 +197,7 @@ class HotDevicesTest(DaemonCase):
             self.assertEqual(self.daemon.wait_dead(), -9)
             self.daemon.start()
             self.wait_inside(True)
+            self.wait_noted(True)  # what the crash left is taken away before it is put there again
             mounts = subprocess.run(["grep", "-c", " /dev/plugged ", f"/proc/{self.api.state('box')['pid']}/mountinfo"],
                                     capture_output=True, text=True, check=True).stdout
             self.assertEqual(mounts.strip(), "1")
