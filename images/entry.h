@@ -17,6 +17,9 @@ namespace lxmgr::images {
 
 enum class EntryType { directory, file, symlink, hard_link, fifo, socket, char_device, block_device };
 
+/// The most that an extended attribute's value may have: XATTR_SIZE_MAX of linux/limits.h.
+inline constexpr std::size_t kMaxXattrBytes = std::size_t{64} << 10;
+
 struct Xattr {
     std::string name;
     std::string value;

@@ -75,16 +75,17 @@ Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string&
     auto syncing = std::async(std::launch::async, [&] { return make_durable(metadata, rootfs); });
     std::stop_source hash_stop;
     const std::stop_callback forward(stop, [&hash_stop] { hash_stop.request_stop(); });
-    const auto how = fingerprint.empty() ? std::launch::async : std::launch::deferred;
-    auto hashing = std::async(how, [&, token = hash_stop.get_token()]() -> Result<std::string> {
-        if (!fingerprint.empty()) return fingerprint;
-        return fingerprint_of(upload, token);
-    });
+    std::future<Result<std::string>> hashing;
+    if (fingerprint.empty()) {
+        hashing = std::async(std::launch::async, [&upload, token = hash_stop.get_token()] {
+            return fingerprint_of(upload, token);
+        });
+    }
     auto checked = check_content(upload, stop);
     if (!checked) hash_stop.request_stop();
-    auto hashed = hashing.get();
+    const auto hashed = hashing.valid() ? hashing.get() : Result<std::string>(fingerprint);
     LX_TRY_AS(out.metadata, std::move(checked));
-    LX_TRY_AS(out.fingerprint, std::move(hashed));
+    LX_TRY_AS(out.fingerprint, hashed);
     LX_TRY(syncing.get());
 
     failpoint("image-import-checked");

@@ -49,7 +49,6 @@ struct SquashfsReader::Parts {
     SquashfsPtr<sqfs_compressor_t> decompressor;
     SquashfsPtr<sqfs_id_table_t> ids;
     SquashfsPtr<sqfs_xattr_reader_t> xattrs;
-    bool has_xattrs = false;
     std::unique_ptr<SquashfsTables> tables;
     std::unordered_map<std::uint32_t, std::string> linked;  ///< first name of inodes that have several
     std::unordered_set<std::uint32_t> seen_directories;

@@ -21,8 +21,7 @@ constexpr std::uint32_t kNone = 0xffffffff;
 constexpr std::uint32_t kMaxFragments = 4u
                                         << 20;  // a table of 64 MiB; each stands for up to 1 MiB of content
 constexpr std::uint32_t kMaxXattrs = 1024;      // of one entry
-constexpr std::uint32_t kMaxSquashfsXattrBytes = 64 << 10;  // XATTR_SIZE_MAX
-constexpr std::uint64_t kPendingBytes = 256;  // memory of a directory that waits for its turn, roughly
+constexpr std::uint64_t kPendingBytes = 256;    // memory of a directory that waits for its turn, roughly
 
 bool is_directory(const sqfs_inode_generic_t& inode) {
     return inode.base.type == SQFS_INODE_DIR || inode.base.type == SQFS_INODE_EXT_DIR;
@@ -132,9 +131,7 @@ Result<> SquashfsReader::load_tables() {
     if (!p.ids || !p.xattrs) return squashfs_error("opening it", SQFS_ERROR_ALLOC);
     int rc = sqfs_id_table_read(p.ids.get(), p.file.get(), &p.super, p.decompressor.get());
     if (rc != 0) return squashfs_error("in its table of owners", rc);
-    p.has_xattrs =
-        (p.super.flags & SQFS_FLAG_NO_XATTRS) == 0 && p.super.xattr_id_table_start != ~std::uint64_t{0};
-    if (p.has_xattrs)
+    if (p.tables->has_xattrs())
         rc = sqfs_xattr_reader_load(p.xattrs.get(), &p.super, p.file.get(), p.decompressor.get());
     if (rc != 0) return squashfs_error("in its extended attributes", rc);
     return {};
@@ -227,12 +224,13 @@ Result<Entry> SquashfsReader::convert(std::string path, const sqfs_inode_generic
 
 Result<> SquashfsReader::read_xattrs(const sqfs_inode_generic_t& inode, Entry& entry) {
     sqfs_u32 index = kNone;
-    if (!parts_->has_xattrs || sqfs_inode_get_xattr_index(&inode, &index) != 0 || index == kNone) return {};
+    if (!parts_->tables->has_xattrs() || sqfs_inode_get_xattr_index(&inode, &index) != 0 || index == kNone)
+        return {};
     const std::string doing = fmt::format("in the extended attributes of {}", shown(entry.path));
     sqfs_xattr_id_t description{};
     if (const int rc = sqfs_xattr_reader_get_desc(parts_->xattrs.get(), index, &description); rc != 0)
         return squashfs_error(doing, rc);
-    if (description.count > kMaxXattrs || description.size > kMaxXattrs * kMaxSquashfsXattrBytes) {
+    if (description.count > kMaxXattrs || description.size > kMaxXattrs * kMaxXattrBytes) {
         return refuse(entry.path, "has too many extended attributes");
     }
     LX_TRY_AS(auto all, parts_->tables->xattrs(description, doing));

@@ -15,7 +15,6 @@ namespace {
 constexpr std::uint64_t kMaxBlocks = std::uint64_t{4} << 20;  // of a file: 16 MiB of their sizes
 constexpr std::uint32_t kMaxTargetBytes = 4096;               // PATH_MAX
 constexpr std::uint32_t kMaxIndexName = 256;                  // SQUASHFS_NAME_LEN
-constexpr std::uint32_t kMaxValueBytes = 64 << 10;            // XATTR_SIZE_MAX
 constexpr unsigned kReferenceBits = 16;                       // below: the place inside the unpacked block
 constexpr std::uint64_t kReferenceMask = 0xffff;
 
@@ -164,7 +163,7 @@ Result<std::string> SquashfsTables::xattr_value(bool elsewhere, std::string_view
         LX_TRY_AS(const auto there, take<std::uint32_t>(reader, doing));
         size = le32toh(there);
     }
-    if (size > kMaxValueBytes) return too_large(doing, "an extended attribute is too large");
+    if (size > kMaxXattrBytes) return too_large(doing, "an extended attribute is too large");
     std::string value(size, '\0');
     LX_TRY(take(reader, value.data(), size, doing));
     if (elsewhere) LX_TRY(expect(sqfs_meta_reader_seek(reader, block, offset), doing));

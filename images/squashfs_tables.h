@@ -29,6 +29,7 @@ public:
     /// The next of a directory's; none at its end.
     Result<std::optional<Name>> next_name(sqfs_readdir_state_t& place, std::string_view doing);
 
+    bool has_xattrs() const { return xattrs_ != nullptr; }
     /// Those of a list, image's own words for the names.
     Result<std::vector<Xattr>> xattrs(const sqfs_xattr_id_t& list, std::string_view doing);
 
