@@ -1,26 +1,17 @@
 #include "images/fingerprint.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <vector>
-
+#include "images/file_bytes.h"
 #include "images/sha256.h"
 
 namespace lxmgr::images {
 namespace {
 
 Result<> add_file(Sha256& digest, const std::string& path, const std::stop_token& stop) {
-    const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd) return fail_errno("Opening", path);
-    std::vector<char> buffer(std::size_t{256} << 10);
+    LX_TRY_AS(FileBytes file, FileBytes::open(path));
     for (;;) {
-        if (stop.stop_requested()) return fail(Status::unavailable, "Reading the image was cancelled");
-        const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return fail_errno("Reading", path);
-        if (n == 0) return {};
-        LX_TRY(digest.add({buffer.data(), static_cast<std::size_t>(n)}));
+        LX_TRY_AS(const std::string_view bytes, file.next(stop));
+        if (bytes.empty()) return {};
+        LX_TRY(digest.add(bytes));
     }
 }
 

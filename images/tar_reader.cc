@@ -4,20 +4,22 @@
 #include <archive_entry.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 #include "images/acl.h"
+#include "images/gunzip.h"
 #include "images/utf8_locale.h"
 
 namespace lxmgr::images {
 namespace {
 
 constexpr std::size_t kReadBytes = std::size_t{256} << 10;
-constexpr std::size_t kMaxTarXattrBytes = std::size_t{64} << 10;  // XATTR_SIZE_MAX
 
 bool enable(archive* a) {
     // Not ..._filter_all(): that starts programs (lrzip, lzop, grzip) for formats it cannot read itself.
@@ -65,7 +67,7 @@ Result<std::vector<Xattr>> xattrs_of(archive_entry* raw, const std::string& path
     archive_entry_xattr_reset(raw);
     while (archive_entry_xattr_next(raw, &name, &value, &size) == ARCHIVE_OK) {
         if (name == nullptr || !is_image_xattr(name)) continue;
-        if (size > kMaxTarXattrBytes) return refuse(path, "has an extended attribute that is too large");
+        if (size > kMaxXattrBytes) return refuse(path, "has an extended attribute that is too large");
         out.push_back({name, std::string(static_cast<const char*>(value), size)});
     }
     for (const auto& [type, key] : {std::pair{ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access"},
@@ -82,11 +84,17 @@ void TarReader::FreeArchive::operator()(archive* a) const { archive_read_free(a)
 struct TarReader::Feed {
     ByteSource& source;
     Budget& budget;
-    std::optional<Error> error;
+    std::string_view first = {};  ///< of the source, read already
+    std::unique_ptr<Gunzip> gzip = {};
+    std::optional<Error> error = {};
 
+    Result<std::string_view> next() {
+        if (!first.empty()) return std::exchange(first, {});
+        return gzip ? gzip->next(budget.stop()) : source.next(budget.stop());
+    }
     static la_ssize_t read(archive* a, void* data, const void** bytes) {
         auto& self = *static_cast<Feed*>(data);
-        auto got = self.source.next(self.budget.stop());
+        auto got = self.next();
         if (!got) {
             self.error = std::move(got).error();
             archive_set_error(a, EIO, "%s", self.error->message.c_str());
@@ -99,8 +107,8 @@ struct TarReader::Feed {
 
 void TarReader::FreeFeed::operator()(Feed* feed) const { delete feed; }
 
-TarReader::TarReader(UniqueFd fd, Archive archive, std::uint64_t size_bytes, Budget& budget)
-    : fd_(std::move(fd)), archive_(std::move(archive)), size_bytes_(size_bytes), budget_(&budget) {}
+TarReader::TarReader(Archive archive, std::uint64_t size_bytes, Budget& budget)
+    : archive_(std::move(archive)), size_bytes_(size_bytes), budget_(&budget) {}
 
 Result<TarReader::Archive> TarReader::make() {
     Archive made(archive_read_new());
@@ -110,23 +118,33 @@ Result<TarReader::Archive> TarReader::make() {
 }
 
 Result<TarReader> TarReader::open(const std::string& path, Budget& budget) {
-    UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd) return fail_errno("Opening", path);
-    struct stat st{};
-    if (::fstat(fd.get(), &st) != 0) return fail_errno("fstat", path);
-    ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    LX_TRY_AS(FileBytes opened, FileBytes::open(path));
+    auto file = std::make_unique<FileBytes>(std::move(opened));
+    std::array<char, 2> magic{};
+    if (::pread(file->fd(), magic.data(), magic.size(), 0) < 0) return fail_errno("Reading", path);
+    if (Gunzip::is_gzip({magic.data(), magic.size()})) {
+        LX_TRY_AS(TarReader out, open(*file, budget));
+        out.file_ = std::move(file);
+        return out;
+    }
     LX_TRY_AS(Archive a, make());
-    if (archive_read_open_fd(a.get(), fd.get(), kReadBytes) != ARCHIVE_OK) {
+    // By itself it passes over content without reading it.
+    if (archive_read_open_fd(a.get(), file->fd(), kReadBytes) != ARCHIVE_OK) {
         return fail(Status::bad_request,
                     fmt::format("The image file is no tarball: {}", text_of(archive_error_string(a.get()))));
     }
-    return TarReader(std::move(fd), std::move(a), static_cast<std::uint64_t>(st.st_size), budget);
+    TarReader out(std::move(a), file->size_bytes(), budget);
+    out.file_ = std::move(file);
+    return out;
 }
 
 Result<TarReader> TarReader::open(ByteSource& source, Budget& budget) {
     LX_TRY_AS(Archive a, make());
-    TarReader out(UniqueFd(), std::move(a), source.size_bytes(), budget);
-    out.feed_.reset(new Feed{source, budget, {}});
+    TarReader out(std::move(a), source.size_bytes(), budget);
+    out.feed_.reset(new Feed{source, budget});
+    LX_TRY_AS(out.feed_->first, source.next(budget.stop()));
+    out.feed_->gzip = Gunzip::open(source, out.feed_->first);
+    if (out.feed_->gzip) out.feed_->first = {};
     if (archive_read_open(out.archive_.get(), out.feed_.get(), nullptr, &Feed::read, nullptr) != ARCHIVE_OK)
         return out.broken();
     return out;
@@ -207,6 +225,7 @@ Result<std::string> TarReader::read_text(std::size_t max_bytes) {
 }
 
 std::uint64_t TarReader::bytes_read() const {
+    if (feed_ && feed_->gzip) return feed_->gzip->packed_bytes();
     return static_cast<std::uint64_t>(std::max<std::int64_t>(archive_filter_bytes(archive_.get(), -1), 0));
 }
 

@@ -6,7 +6,7 @@
 
 #include "images/byte_source.h"
 #include "images/entry.h"
-#include "lxd-daemon/base/own.h"
+#include "images/file_bytes.h"
 
 struct archive;
 struct archive_entry;
@@ -48,12 +48,12 @@ private:
     };
     using Archive = std::unique_ptr<archive, FreeArchive>;
     static Result<Archive> make();
-    TarReader(UniqueFd fd, Archive archive, std::uint64_t size_bytes, Budget& budget);
+    TarReader(Archive archive, std::uint64_t size_bytes, Budget& budget);
     Result<Entry> convert(archive_entry* raw) const;
     std::unexpected<Error> broken() const;
 
-    UniqueFd fd_;
-    std::unique_ptr<Feed, FreeFeed> feed_;  ///< null: a file
+    std::unique_ptr<FileBytes> file_;       ///< null: what is read is somebody else's
+    std::unique_ptr<Feed, FreeFeed> feed_;  ///< null: libarchive reads the file itself
     Archive archive_;
     std::string entry_path_;
     std::uint64_t size_bytes_;

@@ -5,6 +5,7 @@
 #include "images/tar_writer.h"
 #include "images/yaml_json.h"
 #include "tests/unit/images/image_fixture.h"
+#include "tests/unit/images/text_bytes.h"
 
 namespace lxmgr::images {
 namespace {
@@ -19,26 +20,6 @@ UniqueFd new_file(const std::string& path) {
     return UniqueFd(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
 }
 
-/// A few bytes at a time; at their end, what broke.
-class TextBytes final : public ByteSource {
-public:
-    TextBytes(std::string all, std::size_t step, std::string broken = "")
-        : all_(std::move(all)), step_(step), broken_(std::move(broken)) {}
-    Result<std::string_view> next(const std::stop_token& stop) override {
-        if (stop.stop_requested()) return fail(Status::unavailable, "stopped");
-        const std::string_view out = std::string_view(all_).substr(at_, step_);
-        at_ += out.size();
-        if (out.empty() && !broken_.empty()) return fail(Status::bad_request, broken_);
-        return out;
-    }
-    [[nodiscard]] std::uint64_t size_bytes() const override { return all_.size(); }
-    [[nodiscard]] std::size_t left() const { return all_.size() - at_; }
-
-private:
-    std::string all_;
-    std::size_t step_, at_ = 0;
-    std::string broken_;
-};
 std::shared_ptr<ByteSource> bytes_of(const std::string& path) {
     return std::make_shared<TextBytes>(read_text(path), 1 << 16);
 }
