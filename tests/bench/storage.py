@@ -11,6 +11,7 @@ import time
 import measure
 import table
 from harness import images
+from harness.rest import pieces
 from harness.sandbox import read
 
 SNAPSHOTS, INSTANCES, STEP = 1000, 500, 100
@@ -176,8 +177,8 @@ class Storage:
         copy = peer.name()
         os.sync()
         headers = {"Content-Type": "application/octet-stream", "X-LXD-name": copy, "X-LXD-pool": peer.pool}
-        with open(file, "rb") as body, Watch(peer, disk=False):
-            peer.timed("import" + suffix, peer.api.do, "POST", "/1.0/instances", body, headers, 300)
+        with open(file, "rb", buffering=0) as body, Watch(peer, disk=False):
+            peer.timed("import" + suffix, peer.api.do, "POST", "/1.0/instances", pieces(body), headers, 300)
         peer.api.delete(copy)
 
 

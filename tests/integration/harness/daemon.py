@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 
-from .rest import PATIENCE, Api
+from .rest import PATIENCE, Api, pieces
 from .sandbox import Sandbox, read
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
@@ -195,18 +195,12 @@ class Daemon:
             operation = self.api.do("POST", "/1.0/images", body, headers, timeout=300)
         else:
             headers = {"Content-Type": "application/octet-stream", "X-LXD-filename": os.path.basename(files)}
-            operation = self.api.do("POST", "/1.0/images", pieces(files), headers, timeout=300)
+            with open(files, "rb", buffering=0) as file:
+                operation = self.api.do("POST", "/1.0/images", pieces(file), headers, timeout=300)
         fingerprint = operation["metadata"]["fingerprint"]
         if alias:
             self.api.call("POST", "/1.0/images/aliases", {"name": alias, "target": fingerprint, "description": ""})
         return fingerprint
-
-
-def pieces(path):
-    """A file's content as it is sent best: http.client by itself takes 8 KiB at a time."""
-    with open(path, "rb") as file:
-        while piece := file.read(1 << 20):
-            yield piece
 
 
 def multipart(boundary, files):
@@ -214,7 +208,8 @@ def multipart(boundary, files):
     for part, path in zip(("metadata", "rootfs"), files):
         yield (f'--{boundary}\r\nContent-Disposition: form-data; name="{part}"; filename="{os.path.basename(path)}"\r\n'
                "Content-Type: application/octet-stream\r\n\r\n").encode()
-        yield from pieces(path)
+        with open(path, "rb", buffering=0) as file:
+            yield from pieces(file)
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode()
 

@@ -48,6 +48,28 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
 
+    def send_request(self, method, target, body, headers):
+        """As request(); an iterator's pieces go out as they are, each before the next is asked for: they may be views of
+        one buffer. http.client by itself copies each."""
+        if not hasattr(body, "__next__") or hasattr(body, "read"):
+            return self.request(method, target, body, headers)
+        self.putrequest(method, target)
+        for name, value in {**headers, "Transfer-Encoding": "chunked"}.items():
+            self.putheader(name, value)
+        self.endheaders()
+        for piece in filter(len, body):  # an empty one would be the end
+            self.send(b"%X\r\n" % len(piece))
+            self.send(piece)
+            self.send(b"\r\n")
+        return self.send(b"0\r\n\r\n")
+
+
+def pieces(file):
+    """What is left in it, through one buffer that stays in the processor's cache: each is to be used before the next."""
+    buffer = bytearray(1 << 18)
+    while size := file.readinto(buffer):
+        yield memoryview(buffer)[:size]
+
 
 class Api:
     """One keep-alive connection for each thread."""
@@ -77,7 +99,7 @@ class Api:
             connection = self.connection()
             fresh = connection.sock is None
             try:
-                connection.request(method, target, body, headers)
+                connection.send_request(method, target, body, headers)
                 return Reply(connection.getresponse())
             except (http.client.BadStatusLine, BrokenPipeError, ConnectionResetError):
                 self.close()
