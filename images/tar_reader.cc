@@ -82,11 +82,12 @@ Result<std::vector<Xattr>> xattrs_of(archive_entry* raw, const std::string& path
 void TarReader::FreeArchive::operator()(archive* a) const { archive_read_free(a); }
 
 struct TarReader::Feed {
+    Feed(ByteSource& the_source, Budget& the_budget) : source(the_source), budget(the_budget) {}
     ByteSource& source;
     Budget& budget;
-    std::string_view first = {};  ///< of the source, read already
-    std::unique_ptr<Gunzip> gzip = {};
-    std::optional<Error> error = {};
+    std::string_view first;  ///< of the source, read already
+    std::unique_ptr<Gunzip> gzip;
+    std::optional<Error> error;
 
     Result<std::string_view> next() {
         if (!first.empty()) return std::exchange(first, {});
@@ -141,7 +142,7 @@ Result<TarReader> TarReader::open(const std::string& path, Budget& budget) {
 Result<TarReader> TarReader::open(ByteSource& source, Budget& budget) {
     LX_TRY_AS(Archive a, make());
     TarReader out(std::move(a), source.size_bytes(), budget);
-    out.feed_.reset(new Feed{source, budget});
+    out.feed_.reset(new Feed(source, budget));
     LX_TRY_AS(out.feed_->first, source.next(budget.stop()));
     out.feed_->gzip = Gunzip::open(source, out.feed_->first);
     if (out.feed_->gzip) out.feed_->first = {};

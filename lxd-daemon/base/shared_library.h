@@ -15,7 +15,7 @@ public:
     /// False: it is not there, why(). Then find() must not be called.
     explicit operator bool() const { return handle_ != nullptr; }
     static std::string_view why() {
-        const char* const text = ::dlerror();
+        const char* const text = ::dlerror();  // NOLINT(concurrency-mt-unsafe): each thread has its own
         return text == nullptr ? "no reason given" : text;
     }
     template <typename Function>
