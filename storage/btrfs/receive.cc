@@ -116,7 +116,7 @@ private:
             command.kind == StreamCommandKind::subvolume || command.kind == StreamCommandKind::snapshot;
         if (begins) return begin(command);
         if (!applier_) return bad_stream("does not begin with a volume");
-        if (command.kind == StreamCommandKind::end) return {};
+        if (command.kind == StreamCommandKind::end) return applier_->finish();
         return applier_->apply(command);
     }
 

@@ -46,9 +46,27 @@ constexpr CrcTables make_crc_tables() {
 }
 constexpr CrcTables kCrc = make_crc_tables();
 
+#ifdef __x86_64__
+/// Of whole words, by the processor's own instruction: the sum is CRC-32C.
+[[gnu::target("sse4.2")]] std::uint32_t crc_of_words(std::string_view bytes, std::uint32_t crc) {
+    std::uint64_t sum = crc;
+    for (std::size_t at = 0; at < bytes.size(); at += 8)
+        sum = __builtin_ia32_crc32di(sum, little<std::uint64_t>(bytes, at));
+    return static_cast<std::uint32_t>(sum);
+}
+#endif
+
 }  // namespace
 
 std::uint32_t stream_crc(std::string_view bytes, std::uint32_t crc) {
+#ifdef __x86_64__
+    static const bool built_in = __builtin_cpu_supports("sse4.2") != 0;
+    if (built_in) {
+        const std::size_t words = bytes.size() / 8 * 8;
+        crc = crc_of_words(bytes.substr(0, words), crc);
+        bytes.remove_prefix(words);
+    }
+#endif
     for (; bytes.size() >= 8; bytes.remove_prefix(8)) {
         const std::uint64_t word = little<std::uint64_t>(bytes, 0) ^ crc;
         crc = 0;

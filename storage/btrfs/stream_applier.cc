@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <limits>
+#include <utility>
 
 #include "lxd-daemon/base/strings.h"
 #include "lxd-daemon/sys/harmless_devices.h"
@@ -104,7 +105,7 @@ Result<UniqueFd> StreamApplier::open_object(int tree_fd, const std::string& path
 }
 
 Result<int> StreamApplier::open_for_writing(const std::string& path) {
-    if (file_ && file_path_ == path) return file_.get();
+    if (is_open(path)) return file_.get();
     LX_TRY_AS(const UniqueFd object, open_object(root_, path, S_IFREG));
     file_.reset(::open(by_descriptor(object).c_str(), O_WRONLY | O_CLOEXEC));
     if (!file_) return cannot("Opening", path);
@@ -112,56 +113,87 @@ Result<int> StreamApplier::open_for_writing(const std::string& path) {
     return file_.get();
 }
 
-Result<> StreamApplier::make_device(const StreamCommand& command, const Place& at) {
-    LX_TRY_AS(const std::uint64_t mode, command.number(Attribute::mode));
-    LX_TRY_AS(const std::uint64_t device, command.number(Attribute::device));
-    if (!S_ISCHR(static_cast<mode_t>(mode)) || !sys::is_harmless_device(major(device), minor(device)))
-        return refused(at.name, fmt::format("makes a device {}:{}", major(device), minor(device)));
-    if (::mknodat(at.directory_fd, at.name.c_str(), S_IFCHR | 0600, device) != 0)
-        return cannot("mknod", at.name);
+Result<> StreamApplier::put_off(const StreamCommand& command) {
+    Made made{.kind = command.kind, .path = {}, .target = {}};
+    LX_TRY_AS(made.path, command.path(Attribute::path));
+    if (command.kind == Kind::make_node) {
+        LX_TRY_AS(made.mode, command.number(Attribute::mode));
+        LX_TRY_AS(made.device, command.number(Attribute::device));
+        const bool harmless = S_ISCHR(static_cast<mode_t>(made.mode)) &&
+                              sys::is_harmless_device(major(made.device), minor(made.device));
+        if (!harmless)
+            return refused(made.path,
+                           fmt::format("makes a device {}:{}", major(made.device), minor(made.device)));
+    }
+    if (command.kind == Kind::symlink) {
+        LX_TRY_AS(const auto target, command.bytes(Attribute::path_link));
+        if (target.empty() || target.size() > kMaxLinkTarget || target.contains('\0'))
+            return refused(made.path, "has a symlink with an unusable target");
+        made.target = target;
+    }
+    put_off_ = std::move(made);
     return {};
 }
 
-Result<> StreamApplier::make(const StreamCommand& command) {
-    LX_TRY_AS(const std::string path, command.path(Attribute::path));
-    LX_TRY_AS(const Place at, place(path));
+/// True when it is there now; else errno says why not.
+bool StreamApplier::make(const Made& made, const std::string& path, const Place& at) {
     const char* const name = at.name.c_str();
     int result = 0;
-    switch (command.kind) {
+    switch (made.kind) {
         case Kind::make_file:
-            result = ::mknodat(at.directory_fd, name, S_IFREG | 0600, 0);
+            // Left open: what comes next is its content, mostly.
+            file_.reset(
+                ::openat(at.directory_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+            file_path_ = path;
+            result = file_ ? 0 : -1;
             break;
         case Kind::make_directory:
             result = ::mkdirat(at.directory_fd, name, 0700);
             break;
         case Kind::make_node:
-            return make_device(command, at);
+            result = ::mknodat(at.directory_fd, name, S_IFCHR | 0600, made.device);
+            break;
         case Kind::make_fifo:
             result = ::mknodat(at.directory_fd, name, S_IFIFO | 0600, 0);
             break;
         case Kind::make_socket:
             result = ::mknodat(at.directory_fd, name, S_IFSOCK | 0600, 0);
             break;
-        default: {
-            LX_TRY_AS(const auto target, command.bytes(Attribute::path_link));
-            if (target.empty() || target.size() > kMaxLinkTarget || target.contains('\0'))
-                return refused(path, "has a symlink with an unusable target");
-            result = ::symlinkat(std::string(target).c_str(), at.directory_fd, name);
-        }
+        default:
+            result = ::symlinkat(made.target.c_str(), at.directory_fd, name);
     }
-    if (result != 0) return cannot("Creating", path);
+    return result == 0;
+}
+
+Result<> StreamApplier::finish() {
+    if (!put_off_) return {};
+    const Made made = *std::exchange(put_off_, std::nullopt);
+    LX_TRY_AS(const Place at, place(made.path));
+    return make(made, made.path, at) ? Result<>() : cannot("Creating", made.path);
+}
+
+/// False: it has to be made where it was said, and moved.
+Result<bool> StreamApplier::make_in_place(const StreamCommand& rename) {
+    LX_TRY_AS(const std::string from, rename.path(Attribute::path));
+    if (!put_off_ || put_off_->path != from) return false;
+    LX_TRY_AS(const std::string to, rename.path(Attribute::path_to));
+    LX_TRY_AS(const Place at, place(to));
+    if (!make(*put_off_, to, at)) return false;
+    put_off_.reset();
+    return true;
+}
+
+Result<> StreamApplier::remove(const StreamCommand& command) {
+    LX_TRY_AS(const std::string path, command.path(Attribute::path));
+    LX_TRY_AS(const Place at, place(path));
+    const int flags = command.kind == Kind::unlink ? 0 : AT_REMOVEDIR;
+    if (::unlinkat(at.directory_fd, at.name.c_str(), flags) != 0) return cannot("Removing", path);
+    forget();
     return {};
 }
 
 Result<> StreamApplier::move(const StreamCommand& command) {
     LX_TRY_AS(const std::string path, command.path(Attribute::path));
-    if (command.kind == Kind::unlink || command.kind == Kind::remove_directory) {
-        LX_TRY_AS(const Place at, place(path));
-        const int flags = command.kind == Kind::unlink ? 0 : AT_REMOVEDIR;
-        if (::unlinkat(at.directory_fd, at.name.c_str(), flags) != 0) return cannot("Removing", path);
-        forget();
-        return {};
-    }
     const bool link = command.kind == Kind::link;
     LX_TRY_AS(const std::string other, command.path(link ? Attribute::path_link : Attribute::path_to));
     const std::string& from = link ? other : path;
@@ -227,37 +259,62 @@ Result<> StreamApplier::clone(const StreamCommand& command) {
     return {};
 }
 
-Result<> StreamApplier::change(const StreamCommand& command) {
-    LX_TRY_AS(const std::string path, command.path(Attribute::path));
-    if (path.empty()) return {};
-    if (command.kind == Kind::chmod) {
-        LX_TRY_AS(const std::uint64_t mode, command.number(Attribute::mode));
-        LX_TRY_AS(const UniqueFd object, open_object(root_, path, 0));
-        if (::chmod(by_descriptor(object).c_str(), static_cast<mode_t>(mode & 07777U)) != 0)
-            return cannot("chmod", path);
-        return {};
-    }
+Result<> StreamApplier::change_mode(const StreamCommand& command, const std::string& path) {
+    LX_TRY_AS(const std::uint64_t number, command.number(Attribute::mode));
+    const auto mode = static_cast<mode_t>(number & 07777U);
+    if (is_open(path)) return ::fchmod(file_.get(), mode) == 0 ? Result<>() : cannot("chmod", path);
+    LX_TRY_AS(const UniqueFd object, open_object(root_, path, 0));
+    if (::chmod(by_descriptor(object).c_str(), mode) != 0) return cannot("chmod", path);
+    return {};
+}
+
+Result<> StreamApplier::change_owner(const StreamCommand& command, const std::string& path) {
+    constexpr std::uint64_t kNoId = std::numeric_limits<std::uint32_t>::max();
+    LX_TRY_AS(const std::uint64_t uid, command.number(Attribute::uid));
+    LX_TRY_AS(const std::uint64_t gid, command.number(Attribute::gid));
+    if (uid >= kNoId || gid >= kNoId) return refused(path, "has an owner out of range");
+    const auto user = static_cast<uid_t>(uid);
+    const auto group = static_cast<gid_t>(gid);
+    if (is_open(path)) return ::fchown(file_.get(), user, group) == 0 ? Result<>() : cannot("chown", path);
     LX_TRY_AS(const Place at, place(path));
-    if (command.kind == Kind::chown) {
-        constexpr std::uint64_t kNoId = std::numeric_limits<std::uint32_t>::max();
-        LX_TRY_AS(const std::uint64_t uid, command.number(Attribute::uid));
-        LX_TRY_AS(const std::uint64_t gid, command.number(Attribute::gid));
-        if (uid >= kNoId || gid >= kNoId) return refused(path, "has an owner out of range");
-        if (::fchownat(at.directory_fd, at.name.c_str(), static_cast<uid_t>(uid), static_cast<gid_t>(gid),
-                       AT_SYMLINK_NOFOLLOW) != 0)
-            return cannot("chown", path);
-        return {};
-    }
+    if (::fchownat(at.directory_fd, at.name.c_str(), user, group, AT_SYMLINK_NOFOLLOW) != 0)
+        return cannot("chown", path);
+    return {};
+}
+
+Result<> StreamApplier::change_times(const StreamCommand& command, const std::string& path) {
     LX_TRY_AS(const StreamTime accessed, command.time(Attribute::accessed));
     LX_TRY_AS(const StreamTime modified, command.time(Attribute::modified));
     const timespec times[2]{{accessed.seconds, accessed.nanoseconds},
                             {modified.seconds, modified.nanoseconds}};
-    if (::utimensat(at.directory_fd, at.name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0)
-        return cannot("utimensat", path);
+    int result = 0;
+    if (is_open(path)) {
+        result = ::futimens(file_.get(), times);
+    } else if (directory_ && directory_path_ == path) {  // after each object that was made in it
+        result = ::utimensat(directory_.get(), "", times, AT_EMPTY_PATH);
+    } else {
+        LX_TRY_AS(const Place at, place(path));
+        result = ::utimensat(at.directory_fd, at.name.c_str(), times, AT_SYMLINK_NOFOLLOW);
+    }
+    if (result != 0) return cannot("utimensat", path);
     return {};
 }
 
+/// What is said of the root is left out.
+Result<> StreamApplier::change(const StreamCommand& command) {
+    LX_TRY_AS(const std::string path, command.path(Attribute::path));
+    if (path.empty()) return {};
+    if (command.kind == Kind::chmod) return change_mode(command, path);
+    if (command.kind == Kind::chown) return change_owner(command, path);
+    return change_times(command, path);
+}
+
 Result<> StreamApplier::apply(const StreamCommand& command) {
+    if (command.kind == Kind::rename) {
+        LX_TRY_AS(const bool made, make_in_place(command));
+        if (made) return {};
+    }
+    LX_TRY(finish());
     switch (command.kind) {
         case Kind::make_file:
         case Kind::make_directory:
@@ -265,12 +322,13 @@ Result<> StreamApplier::apply(const StreamCommand& command) {
         case Kind::make_fifo:
         case Kind::make_socket:
         case Kind::symlink:
-            return make(command);
+            return put_off(command);
         case Kind::rename:
         case Kind::link:
+            return move(command);
         case Kind::unlink:
         case Kind::remove_directory:
-            return move(command);
+            return remove(command);
         case Kind::set_xattr:
         case Kind::remove_xattr:
             return change_xattr(command);

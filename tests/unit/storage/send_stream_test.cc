@@ -163,7 +163,7 @@ protected:
         SendStream stream([&applier](const StreamCommand& one) { return applier.apply(one); });
         LX_TRY(stream.feed(preamble()));
         for (const auto& one : commands) LX_TRY(stream.feed(one));
-        return {};
+        return applier.finish();
     }
     void refuse(const std::vector<std::string>& commands) {
         const auto result = apply(commands);
@@ -216,6 +216,39 @@ TEST_F(StreamApplierTest, TreeIsAsTheStreamSays) {
     EXPECT_FALSE(fs::exists(base_ / "root/gone"));
     ASSERT_EQ(::stat((base_ / "root").c_str(), &st), 0);
     EXPECT_EQ(st.st_uid, 0U) << "the root is ours";
+}
+
+TEST_F(StreamApplierTest, WhatIsMadeAndMovedIsMadeInItsPlace) {
+    const auto to = [](const std::string& path) { return Attributes{{Attribute::path_to, path}}; };
+    const std::string time = little_bytes(std::int64_t{1'000'000'000}) + little_bytes(std::uint32_t{0});
+    const Attributes times{
+        {Attribute::accessed, time}, {Attribute::modified, time}, {Attribute::changed, time}};
+    const auto applied =
+        apply({on(Kind::make_directory, "o1"), on(Kind::rename, "o1", to("d")), on(Kind::make_file, "o2"),
+               on(Kind::rename, "o2", to("d/a")), on(Kind::utimes, "d", times), data("d/a", 0, "old"),
+               // Each has what is said of it, and no other that is open still.
+               on(Kind::make_directory, "o3"), on(Kind::rename, "o3", to("d/e")), mode("d/e", 0711),
+               owner("d/e", 1000), on(Kind::utimes, "d", times),
+               // In the way of another: that is replaced, as a rename does.
+               on(Kind::make_file, "o4"), on(Kind::rename, "o4", to("d/a")), data("d/a", 0, "newer"),
+               mode("d/a", 0), data("d/a", 5, "!"), owner("d/a", 7), on(Kind::utimes, "d/a", times),
+               // Two of which the first waits.
+               on(Kind::make_file, "o5"), on(Kind::make_fifo, "o6"), on(Kind::rename, "o5", to("d/e/f"))});
+    ASSERT_TRUE(applied) << applied.error().message;
+    struct stat file{}, directory{}, above{};
+    ASSERT_EQ(::stat((base_ / "root/d/a").c_str(), &file), 0);
+    EXPECT_EQ(file.st_size, 6);
+    EXPECT_EQ(file.st_mode & 07777U, 0U);
+    EXPECT_EQ(file.st_uid, 7U);
+    EXPECT_EQ(file.st_mtim.tv_sec, 1'000'000'000);
+    ASSERT_EQ(::stat((base_ / "root/d/e").c_str(), &directory), 0);
+    EXPECT_EQ(directory.st_mode & 07777U, 0711U);
+    EXPECT_EQ(directory.st_uid, 1000U);
+    ASSERT_EQ(::stat((base_ / "root/d").c_str(), &above), 0);
+    EXPECT_EQ(above.st_uid, 0U);
+    EXPECT_TRUE(fs::is_regular_file(base_ / "root/d/e/f"));
+    EXPECT_TRUE(fs::is_fifo(base_ / "root/o6"));
+    EXPECT_EQ(std::distance(fs::directory_iterator(base_ / "root"), {}), 2);
 }
 
 TEST_F(StreamApplierTest, SymlinksLeadNowhere) {
