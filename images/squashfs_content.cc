@@ -61,9 +61,9 @@ Result<> SquashfsContent::copy(const sqfs_inode_generic_t& inode, FileWriter& fi
         std::size_t tail_size = 0;
         sqfs_u8* raw = nullptr;
         const int rc = sqfs_data_reader_get_fragment(parts_->tails.get(), &inode, &tail_size, &raw);
-        const std::unique_ptr<sqfs_u8, FreeSquashfs> tail(raw);
         const std::string doing = fmt::format("at the end of {}", shown(file.entry().path));
         if (rc != 0) return squashfs_error(doing, rc);
+        const std::unique_ptr<sqfs_u8, FreeSquashfs> tail(raw);
         if (tail_size != size_bytes - in_blocks) return squashfs_error(doing, SQFS_ERROR_CORRUPTED);
         LX_TRY(file.write(in_blocks, reinterpret_cast<const char*>(tail.get()), tail_size));
     }

@@ -125,10 +125,9 @@ Result<SquashfsInode> SquashfsTables::inode(std::uint64_t reference, std::string
     const std::size_t offset = reference & kReferenceMask;
     LX_TRY(check_inode(block, offset, doing));
     sqfs_inode_generic_t* raw = nullptr;
-    const int rc = sqfs_meta_reader_read_inode(inodes_.get(), super_, block, offset, &raw);
-    SquashfsInode out(raw);
-    LX_TRY(expect(rc, doing));
-    return out;
+    // After an error it may still point to what the library has freed.
+    LX_TRY(expect(sqfs_meta_reader_read_inode(inodes_.get(), super_, block, offset, &raw), doing));
+    return SquashfsInode(raw);
 }
 
 Result<std::optional<SquashfsTables::Name>> SquashfsTables::next_name(sqfs_readdir_state_t& place,
@@ -136,9 +135,9 @@ Result<std::optional<SquashfsTables::Name>> SquashfsTables::next_name(sqfs_readd
     sqfs_dir_entry_t* raw = nullptr;
     sqfs_u64 reference = 0;
     const int rc = sqfs_meta_reader_readdir(names_.get(), &place, &raw, nullptr, &reference);
-    const std::unique_ptr<sqfs_dir_entry_t, FreeSquashfs> entry(raw);
     if (rc > 0) return std::nullopt;
     LX_TRY(expect(rc, doing));
+    const std::unique_ptr<sqfs_dir_entry_t, FreeSquashfs> entry(raw);
     return Name{reinterpret_cast<const char*>(entry->name), reference};
 }
 
