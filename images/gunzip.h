@@ -25,10 +25,12 @@ public:
     [[nodiscard]] std::uint64_t packed_bytes() const { return packed_bytes_; }
 
 private:
-    Gunzip(ByteSource& packed, std::string_view first);
+    struct Inflater;
+    Gunzip(std::unique_ptr<Inflater> inflater, ByteSource& packed, std::string_view first);
     Result<> fetch(const std::stop_token& stop);
     Result<std::size_t> inflate();
 
+    std::unique_ptr<Inflater> inflater_;
     ByteSource& packed_;
     std::string_view input_;  ///< of what came, that which is not unpacked yet
     std::uint64_t packed_bytes_ = 0;
