@@ -19,7 +19,8 @@
 namespace lxmgr::images {
 namespace {
 
-constexpr std::size_t kReadBytes = std::size_t{256} << 10;
+/// What is passed over is so in whole blocks of this size only.
+constexpr std::size_t kReadBytes = std::size_t{64} << 10;
 
 bool enable(archive* a) {
     // Not ..._filter_all(): that starts programs (lrzip, lzop, grzip) for formats it cannot read itself.
@@ -129,7 +130,6 @@ Result<TarReader> TarReader::open(const std::string& path, Budget& budget) {
         return out;
     }
     LX_TRY_AS(Archive a, make());
-    // By itself it passes over content without reading it.
     if (archive_read_open_fd(a.get(), file->fd(), kReadBytes) != ARCHIVE_OK) {
         return fail(Status::bad_request,
                     fmt::format("The image file is no tarball: {}", text_of(archive_error_string(a.get()))));
@@ -157,13 +157,21 @@ std::unexpected<Error> TarReader::broken() const {
                                                  text_of(archive_error_string(archive_.get()))));
 }
 
+/// Of a file that is not packed, libarchive passes over content without reading it, be that there or not. All
+/// else it would read to the entry's end in one call, without limit, be it a bomb.
+bool TarReader::seeks() const { return !feed_ && archive_filter_count(archive_.get()) == 1; }
+
 Result<std::optional<Entry>> TarReader::next() {
     const Utf8Locale utf8;
-    // Not left to libarchive: it would skip a bomb's content in one call, without limit.
-    if (in_entry_) LX_TRY(read([](std::uint64_t, const char*, std::size_t) { return Result<>(); }));
+    if (in_entry_ && !seeks())
+        LX_TRY(read([](std::uint64_t, const char*, std::size_t) { return Result<>(); }));
     archive_entry* raw = nullptr;
     const int rc = archive_read_next_header(archive_.get(), &raw);
-    if (rc == ARCHIVE_EOF) return std::optional<Entry>();
+    if (rc == ARCHIVE_EOF) {
+        if (seeks() && bytes_read() > size_bytes_)
+            return fail(Status::bad_request, "The image tarball is cut off within a file");
+        return std::optional<Entry>();
+    }
     if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN) return broken();
     // Warnings are about odd headers, most of them harmless; one about names means that we got a mangled one.
     if (rc == ARCHIVE_WARN && text_of(archive_error_string(archive_.get())).contains("can't be converted"))

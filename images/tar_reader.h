@@ -26,7 +26,7 @@ public:
     static Result<TarReader> open(ByteSource& source, Budget& budget);
 
     /// The next entry, with `path` and a hard link's target brought into form; none at the end. What is left
-    /// of the entry before is read and dropped.
+    /// of the entry before is dropped.
     Result<std::optional<Entry>> next();
     using BlockSink = std::function<Result<>(std::uint64_t offset, const char* data, std::size_t size)>;
     /// The content of the current entry, block by block; holes of a sparse file are left out.
@@ -49,6 +49,7 @@ private:
     using Archive = std::unique_ptr<archive, FreeArchive>;
     static Result<Archive> make();
     TarReader(Archive archive, std::uint64_t size_bytes, Budget& budget);
+    [[nodiscard]] bool seeks() const;
     Result<Entry> convert(archive_entry* raw) const;
     std::unexpected<Error> broken() const;
 

@@ -56,7 +56,7 @@ constexpr std::chrono::minutes kShutdownTime{5};  ///< without core.shutdown_tim
 std::optional<gid_t> local_group(const std::string& name) {
     const std::unique_ptr<std::FILE, int (*)(std::FILE*)> groups(std::fopen("/etc/group", "re"), std::fclose);
     if (!groups) return std::nullopt;
-    while (const group* one = ::fgetgrent(groups.get())) {
+    while (const group* one = ::fgetgrent(groups.get())) {  // NOLINT(concurrency-mt-unsafe): one thread yet
         if (name == one->gr_name) return one->gr_gid;
     }
     return std::nullopt;
