@@ -48,20 +48,22 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
 
-    def send_request(self, method, target, body, headers):
-        """As request(); an iterator's pieces go out as they are, each before the next is asked for: they may be views of
-        one buffer. http.client by itself copies each."""
-        if not hasattr(body, "__next__") or hasattr(body, "read"):
-            return self.request(method, target, body, headers)
-        self.putrequest(method, target)
-        for name, value in {**headers, "Transfer-Encoding": "chunked"}.items():
-            self.putheader(name, value)
-        self.endheaders()
-        for piece in filter(len, body):  # an empty one would be the end
-            self.send(b"%X\r\n" % len(piece))
-            self.send(piece)
-            self.send(b"\r\n")
-        return self.send(b"0\r\n\r\n")
+
+def send_request(connection, method, target, body, headers):
+    """As its request(); an iterator's pieces go out as they are, each before the next is asked for: they may be views of
+    one buffer. http.client by itself copies each."""
+    if not hasattr(body, "__next__") or hasattr(body, "read"):
+        connection.request(method, target, body, headers)
+        return
+    connection.putrequest(method, target)
+    for name, value in {**headers, "Transfer-Encoding": "chunked"}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    for piece in filter(len, body):  # an empty one would be the end
+        connection.send(b"%X\r\n" % len(piece))
+        connection.send(piece)
+        connection.send(b"\r\n")
+    connection.send(b"0\r\n\r\n")
 
 
 def pieces(file):
@@ -99,7 +101,7 @@ class Api:
             connection = self.connection()
             fresh = connection.sock is None
             try:
-                connection.send_request(method, target, body, headers)
+                send_request(connection, method, target, body, headers)
                 return Reply(connection.getresponse())
             except (http.client.BadStatusLine, BrokenPipeError, ConnectionResetError):
                 self.close()
