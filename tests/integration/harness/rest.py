@@ -55,15 +55,18 @@ def send_request(connection, method, target, body, headers):
     if not hasattr(body, "__next__") or hasattr(body, "read"):
         connection.request(method, target, body, headers)
         return
+    chunked = "Content-Length" not in headers
     connection.putrequest(method, target)
-    for name, value in {**headers, "Transfer-Encoding": "chunked"}.items():
+    for name, value in headers.items():
         connection.putheader(name, value)
+    if chunked:
+        connection.putheader("Transfer-Encoding", "chunked")
     connection.endheaders()
     for piece in filter(len, body):  # an empty one would be the end
-        connection.send(b"%X\r\n" % len(piece))
-        connection.send(piece)
-        connection.send(b"\r\n")
-    connection.send(b"0\r\n\r\n")
+        for part in (b"%X\r\n" % len(piece), piece, b"\r\n") if chunked else (piece,):
+            connection.send(part)
+    if chunked:
+        connection.send(b"0\r\n\r\n")
 
 
 def pieces(file):
