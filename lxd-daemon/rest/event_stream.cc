@@ -69,7 +69,10 @@ std::optional<std::deque<EventStream::Frame>> EventStream::take() {
 asio::awaitable<void> EventStream::write_loop(std::shared_ptr<EventStream> self) {
     while (self->socket_->is_open()) {
         const auto frames = self->take();
-        if (!frames) break;
+        if (!frames) {
+            self->socket_->abort();
+            break;
+        }
         for (const auto& frame : *frames) {
             auto writing = self->socket_->write(*frame, /*text=*/true);
             if (!co_await std::move(writing)) break;
@@ -80,7 +83,7 @@ asio::awaitable<void> EventStream::write_loop(std::shared_ptr<EventStream> self)
         co_await std::move(wait);
     }
     self->unsubscribe();
-    self->socket_->abort();
+    self->socket_->close();
 }
 
 /// Clients say nothing here; reading is what notices that they have gone.

@@ -1,5 +1,6 @@
 #include "lxd-daemon/rest/websocket.h"
 
+#include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -24,7 +25,7 @@ namespace websocket = boost::beast::websocket;
 using boost::system::error_code;
 
 constexpr std::chrono::seconds kPingInterval{10};
-constexpr std::chrono::seconds kCloseTime{3};
+constexpr std::chrono::seconds kCloseTime{10};
 
 std::unexpected<Error> ended(const error_code& error) {
     return fail(Status::unavailable, "The websocket has ended: " + error.message());
@@ -65,7 +66,7 @@ public:
                                                asio::redirect_error(asio::use_awaitable, error));
         const std::size_t size = co_await std::move(pending);
         if (error) {
-            abort();
+            failed(error);
             co_return ended(error);
         }
         co_return Chunk{size, stream_.got_text(), stream_.is_message_done()};
@@ -78,22 +79,22 @@ public:
                                            asio::redirect_error(asio::use_awaitable, error));
         co_await std::move(pending);
         if (error) {
-            abort();
+            failed(error);
             co_return ended(error);
         }
         co_return Result<>{};
     }
 
     void close() override {
-        if (std::exchange(closing_, true) || aborted_) return;
-        timer_.cancel();
+        if (closing_ || aborted_) return;
+        stop();
         asio::co_spawn(stream_.get_executor(), say_goodbye(this->shared_from_this()), asio::detached);
-        asio::co_spawn(stream_.get_executor(), abort_later(this->shared_from_this()), asio::detached);
     }
 
     void abort() override {
         if (std::exchange(aborted_, true)) return;
         timer_.cancel();
+        goodbye_timer_.reset();
         error_code ignored;
         beast::get_lowest_layer(stream_).close(ignored);
     }
@@ -129,6 +130,40 @@ public:
     }
 
 private:
+    /// Nothing is begun any more, and all is over within kCloseTime.
+    void stop() {
+        if (std::exchange(closing_, true)) return;
+        timer_.cancel();
+        asio::co_spawn(stream_.get_executor(), abort_later(this->shared_from_this()), asio::detached);
+    }
+
+    /// A read or a write has. Once goodbye is said, whoever says it sees to the end.
+    void failed(const error_code& error) {
+        if (error == websocket::error::closed) return leave();
+        // Of a write: the peer's close frame has come, which the reader is about to say.
+        if (!closing_ && error != asio::error::operation_aborted) abort();
+    }
+
+    /// Both have said goodbye. The peer may not have read all yet, and may answer a ping that it finds on its
+    /// way: to a closed socket it could not, and would give up before the rest. So sending has ended, and
+    /// what the peer still says is dropped until it closes (RFC 6455, 7.1.1).
+    void leave() {
+        stop();
+        if (aborted_ || std::exchange(leaving_, true)) return;
+        asio::co_spawn(stream_.get_executor(), drain(this->shared_from_this()), asio::detached);
+    }
+
+    static asio::awaitable<void> drain(std::shared_ptr<BeastWebsocket> self) {
+        std::array<char, 512> dropped;
+        error_code error;
+        while (!error) {
+            auto reading = self->stream_.next_layer().async_read_some(
+                asio::buffer(dropped), asio::redirect_error(asio::use_awaitable, error));
+            co_await std::move(reading);
+        }
+        self->abort();
+    }
+
     static asio::awaitable<void> keep_alive(std::shared_ptr<BeastWebsocket> self) {
         while (self->is_open()) {
             error_code error;
@@ -147,11 +182,13 @@ private:
         auto pending = self->stream_.async_close(websocket::close_code::normal,
                                                  asio::redirect_error(asio::use_awaitable, error));
         co_await std::move(pending);
+        if (!error) co_return self->leave();
+        if (self->leaving_) co_return;
         self->abort();
-        self->goodbye_timer_.reset();
     }
 
     static asio::awaitable<void> abort_later(std::shared_ptr<BeastWebsocket> self) {
+        if (self->aborted_) co_return;
         self->goodbye_timer_.emplace(self->stream_.get_executor(), kCloseTime);
         error_code error;
         auto wait = self->goodbye_timer_->async_wait(asio::redirect_error(asio::use_awaitable, error));
@@ -164,6 +201,7 @@ private:
     std::optional<asio::steady_timer> goodbye_timer_;
     Lease lease_;
     bool closing_ = false;
+    bool leaving_ = false;
     bool aborted_ = false;
 };
 

@@ -33,7 +33,8 @@ public:
     boost::asio::awaitable<Result<std::string>> read_message(std::size_t max_bytes);
     /// Writes one message and returns when the socket has taken it. `bytes` must live until then.
     virtual boost::asio::awaitable<Result<>> write(std::string_view bytes, bool text) = 0;
-    /// Sends a close frame, waits at most three seconds for the peer's, and closes. In the background.
+    /// Sends a close frame, waits for the peer's and for its end of the connection, ten seconds at most, and
+    /// closes. In the background. A read that gets the peer's close frame answers it and does the same.
     virtual void close() = 0;
     /// Closes at once; a read or write in progress ends with an error.
     virtual void abort() = 0;

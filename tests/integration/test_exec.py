@@ -1,10 +1,12 @@
 """exec: streams, exit codes, environment, users, signals, terminals, recorded output, many at once."""
 import json
+import select
+import struct
 import threading
 import time
 
 from harness.case import DaemonCase, main
-from harness.websocket import WebSocketRefused
+from harness.websocket import CLOSE, PONG, WebSocketRefused
 
 
 class ExecTest(DaemonCase):
@@ -28,6 +30,22 @@ class ExecTest(DaemonCase):
     def test_large_output_is_whole(self):
         code, out, _ = self.api.exec("box", ["head", "-c", "20000000", "/dev/zero"])
         self.assertEqual((code, len(out)), (0, 20000000))
+
+    def test_a_client_that_is_slow_to_read_gets_everything(self):
+        """It says goodbye before it has read, and answers a ping after that: pylxd does, when its threads get no turn."""
+        operation, fds = self.api.exec_start("box", ["sh", "-c", "echo said; echo err >&2"])
+        sockets = {fd: self.api.attach(operation, fds[fd]) for fd in ("0", "1", "2")}
+        self.assertEqual(self.api.get(f"{operation}/wait")["metadata"]["return"], 0)
+        for socket in sockets.values():
+            socket.send(struct.pack(">H", 1001), CLOSE)
+        for fd, said in (("1", b"said\n"), ("2", b"err\n")):
+            ended = select.poll()
+            ended.register(sockets[fd].socket, select.POLLRDHUP)
+            self.assertTrue(ended.poll(60000))
+            sockets[fd].send(b"keepalive", PONG)
+            self.assertEqual(sockets[fd].read_all(), said)
+        for socket in sockets.values():
+            socket.close()
 
     def test_not_found_is_127_and_not_executable_126(self):
         self.assertEqual(self.api.exec("box", ["/no/such/program"])[0], 127)

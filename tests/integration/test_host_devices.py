@@ -71,8 +71,9 @@ class HostDevicesTest(DaemonCase):
         self.api.update("box", devices={"dev": keys})
 
     def inside(self, *folders):
-        """Path below /dev -> kind, owner, group, permissions and number."""
-        script = f"cd /dev; for one in {' '.join(folders)}; do [ ! -c $one ] || stat -c '%n %u %g %a %t:%T' $one; done"
+        """Path below /dev -> owner, group, permissions and number. A node may go between its two looks."""
+        look = "[ ! -c $one ] || stat -c '%n %u %g %a %t:%T' $one || [ ! -e $one ]"
+        script = f"cd /dev; for one in {' '.join(folders)}; do {look}; done"
         return dict(line.split(" ", 1) for line in self.api.sh("box", script).splitlines())
 
     def nodes(self):
