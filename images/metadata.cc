@@ -171,16 +171,17 @@ YAML::Emitter& begin_key(YAML::Emitter& out, const std::string& key) {
 
 void emit_metadata(YAML::Emitter& out, const api::ConfigMap& map) {
     out << YAML::BeginMap;
-    // Quoted: "22.04" and "no" are strings here, and the reader at the other end may be stricter than we are.
+    // Quoted: "22.04" and "no" are strings here, the reader at the other end may be stricter than we are, and
+    // yaml-cpp leaves a lone carriage return plain, which is no text.
     for (const auto& [key, value] : map)
-        begin_key(out, key) << key << YAML::Value << YAML::DoubleQuoted << value;
+        begin_key(out, key) << YAML::DoubleQuoted << key << YAML::Value << YAML::DoubleQuoted << value;
     out << YAML::EndMap;
 }
 
 void emit_metadata(YAML::Emitter& out, const Template& entry) {
     out << YAML::BeginMap;
     out << YAML::Key << "when" << YAML::Value << YAML::BeginSeq;
-    for (const auto& trigger : entry.when) out << trigger;
+    for (const auto& trigger : entry.when) out << YAML::DoubleQuoted << trigger;
     out << YAML::EndSeq;
     out << YAML::Key << "create_only" << YAML::Value << entry.create_only;
     out << YAML::Key << "template" << YAML::Value << YAML::DoubleQuoted << entry.source;
