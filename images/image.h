@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -13,6 +14,8 @@
 #include "lxd-daemon/base/result.h"
 
 namespace lxmgr::images {
+
+class TrailingHash;
 
 /// A template of metadata.yaml: rendered into the instance at its triggers.
 struct Template {
@@ -56,8 +59,8 @@ struct ImportedImage {
 /// reads, squashfs by magic), reads and checks metadata.yaml, and verifies that a rootfs is there. `upload`
 /// files are on the same file system as `store_dir` and are consumed on success. `bad_request` for what the
 /// image got wrong.
-/// @param fingerprint  made of the bytes while they were written; empty: to be made of the files
-Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string& fingerprint,
+/// @param hash  of the files in their order, which have been written; null: nobody makes it yet
+Result<ImportedImage> import_upload(const ImageFiles& upload, const std::shared_ptr<TrailingHash>& hash,
                                     const std::string& store_dir, std::stop_token stop);
 
 /// Moves a whole image into the store, durably: one whose content and fingerprint are known. On failure the

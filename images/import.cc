@@ -10,6 +10,7 @@
 #include "images/fingerprint.h"
 #include "images/image.h"
 #include "images/scan.h"
+#include "images/trailing_hash.h"
 #include "lxd-daemon/base/failpoint.h"
 #include "lxd-daemon/base/files.h"
 
@@ -62,7 +63,7 @@ Result<Metadata> check_content(const ImageFiles& upload, const std::stop_token& 
 
 }  // namespace
 
-Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string& fingerprint,
+Result<ImportedImage> import_upload(const ImageFiles& upload, const std::shared_ptr<TrailingHash>& hash,
                                     const std::string& store_dir, std::stop_token stop) {
     ImportedImage out;
     UniqueFd rootfs;
@@ -75,15 +76,12 @@ Result<ImportedImage> import_upload(const ImageFiles& upload, const std::string&
     auto syncing = std::async(std::launch::async, [&] { return make_durable(metadata, rootfs); });
     std::stop_source hash_stop;
     const std::stop_callback forward(stop, [&hash_stop] { hash_stop.request_stop(); });
-    std::future<Result<std::string>> hashing;
-    if (fingerprint.empty()) {
-        hashing = std::async(std::launch::async, [&upload, token = hash_stop.get_token()] {
-            return fingerprint_of(upload, token);
-        });
-    }
+    auto hashing = std::async(std::launch::async, [&, token = hash_stop.get_token()] {
+        return hash ? hash->finish(token) : fingerprint_of(upload, token);
+    });
     auto checked = check_content(upload, stop);
     if (!checked) hash_stop.request_stop();
-    const auto hashed = hashing.valid() ? hashing.get() : Result<std::string>(fingerprint);
+    const auto hashed = hashing.get();
     LX_TRY_AS(out.metadata, std::move(checked));
     LX_TRY_AS(out.fingerprint, hashed);
     LX_TRY(syncing.get());

@@ -150,8 +150,7 @@ Result<> ImageStore::remove_remains(const std::string& fingerprint) {
 Result<database::ImagePtr> ImageStore::import(const ImageUpload& upload, std::stop_token stop) {
     LX_TRY(check_image_properties(upload.properties));
     const std::lock_guard lock(pools_.image_files_mutex());
-    LX_TRY_AS(const auto imported,
-              images::import_upload(upload.files, upload.fingerprint, directory(), stop));
+    LX_TRY_AS(const auto imported, images::import_upload(upload.files, upload.hash, directory(), stop));
     return add_row(upload, imported);
 }
 

@@ -16,7 +16,7 @@ namespace lxmgr::instances {
 /// An upload and what the client said about it.
 struct ImageUpload {
     images::ImageFiles files;                      ///< in KeptPlace::temporary(); consumed on success
-    std::string fingerprint;                       ///< of the files, as they came; empty: not known yet
+    std::shared_ptr<images::TrailingHash> hash;    ///< of the files, as they came; null: nobody makes it
     std::string filename;                          ///< shown to clients; empty: none
     std::string expected_fingerprint;              ///< empty: any
     api::ConfigMap properties;                     ///< win over those of metadata.yaml

@@ -23,7 +23,8 @@ Result<std::unique_ptr<BodyStore>> BodyStore::open(BodyDirectory directory, std:
         return store;
     }
     if (split_parts) {
-        LX_TRY_AS(store->digest_, images::Sha256::open());
+        LX_TRY_AS(auto hash, images::TrailingHash::open());
+        store->hash_ = std::make_shared<images::TrailingHash>(std::move(hash));
     }
     if (!split_parts || !to_lower(content_type).starts_with("multipart/form-data")) {
         LX_TRY(store->begin_file("", ""));
@@ -46,6 +47,7 @@ Result<> BodyStore::begin_file(std::string part_name, std::string filename) {
     file->fd.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!file->fd) return fail_errno("Creating", path);
     file->path = std::move(path);
+    if (hash_) LX_TRY(hash_->begin_file(file->fd.get(), file->path));
     file->held = directory_.held;
     file->part_name = std::move(part_name);
     file->filename = std::move(filename);
@@ -58,18 +60,24 @@ Result<> BodyStore::append(std::string_view bytes) {
     // The disk begins while the rest comes: it will be waited for.
     if ((file.size_bytes + bytes.size()) / kWriteback != file.size_bytes / kWriteback)
         ::sync_file_range(file.fd.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
-    file.size_bytes += bytes.size();
-    if (digest_) {
-        LX_TRY(digest_->add(bytes));
-        digested_bytes_ += bytes.size();
-    }
-    return images::write_all(file.fd.get(), bytes, file.path);
+    LX_TRY(images::write_all(file.fd.get(), bytes, file.path));
+    wrote(bytes.size());
+    return {};
+}
+
+void BodyStore::wrote(std::uint64_t bytes) {
+    files_.back()->size_bytes += bytes;
+    if (hash_) hash_->wrote(bytes);
 }
 
 Result<> BodyStore::write(std::string_view bytes) { return parser_ ? parser_->feed(bytes) : append(bytes); }
 
 Result<> BodyStore::take(images::ByteSource& body) {
     for (;;) {
+        while (hash_ && !body.is_ready()) {
+            LX_TRY_AS(const bool more, hash_->hash_some());
+            if (!more) break;
+        }
         LX_TRY_AS(const std::string_view bytes, body.next({}));
         if (bytes.empty()) return {};
         LX_TRY(write(bytes));
@@ -78,14 +86,8 @@ Result<> BodyStore::take(images::ByteSource& body) {
 
 Result<std::vector<std::shared_ptr<BodyFile>>> BodyStore::finish() {
     if (parser_) LX_TRY(parser_->finish());
-    std::uint64_t bytes = 0;
-    for (const auto& file : files_) {
-        bytes += file->size_bytes;
+    for (const auto& file : files_)
         if (::lseek(file->fd.get(), 0, SEEK_SET) != 0) return fail_errno("lseek", file->path);
-    }
-    if (digest_ && digested_bytes_ == bytes) {
-        LX_TRY_AS(sha256_, digest_->finish());
-    }
     return std::move(files_);
 }
 

@@ -1,12 +1,11 @@
 #pragma once
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "images/byte_source.h"
-#include "images/sha256.h"
+#include "images/trailing_hash.h"
 #include "lxd-daemon/api/multipart.h"
 #include "lxd-daemon/base/result.h"
 #include "lxd-daemon/rest/route.h"
@@ -32,11 +31,13 @@ public:
     Result<> take(images::ByteSource& body);
     /// The one file that all bytes go to, positioned at their end; null: the parts have to be told apart.
     [[nodiscard]] BodyFile* whole() const { return parser_ ? nullptr : files_.front().get(); }
+    /// So many bytes were written there past this store.
+    void wrote(std::uint64_t bytes);
     /// To be called once at the end of the body; every file is positioned at 0.
     Result<std::vector<std::shared_ptr<BodyFile>>> finish();
-    /// After finish(): of the files' bytes, one file after the other, when all went by here and `split_parts`
-    /// was asked for. Empty otherwise.
-    [[nodiscard]] const std::string& sha256() const { return sha256_; }
+    /// After finish(): of the files' bytes, one file after the other; null unless `split_parts` was asked
+    /// for.
+    [[nodiscard]] std::shared_ptr<images::TrailingHash> hash() { return std::move(hash_); }
 
 private:
     explicit BodyStore(BodyDirectory directory) : directory_(std::move(directory)) {}
@@ -44,9 +45,7 @@ private:
     Result<> append(std::string_view bytes);
 
     BodyDirectory directory_;
-    std::optional<images::Sha256> digest_;
-    std::string sha256_;
-    std::uint64_t digested_bytes_ = 0;
+    std::shared_ptr<images::TrailingHash> hash_;
     std::unique_ptr<api::MultipartParser> parser_;  ///< null: one plain file
     std::vector<std::shared_ptr<BodyFile>> files_;
 };

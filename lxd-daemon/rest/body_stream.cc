@@ -14,7 +14,8 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
-/// How often a reader looks whether the I/O thread has ended.
+/// How often a reader looks whether the I/O thread has ended, and for what came slowly: to be woken for each
+/// piece that the client sends costs more than the piece.
 constexpr std::chrono::milliseconds kGlance{200};
 
 }  // namespace
@@ -24,6 +25,7 @@ BodyStream::BodyStream(Services& services, std::uint64_t size_bytes)
       size_bytes_(size_bytes),
       taken_(services.io),
       buffer_bytes_(size_bytes == 0 ? kBufferBytes : std::min<std::uint64_t>(size_bytes, kBufferBytes)),
+      part_bytes_(std::max(buffer_bytes_ / 4, std::size_t{1})),
       buffer_(std::make_unique_for_overwrite<char[]>(buffer_bytes_)) {}
 
 asio::awaitable<std::span<char>> BodyStream::room(std::shared_ptr<BodyStream> self) {
@@ -47,7 +49,7 @@ asio::awaitable<std::span<char>> BodyStream::room(std::shared_ptr<BodyStream> se
 void BodyStream::came(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
     filled_ += bytes;
-    came_.notify_one();
+    if (worth_reading()) came_.notify_one();
 }
 
 void BodyStream::end(Result<> how) {
@@ -58,12 +60,13 @@ void BodyStream::end(Result<> how) {
 }
 
 Result<> BodyStream::wait_for_bytes(std::unique_lock<std::mutex>& lock, const std::stop_token& stop) {
-    if (readable()) return {};
+    if (worth_reading()) return {};
     // A client may take its time: others get a thread in place of this one.
     const operations::WorkerPool::Waiting waiting(services_.workers);
-    while (!came_.wait_for(lock, stop, kGlance, [this] { return readable(); })) {
+    while (!came_.wait_for(lock, stop, kGlance, [this] { return worth_reading(); })) {
         if (stop.stop_requested()) return fail(Status::unavailable, "Reading the body was cancelled");
         if (services_.io.stopped()) return fail(Status::unavailable, "The daemon is shutting down");
+        if (filled_ > 0) break;
     }
     return {};
 }
@@ -82,8 +85,13 @@ Result<std::string_view> BodyStream::next(const std::stop_token& stop) {
         return std::string_view();
     }
     // A part at a time, so that the writer gets room before all is read.
-    lent_ = std::min({filled_, buffer_bytes_ - read_at_, std::max(buffer_bytes_ / 4, std::size_t{1})});
+    lent_ = std::min({filled_, buffer_bytes_ - read_at_, part_bytes_});
     return std::string_view(buffer_.get() + read_at_, lent_);
+}
+
+bool BodyStream::is_ready() {
+    const std::lock_guard lock(mutex_);
+    return filled_ - lent_ >= part_bytes_ || how_.has_value();
 }
 
 bool BodyStream::is_abandoned() {

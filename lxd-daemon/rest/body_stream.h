@@ -34,13 +34,15 @@ public:
 
     // The reader:
     Result<std::string_view> next(const std::stop_token& stop) override;
+    [[nodiscard]] bool is_ready() override;
     [[nodiscard]] std::uint64_t size_bytes() const override { return size_bytes_; }
     /// Nobody reads on. Any thread.
     void abandon();
 
 private:
     void wake_writer();
-    [[nodiscard]] bool readable() const { return filled_ > 0 || how_.has_value(); }
+    /// That the reader is woken for.
+    [[nodiscard]] bool worth_reading() const { return filled_ >= part_bytes_ || how_.has_value(); }
     Result<> wait_for_bytes(std::unique_lock<std::mutex>& lock, const std::stop_token& stop);
 
     Services& services_;
@@ -50,6 +52,7 @@ private:
     std::mutex mutex_;
     std::condition_variable_any came_;
     const std::size_t buffer_bytes_;
+    const std::size_t part_bytes_;  ///< what the reader takes at a time
     std::unique_ptr<char[]> buffer_;
     std::size_t read_at_ = 0, filled_ = 0;  ///< bytes [read_at_, read_at_ + filled_) wait, round the end
     std::size_t lent_ = 0;                  ///< of them, those that the reader looks at

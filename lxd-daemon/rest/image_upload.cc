@@ -79,10 +79,10 @@ Result<images::ImageFiles> read_files(const Request& request) {
 }
 
 /// Known where the files came in the order in which it is made of them.
-std::string fingerprint_of(const Request& request) {
+std::shared_ptr<images::TrailingHash> hash_of(const Request& request) {
     const auto& files = request.files;
     const bool in_order = files.size() == 1 || (files.size() == 2 && files.front()->part_name == "metadata");
-    return in_order ? request.files_sha256 : "";
+    return in_order ? request.files_hash : nullptr;
 }
 
 }  // namespace
@@ -98,7 +98,7 @@ Result<instances::ImageUpload> read_image_upload(const Request& request) {
     instances::ImageUpload out;
     LX_TRY_AS(out.files, read_files(request));
     LX_TRY(read_headers(request, out));
-    out.fingerprint = fingerprint_of(request);
+    out.hash = hash_of(request);
     if (out.filename.empty() && !request.files.empty()) out.filename = request.files.front()->filename;
     LX_TRY(check_filename(out.filename));
     return out;

@@ -18,6 +18,10 @@
 #include "lxd-daemon/operations/operation.h"
 #include "lxd-daemon/rest/on_worker.h"
 
+namespace lxmgr::images {
+class TrailingHash;
+}
+
 /// How an endpoint is written: a table of Routes per entity, gathered in routes.cc.
 namespace lxmgr::rest {
 
@@ -66,7 +70,8 @@ struct Request {
     std::vector<std::pair<std::string, std::string>> headers;  ///< names in lower case
     std::string body;                                          ///< JSON routes: at most 1 MiB
     std::vector<std::shared_ptr<BodyFile>> files;  ///< routes with Body::file: one, or one per multipart part
-    std::string files_sha256;  ///< of their bytes, one file after the other; empty: not known
+    std::shared_ptr<images::TrailingHash>
+        files_hash;  ///< of their bytes, one file after the other; null: nobody makes it
     std::string content_type;
     std::string guest;                ///< the instance that asks about itself; empty: an administrator asks
     std::string project = "default";  ///< that is asked for; names in `args` are keys then (rest/projects.h)

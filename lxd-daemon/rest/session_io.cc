@@ -126,7 +126,7 @@ asio::awaitable<Result<>> Session::store_body(Request& request, const Route& rou
         LX_CO_TRY(co_await std::move(keeping));
     }
     LX_CO_TRY_AS(request.files, store->finish());
-    request.files_sha256 = store->sha256();
+    request.files_hash = store->hash();
     co_return Result<>{};
 }
 
@@ -156,7 +156,7 @@ asio::awaitable<Result<>> Session::receive_body(std::shared_ptr<BodyStore> store
         auto receiving = on_worker(hosting_->services, std::move(receive));
         LX_CO_TRY_AS(const Moved moved, co_await std::move(receiving));
         if (moved.ended) co_return fail(Status::bad_request, "The request's body ends too early");
-        store->whole()->size_bytes += moved.bytes;
+        store->wrote(moved.bytes);
         left -= moved.bytes;
     }
     body_received_ = true;

@@ -319,8 +319,8 @@ TEST_F(PackTest, MakesAnImageThatImportsAndUnpacks) {
     ASSERT_OK(pack_rootfs(tree_, temp_ / "rootfs.squashfs", *newest, {}));
     ASSERT_OK(
         pack_metadata(metadata(), {{"hostname.tpl", "{{ container.name }}\n"}}, temp_ / "metadata.tar.xz"));
-    const auto image =
-        import_upload({temp_ / "metadata.tar.xz", temp_ / "rootfs.squashfs"}, "", temp_.make("store"), {});
+    const auto image = import_upload({temp_ / "metadata.tar.xz", temp_ / "rootfs.squashfs"}, nullptr,
+                                     temp_.make("store"), {});
     ASSERT_TRUE(image) << image.error().message;
     ASSERT_OK(unpack_into(image->files, temp_ / "out"));
     EXPECT_EQ(stat_of(temp_ / "out/etc/old").st_mtim.tv_sec, 1'500'000'000);

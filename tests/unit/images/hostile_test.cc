@@ -204,7 +204,7 @@ TEST_P(HostileTest, IsRefusedAndTouchesNothingOutside) {
 TEST_P(HostileTest, IsRefusedByImportWhereAScanCanSeeIt) {
     const ImageFiles files = image();
     const std::string store = temp_.make("store");
-    const auto imported = import_upload(files, "", store, {});
+    const auto imported = import_upload(files, nullptr, store, {});
     if (!GetParam().hostile->found_by_scan) return;
     ASSERT_FALSE(imported);
     EXPECT_EQ(imported.error().status, Status::bad_request) << imported.error().message;
@@ -262,7 +262,7 @@ TEST(BombTest, MetadataTarballHasItsOwnLimit) {
     }
     Tar rootfs(temp / "rootfs");
     rootfs.dir("etc");
-    const auto result = import_upload({temp / "meta", rootfs.close()}, "", temp.make("store"), {});
+    const auto result = import_upload({temp / "meta", rootfs.close()}, nullptr, temp.make("store"), {});
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().status, Status::bad_request);
 }

@@ -22,7 +22,7 @@ protected:
         return tar.close();
     }
     std::string error_of(const ImageFiles& upload) {
-        const auto result = import_upload(upload, "", store_, {});
+        const auto result = import_upload(upload, nullptr, store_, {});
         if (result) return "";
         EXPECT_EQ(result.error().status, Status::bad_request) << result.error().message;
         EXPECT_TRUE(std::filesystem::is_empty(store_));
@@ -45,7 +45,7 @@ TEST_F(ImportTest, StoresAUnifiedImageUnderItsHash) {
     const std::string upload = tar.close();
     const std::string hash = sha256_of(upload);
     const auto size = std::filesystem::file_size(upload);
-    const auto image = import_upload({upload, ""}, "", store_, {});
+    const auto image = import_upload({upload, ""}, nullptr, store_, {});
     ASSERT_TRUE(image) << image.error().message;
     EXPECT_EQ(image->fingerprint, hash);
     EXPECT_EQ(image->size_bytes, size);
@@ -64,7 +64,7 @@ TEST_F(ImportTest, StoresASplitImageUnderTheHashOfBothParts) {
         if (squashfs) root = to_squashfs(root, temp_ / "upload.squashfs");
         write_text(temp_ / "both", read_text(meta) + read_text(root));
         const std::string hash = sha256_of(temp_ / "both");
-        const auto image = import_upload({meta, root}, "", store_, {});
+        const auto image = import_upload({meta, root}, nullptr, store_, {});
         ASSERT_TRUE(image) << image.error().message;
         EXPECT_EQ(image->fingerprint, hash);
         EXPECT_EQ(image->size_bytes, std::filesystem::file_size(temp_ / "both"));
@@ -78,7 +78,8 @@ TEST_F(ImportTest, StoresASplitImageUnderTheHashOfBothParts) {
 
 TEST_F(ImportTest, TheSameImageAgainReplacesALeftover) {
     for (int i = 0; i < 2; ++i) {
-        const auto image = import_upload({plain_metadata(temp_ / "upload.meta"), rootfs()}, "", store_, {});
+        const auto image =
+            import_upload({plain_metadata(temp_ / "upload.meta"), rootfs()}, nullptr, store_, {});
         ASSERT_TRUE(image) << image.error().message;
     }
 }
@@ -88,7 +89,7 @@ TEST_F(ImportTest, GivesTheUploadBackWhenTheSecondMoveFails) {
     write_text(temp_ / "both", read_text(meta) + read_text(root));
     const std::string blocked = fmt::format("{}/{}.rootfs", store_, sha256_of(temp_ / "both"));
     std::filesystem::create_directories(blocked + "/in the way");
-    const auto image = import_upload({meta, root}, "", store_, {});
+    const auto image = import_upload({meta, root}, nullptr, store_, {});
     ASSERT_FALSE(image);
     EXPECT_EQ(image.error().status, Status::internal);
     EXPECT_TRUE(path_exists(meta));
@@ -102,7 +103,7 @@ TEST_F(ImportTest, UsesLxdsNamesOfArchitectures) {
          {std::pair{"amd64", "x86_64"}, std::pair{"arm64", "aarch64"}, std::pair{"riscv64", "riscv64"}}) {
         Tar tar(temp_ / "upload.meta");
         tar.file("metadata.yaml", fmt::format("architecture: {}\n", given));
-        const auto image = import_upload({tar.close(), rootfs()}, "", store_, {});
+        const auto image = import_upload({tar.close(), rootfs()}, nullptr, store_, {});
         ASSERT_TRUE(image) << image.error().message;
         EXPECT_EQ(image->metadata.architecture, name);
         std::filesystem::remove(image->files.metadata_path);
@@ -177,7 +178,7 @@ TEST_F(ImportTest, RefusesFilesThatAreNoImage) {
     const std::string squashfs = to_squashfs(rootfs(Packing::none), temp_ / "squashfs");
     EXPECT_THAT(error_of({squashfs, ""}), HasSubstr("without its metadata"));
     std::filesystem::create_symlink(meta, temp_ / "link");
-    EXPECT_FALSE(import_upload({temp_ / "link", rootfs()}, "", store_, {}));
+    EXPECT_FALSE(import_upload({temp_ / "link", rootfs()}, nullptr, store_, {}));
 }
 
 TEST_F(ImportTest, RefusesFilesThatAreCutOff) {
@@ -203,7 +204,7 @@ TEST_F(ImportTest, StopsOnRequestAndLeavesTheUpload) {
     std::stop_source stop;
     stop.request_stop();
     const std::string meta = plain_metadata(temp_ / "upload.meta"), root = rootfs();
-    const auto image = import_upload({meta, root}, "", store_, stop.get_token());
+    const auto image = import_upload({meta, root}, nullptr, store_, stop.get_token());
     ASSERT_FALSE(image);
     EXPECT_EQ(image.error().status, Status::unavailable);
     EXPECT_TRUE(path_exists(meta));

@@ -71,7 +71,8 @@ TEST(MetadataTest, IsTheSameAfterWritingAndReading) {
     Metadata metadata;
     metadata.architecture = "x86_64";
     metadata.creation_date = Time{std::chrono::seconds(1'700'000'000)};
-    metadata.properties = {{"os", "Debian"}, {"a key: \"x\"", "line\nbreak"}, {"n", "no"}, {"u", "ä€😀"}, {"\r", "\r"}};
+    metadata.properties = {
+        {"os", "Debian"}, {"a key: \"x\"", "line\nbreak"}, {"n", "no"}, {"u", "ä€😀"}, {"\r", "\r"}};
     metadata.templates["/etc/a b"] = {{"create", "\r"}, true, "a.tpl", {{"x", "true"}, {"\r", "\r"}}};
     metadata.templates["/etc/c"] = {{}, false, "c", {}};
     const auto again = parse_metadata(to_yaml(metadata));
