@@ -45,8 +45,10 @@ Result<std::string> TrailingHash::finish(const std::stop_token& stop) {
     for (;;) {
         if (stop.stop_requested()) return fail(Status::unavailable, "Hashing was cancelled");
         LX_TRY_AS(const bool more, hash_some());
-        if (!more) return digest_.finish();
+        if (!more) break;
     }
+    files_.clear();
+    return digest_.finish();
 }
 
 }  // namespace lxmgr::images

@@ -13,6 +13,7 @@
 #include <boost/beast/websocket/rfc6455.hpp>
 #include <boost/beast/websocket/stream.hpp>
 #include <optional>
+#include <sstream>
 
 #include "lxd-daemon/rest/route.h"
 
@@ -49,6 +50,18 @@ template <typename Stream, typename Handler>
 void async_teardown(beast::role_type, Wire<Stream>& wire, Handler&& handler) {
     end_sending(wire);
     asio::post(wire.get_executor(), beast::bind_front_handler(std::forward<Handler>(handler), error_code{}));
+}
+
+/// ws4py, below pylxd, reads the answer by 128 bytes, and of the frames that come with the last of them only
+/// the first: a quick command's output was lost. So nothing comes with them.
+void fill_up(websocket::response_type& answer) {
+    constexpr std::size_t kUnit = 128;
+    constexpr std::string_view kFiller = "X-Pad";
+    answer.set(beast::http::field::server, "lxmgr");  // Beast would add its own after this
+    answer.set(kFiller, "");
+    std::ostringstream text;
+    text << answer;
+    answer.set(kFiller, std::string((kUnit - text.view().size() % kUnit) % kUnit, '-'));
 }
 
 template <typename Stream>
@@ -104,6 +117,7 @@ public:
     static asio::awaitable<Result<>> shake_hands(std::shared_ptr<BeastWebsocket> self,
                                                  beast::http::request<beast::http::empty_body> request) {
         error_code error;
+        self->stream_.set_option(websocket::stream_base::decorator(fill_up));
         auto pending = self->stream_.async_accept(request, asio::redirect_error(asio::use_awaitable, error));
         co_await std::move(pending);
         if (error) co_return fail(Status::bad_request, "Bad websocket handshake: " + error.message());

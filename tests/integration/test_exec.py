@@ -1,6 +1,7 @@
 """exec: streams, exit codes, environment, users, signals, terminals, recorded output, many at once."""
 import json
 import select
+import socket
 import struct
 import threading
 import time
@@ -36,16 +37,35 @@ class ExecTest(DaemonCase):
         operation, fds = self.api.exec_start("box", ["sh", "-c", "echo said; echo err >&2"])
         sockets = {fd: self.api.attach(operation, fds[fd]) for fd in ("0", "1", "2")}
         self.assertEqual(self.api.get(f"{operation}/wait")["metadata"]["return"], 0)
-        for socket in sockets.values():
-            socket.send(struct.pack(">H", 1001), CLOSE)
+        for one in sockets.values():
+            one.send(struct.pack(">H", 1001), CLOSE)
         for fd, said in (("1", b"said\n"), ("2", b"err\n")):
             ended = select.poll()
             ended.register(sockets[fd].socket, select.POLLRDHUP)
             self.assertTrue(ended.poll(60000))
             sockets[fd].send(b"keepalive", PONG)
             self.assertEqual(sockets[fd].read_all(), said)
-        for socket in sockets.values():
-            socket.close()
+        for one in sockets.values():
+            one.close()
+
+    def test_nothing_comes_with_the_end_of_a_handshake(self):
+        """ws4py, below pylxd, reads it by 128 bytes, and of the frames that come with the last of them only the first."""
+        operation, fds = self.api.exec_start("box", ["echo", "said"])
+        sockets = {}
+        for fd in ("0", "1", "2"):
+            sockets[fd] = socket.socket(socket.AF_UNIX)
+            sockets[fd].settimeout(60)
+            sockets[fd].connect(self.daemon.socket_path)
+            sockets[fd].sendall((f"GET {operation}/websocket?secret={fds[fd]} HTTP/1.1\r\nHost: lxd\r\nConnection: Upgrade\r\n"
+                                 "Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                                 "Sec-WebSocket-Version: 13\r\n\r\n").encode())
+        self.assertEqual(self.api.get(f"{operation}/wait")["metadata"]["return"], 0)
+        for one in sockets.values():
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += one.recv(128)
+            self.assertRegex(head, rb"(?s)^HTTP/1\.1 101 .*\r\n\r\n\Z")
+            one.close()
 
     def test_not_found_is_127_and_not_executable_126(self):
         self.assertEqual(self.api.exec("box", ["/no/such/program"])[0], 127)
