@@ -79,7 +79,7 @@ public:
                                                asio::redirect_error(asio::use_awaitable, error));
         const std::size_t size = co_await std::move(pending);
         if (error) {
-            failed(error);
+            reading_failed(error);
             co_return ended(error);
         }
         co_return Chunk{size, stream_.got_text(), stream_.is_message_done()};
@@ -92,7 +92,7 @@ public:
                                            asio::redirect_error(asio::use_awaitable, error));
         co_await std::move(pending);
         if (error) {
-            failed(error);
+            writing_failed(error);
             co_return ended(error);
         }
         co_return Result<>{};
@@ -151,10 +151,15 @@ private:
         asio::co_spawn(stream_.get_executor(), abort_later(this->shared_from_this()), asio::detached);
     }
 
-    /// A read or a write has. Once goodbye is said, whoever says it sees to the end.
-    void failed(const error_code& error) {
+    /// Nothing more will come, whatever the error; once goodbye is said, whoever says it sees to the end.
+    void reading_failed(const error_code& error) {
         if (error == websocket::error::closed) return leave();
-        // Of a write: the peer's close frame has come, which the reader is about to say.
+        if (!closing_) abort();
+    }
+
+    /// operation_aborted: the peer's close frame has come, or a read has failed. The reader is about to say
+    /// which.
+    void writing_failed(const error_code& error) {
         if (!closing_ && error != asio::error::operation_aborted) abort();
     }
 
@@ -184,7 +189,8 @@ private:
             auto ping = self->stream_.async_ping(websocket::ping_data("keepalive"),
                                                  asio::redirect_error(asio::use_awaitable, error));
             co_await std::move(ping);
-            if (error || !self->is_open()) co_return;
+            if (error) co_return self->writing_failed(error);
+            if (!self->is_open()) co_return;
             self->timer_.expires_after(kPingInterval);
             auto wait = self->timer_.async_wait(asio::redirect_error(asio::use_awaitable, error));
             co_await std::move(wait);

@@ -110,6 +110,19 @@ TEST_F(HttpServerTest, OversizeWebsocketMessageEndsTheConnection) {
     while (c.receive_message().opcode != -1) continue;
 }
 
+TEST_F(HttpServerTest, WebsocketIsNotOpenOnceAPingHasFoundTheClientGone) {
+    Leaving gone;
+    leaving = &gone;
+    {
+        auto c = client();
+        ASSERT_TRUE(c.upgrade_to_websocket("/left"));
+    }
+    gone.client_is_gone.count_down();
+    const bool still_open = gone.still_open.get_future().get();
+    daemon_.reset();  // its thread, and with it the handler, has ended
+    EXPECT_FALSE(still_open);
+}
+
 TEST_F(HttpServerTest, SocketHasItsModeAndReplacesAStaleOne) {
     struct stat info{};
     ASSERT_EQ(::stat(daemon_->socket_path().c_str(), &info), 0);

@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <future>
+#include <latch>
 #include <stdexcept>
 
 #include "lxd-daemon/base/files.h"
@@ -76,6 +79,27 @@ inline Handled websocket_echo(const Request& request, Services&) {
     }
     co_return Response::upgrade_done();
 }
+/// What a test and websocket_left() tell each other.
+struct Leaving {
+    std::latch client_is_gone{1};
+    std::promise<bool> still_open;
+};
+inline Leaving* leaving = nullptr;
+
+/// Reads for the first time when the client has gone and the first ping has found that.
+inline Handled websocket_left(const Request& request, Services& services) {
+    auto accepting = request.upgrade->accept_websocket();
+    LX_CO_TRY_AS(const auto socket, co_await std::move(accepting));
+    leaving->client_is_gone.wait();  // the ping has not been begun: this is the I/O thread
+    for (int i = 0; i < 20; ++i) {
+        auto turn = boost::asio::post(services.io, boost::asio::use_awaitable);
+        co_await std::move(turn);
+    }
+    auto reading = socket->read_message(1 << 20);
+    (void)co_await std::move(reading);
+    leaving->still_open.set_value(socket->is_open());
+    co_return Response::upgrade_done();
+}
 
 constexpr Route kRoutes[] = {
     {Verb::get, "/hello", Access::anyone, hello},
@@ -89,6 +113,7 @@ constexpr Route kRoutes[] = {
     {Verb::get, "/big", Access::anyone, big_body},
     {Verb::get, "/slow", Access::anyone, slow},
     {Verb::get, "/socket", Access::anyone, websocket_echo},
+    {Verb::get, "/left", Access::anyone, websocket_left},
 };
 
 class HttpServerTest : public testing::Test {
